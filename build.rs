@@ -1,0 +1,9 @@
+//! Link arguments of the C library: a stable soname, and no unloading while a thread of the process has used it.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    // A thread that touched the library may end after dlclose; its thread-local destructors must still be mapped.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,relro,-z,now");
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libmicrobatch.so.0");
+}

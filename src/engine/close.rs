@@ -1,0 +1,222 @@
+//! Endings: flush marks, close with its time-out, free and abandon.
+
+use super::batcher::Inner;
+use super::core::Closing;
+use super::error::Status;
+use super::forming::{self, FOREVER};
+use super::value::Trigger;
+use crate::sync::Shared;
+
+impl Inner {
+    // ---- flush -----------------------------------------------------------------------------------------------
+
+    /// Seals what is open and answers a mark behind everything accepted so far.
+    pub(crate) fn flush_begin(&self) -> Result<u64, Status> {
+        if self.is_foreign() {
+            return Err(Status::FORKED);
+        }
+        self.gate.visit(|front| {
+            if front.closed {
+                return Err(Status::CLOSED);
+            }
+            let mut core = self.core.lock();
+            self.seal(front, &mut core, Trigger::Flush);
+            let mark = core.ledger.mark();
+            core.flush_watch = Some(mark);
+            self.touch(&mut core);
+            Ok(mark)
+        })
+    }
+
+    /// Waits until everything before the mark is delivered.
+    pub(crate) fn flush_end(engine: &Shared<Inner>, mark: u64, timeout: i64) -> Status {
+        let this = &**engine;
+        if this.is_foreign() {
+            return Status::FORKED;
+        }
+        if this.core.lock().in_callback() {
+            return Status::REENTRANT;
+        }
+        if this.is_manual() {
+            this.run_due(engine);
+        }
+        let until = forming::after(this.monotonic(), timeout.max(0));
+        let mut core = this.core.lock();
+        if mark > core.ledger.mark() {
+            return Status::INVALID_ARGUMENT;
+        }
+        loop {
+            if core.ledger.reached(mark) {
+                if core.flush_watch == Some(mark) {
+                    core.flush_watch = None;
+                    this.touch(&mut core);
+                }
+                return Status::OK;
+            }
+            if this.is_manual() || timeout <= 0 {
+                return Status::IN_PROGRESS;
+            }
+            if this.monotonic() >= until {
+                return Status::TIMEOUT;
+            }
+            core.done_waiters += 1;
+            core = this.done.wait_until(core, until);
+            core.done_waiters -= 1;
+        }
+    }
+
+    /// `flush_begin` and `flush_end` in one.
+    pub(crate) fn flush(engine: &Shared<Inner>, timeout: i64) -> Status {
+        if engine.is_foreign() {
+            return Status::FORKED;
+        }
+        if engine.core.lock().in_callback() {
+            return Status::REENTRANT;
+        }
+        match engine.flush_begin() {
+            Ok(mark) => Inner::flush_end(engine, mark, timeout),
+            Err(status) => status,
+        }
+    }
+
+    // ---- close -----------------------------------------------------------------------------------------------
+
+    /// Stops acceptance, drains, and discards what is left at the time-out. Answers how many that were.
+    pub(crate) fn close(engine: &Shared<Inner>, timeout: i64) -> (Status, u64) {
+        let this = &**engine;
+        if this.is_foreign() {
+            return (Status::FORKED, 0);
+        }
+        this.begin_close(timeout);
+        if this.core.lock().in_callback() {
+            return (Status::IN_PROGRESS, 0);
+        }
+        if this.is_manual() {
+            this.run_due(engine);
+            let core = this.core.lock();
+            return match core.close {
+                Some(close) if core.drained(this.pulls_results()) => ended(close),
+                _ => (Status::IN_PROGRESS, 0),
+            };
+        }
+        this.wait_closed()
+    }
+
+    fn begin_close(&self, timeout: i64) {
+        self.stop_taking();
+        let now = self.now();
+        let due = if timeout == FOREVER { FOREVER } else { forming::after(now, timeout.max(0)) };
+        let mut core = self.core.lock();
+        let close = core.close.get_or_insert(Closing { due: FOREVER, discarded: false, left: 0 });
+        close.due = close.due.min(due);
+        let sweep = close.due <= now && !close.discarded;
+        if core.drained(true) && self.pulls_results() {
+            self.results.notify_all();
+        }
+        self.touch(&mut core);
+        drop(core);
+        self.room.notify_all();
+        self.work.notify_all();
+        self.results.notify_all();
+        if sweep {
+            self.sweep(now);
+        }
+    }
+
+    /// Waits until a threaded batcher is drained, or its leftovers are discarded and delivered.
+    fn wait_closed(&self) -> (Status, u64) {
+        let mut core = self.core.lock();
+        // A delivery that was running when the time-out came may never return: close does not wait for it.
+        let mut running_at_timeout = None;
+        loop {
+            let Some(close) = core.close else { return (Status::INTERNAL, 0) };
+            if core.drained(self.pulls_results()) {
+                self.results.notify_all();
+                return ended(close);
+            }
+            if close.discarded {
+                let running = *running_at_timeout.get_or_insert(core.delivering.then_some(core.deliveries));
+                if core.delivering && running == Some(core.deliveries) {
+                    return ended(close);
+                }
+            }
+            core.done_waiters += 1;
+            core = self.done.wait_until(core, if close.discarded { FOREVER } else { close.due });
+            core.done_waiters -= 1;
+            let now = self.now();
+            if core.close.is_some_and(|close| !close.discarded && close.due <= now) {
+                drop(core);
+                self.sweep(now);
+                core = self.core.lock();
+            }
+        }
+    }
+
+    // ---- free ------------------------------------------------------------------------------------------------
+
+    /// Closes at once, waits for callbacks in other threads, and gives everything back.
+    pub(crate) fn free(engine: Shared<Inner>) -> Status {
+        if engine.is_foreign() {
+            // Its threads are not here, and its locks may be held by them for ever: only the handle goes.
+            std::mem::forget(engine);
+            return Status::OK;
+        }
+        if engine.core.lock().in_callback() {
+            return Inner::abandon(engine);
+        }
+        engine.begin_close(0);
+        if engine.is_manual() {
+            engine.deliver_all(&engine);
+            engine.wait_for_callbacks();
+        }
+        engine.stop_threads();
+        engine.drop_ready();
+        Status::OK
+    }
+
+    /// Free without waiting: what a running callback or a held batch uses goes when it returns or is freed.
+    pub(crate) fn abandon(engine: Shared<Inner>) -> Status {
+        if engine.is_foreign() {
+            std::mem::forget(engine);
+            return Status::OK;
+        }
+        engine.begin_close(0);
+        if engine.is_manual() {
+            if engine.core.lock().callbacks_run() == 0 {
+                engine.deliver_all(&engine);
+                engine.tell_threads_to_stop();
+                engine.drop_ready();
+            }
+            // Else the `run` that called back delivers the rest when the callback returns.
+        } else {
+            engine.detach_threads();
+        }
+        Status::OK
+    }
+
+    /// Another thread may be inside `run` of a manual batcher.
+    fn wait_for_callbacks(&self) {
+        let mut core = self.core.lock();
+        while core.callbacks_run() > 0 {
+            core.done_waiters += 1;
+            core = self.done.wait(core);
+            core.done_waiters -= 1;
+        }
+    }
+}
+
+fn ended(close: Closing) -> (Status, u64) {
+    if close.left > 0 { (Status::TIMEOUT, close.left) } else { (Status::OK, 0) }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The last owner: no thread is inside, so the core is reached without its lock being contended.
+        if !self.is_foreign() {
+            self.drop_ready();
+        }
+    }
+}
+
+/// Where `seal` and `flush` get their trigger from.
+pub(crate) const SEAL: Trigger = Trigger::Flush;

@@ -1,0 +1,437 @@
+//! Aligned memory for columns: fixed arrays, a growing byte buffer, and the rows of a batch in one allocation.
+//!
+//! The only unsafe code of the engine's data path. Everything handed out is zeroed first, so every cell is
+//! initialised and reads need no proof; allocation failure is an `Option`, never an abort.
+
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::alloc::{Layout, alloc_zeroed, dealloc, realloc};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// Every column starts on a cache line, as Arrow recommends.
+pub(crate) const ALIGN: usize = 64;
+
+/// Plain cells: every bit pattern, also all zeroes, is a valid value.
+pub(crate) trait Cell: Copy {}
+impl Cell for u8 {}
+impl Cell for u32 {}
+impl Cell for i32 {}
+impl Cell for u64 {}
+impl Cell for i64 {}
+
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.max(1), ALIGN).ok()
+}
+
+/// Zeroed memory of at least one byte, 64-byte aligned.
+fn zeroed(bytes: usize) -> Option<NonNull<u8>> {
+    let layout = layout(bytes)?;
+    // SAFETY: the layout is never of size zero (`max(1)` above).
+    NonNull::new(unsafe { alloc_zeroed(layout) })
+}
+
+fn give_back(ptr: NonNull<u8>, bytes: usize) {
+    if let Some(layout) = layout(bytes) {
+        // SAFETY: `ptr` came from `zeroed` (or `realloc`) with this very size and alignment, and its owner ends here.
+        unsafe { dealloc(ptr.as_ptr(), layout) };
+    }
+}
+
+/// A fixed array of plain cells.
+pub(crate) struct Column<T: Cell> {
+    ptr: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: a Column owns its memory alone, like Box<[T]>, and T is plain data.
+unsafe impl<T: Cell> Send for Column<T> {}
+// SAFETY: shared access only reads.
+unsafe impl<T: Cell> Sync for Column<T> {}
+
+impl<T: Cell> Column<T> {
+    pub(crate) fn new(len: usize) -> Option<Column<T>> {
+        let bytes = len.checked_mul(size_of::<T>())?;
+        Some(Column { ptr: zeroed(bytes)?.cast(), len })
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.len * size_of::<T>()) as u64
+    }
+}
+
+impl<T: Cell> Deref for Column<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` cells were allocated and zeroed, and Cell types are valid in any bit pattern.
+        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Cell> DerefMut for Column<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`; `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Cell> Drop for Column<T> {
+    fn drop(&mut self) {
+        give_back(self.ptr.cast(), self.len * size_of::<T>());
+    }
+}
+
+/// A growing byte buffer, 64-byte aligned.
+pub(crate) struct Bytes {
+    ptr: NonNull<u8>,
+    len: usize,
+    capacity: usize,
+}
+
+// SAFETY: owns its memory alone, like Vec<u8>.
+unsafe impl Send for Bytes {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for Bytes {}
+
+impl Bytes {
+    pub(crate) const fn new() -> Bytes {
+        Bytes { ptr: NonNull::dangling(), len: 0, capacity: 0 }
+    }
+
+    /// Makes room for `more` bytes; false if memory ran out (nothing changes then).
+    pub(crate) fn reserve(&mut self, more: usize) -> bool {
+        let Some(need) = self.len.checked_add(more) else { return false };
+        if need <= self.capacity {
+            return true;
+        }
+        let grown = need.max(self.capacity.saturating_mul(2)).max(256);
+        let ptr = if self.capacity == 0 {
+            zeroed(grown)
+        } else {
+            let Some(old) = layout(self.capacity) else { return false };
+            if layout(grown).is_none() {
+                return false;
+            }
+            // SAFETY: `ptr` was allocated with `old`, and `grown` is not zero and fits a layout of this alignment.
+            NonNull::new(unsafe { realloc(self.ptr.as_ptr(), old, grown) })
+        };
+        let Some(ptr) = ptr else { return false };
+        self.ptr = ptr;
+        self.capacity = grown;
+        true
+    }
+
+    /// Appends `data`; the room must have been reserved.
+    pub(crate) fn append(&mut self, data: &[u8]) {
+        assert!(data.len() <= self.capacity - self.len, "append without reserve");
+        // SAFETY: `len` lies inside the allocation (or both are zero and nothing is copied).
+        let end = unsafe { self.ptr.as_ptr().add(self.len) };
+        // SAFETY: the assertion above leaves room for `data`, which cannot overlap memory owned here exclusively.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), end, data.len()) };
+        self.len += data.len();
+    }
+
+    /// Moves `from..from + len` down to `to` (closing a gap) without changing the length.
+    pub(crate) fn move_down(&mut self, from: usize, len: usize, to: usize) {
+        self.as_mut().copy_within(from..from + len, to);
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity as u64
+    }
+
+    fn as_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the first `len` bytes were written by `append`.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the first `len` bytes were written by `append`; with capacity 0 the dangling pointer spans 0 bytes.
+        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        if self.capacity > 0 {
+            give_back(self.ptr, self.capacity);
+        }
+    }
+}
+
+/// Cells read as int64.
+pub(crate) fn as_int64s(cells: &[u64]) -> &[i64] {
+    // SAFETY: u64 and i64 have one size and alignment, and every bit pattern is valid in both.
+    unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
+}
+
+/// Cells read as float64.
+pub(crate) fn as_float64s(cells: &[u64]) -> &[f64] {
+    // SAFETY: u64 and f64 have one size and alignment, and every bit pattern is valid in both.
+    unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
+}
+
+/// Result cells whose outcomes stand, read as plain cells.
+pub(crate) fn as_cells(cells: &[crate::sync::atomic::AtomicU64]) -> &[u64] {
+    // SAFETY: AtomicU64 has the size, alignment and bit validity of u64. The caller reads only cells of rows that
+    // are OK: nobody stores to those once the outcomes stand.
+    unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
+}
+
+/// What a result row holds besides a kind code.
+pub(crate) const UNSET: u8 = 0xff;
+/// The row failed; its cell holds the code.
+pub(crate) const FAILED: u8 = 0xfe;
+
+/// Bytes a row takes: value, tag and result cell, and four one-byte columns.
+pub(crate) const ROW_BYTES: usize = 8 + 8 + 8 + 4;
+
+/// The columns every batch has, in one allocation: input values, tags and kinds, and the places of the results.
+///
+/// The result columns are atomics because a handler that overran its time-out may still write to them while the
+/// outcome (already fixed, and then not OK) is delivered.
+pub(crate) struct Rows {
+    base: NonNull<u8>,
+    /// Rows there is room for: a multiple of 64, so that every column stays aligned.
+    capacity: usize,
+    /// Where the input values are: inside `base`, or the caller's own array (`borrow_values`).
+    values: NonNull<u64>,
+}
+
+// SAFETY: owns `base` alone; `values` points into it, or at memory that `borrow_values` makes the caller keep.
+unsafe impl Send for Rows {}
+// SAFETY: shared access reads plain columns and uses atomics on the result columns.
+unsafe impl Sync for Rows {}
+
+impl Rows {
+    pub(crate) fn new(rows: usize) -> Option<Rows> {
+        let capacity = rows.max(1).checked_next_multiple_of(64)?;
+        let base = zeroed(capacity.checked_mul(ROW_BYTES)?)?;
+        Some(Rows { base, capacity, values: base.cast() })
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Reads values from the caller's array instead of the own column.
+    ///
+    /// # Safety
+    /// `values` points to at least as many aligned cells as rows are ever read, unchanged until `own_values`.
+    pub(crate) unsafe fn borrow_values(&mut self, values: NonNull<u64>) {
+        self.values = values;
+    }
+
+    pub(crate) fn own_values(&mut self) {
+        self.values = self.base.cast();
+    }
+
+    fn at<T>(&self, bytes_before: usize) -> NonNull<T> {
+        // SAFETY: callers pass the sum of the widths of the columns before theirs, below ROW_BYTES, so the
+        // pointer stays inside the one allocation.
+        unsafe { self.base.add(self.capacity * bytes_before) }.cast()
+    }
+
+    /// The input cells of the first `len` rows.
+    pub(crate) fn values(&self, len: usize) -> &[u64] {
+        assert!(len <= self.capacity);
+        // SAFETY: `values` spans `capacity` zeroed cells, or what `borrow_values` promised.
+        unsafe { std::slice::from_raw_parts(self.values.as_ptr(), len) }
+    }
+
+    pub(crate) fn tags(&self, len: usize) -> &[u64] {
+        assert!(len <= self.capacity);
+        // SAFETY: the second column spans `capacity` zeroed cells.
+        unsafe { std::slice::from_raw_parts(self.at::<u64>(8).as_ptr(), len) }
+    }
+
+    pub(crate) fn kinds(&self, len: usize) -> &[u8] {
+        assert!(len <= self.capacity);
+        // SAFETY: the first byte column spans `capacity` zeroed cells.
+        unsafe { std::slice::from_raw_parts(self.at::<u8>(24).as_ptr(), len) }
+    }
+
+    /// Result cells: the value of an OK row, the code of any other.
+    pub(crate) fn out(&self) -> &[AtomicU64] {
+        // SAFETY: the third column spans `capacity` zeroed, aligned cells that are only used as atomics.
+        unsafe { std::slice::from_raw_parts(self.at::<AtomicU64>(16).as_ptr(), self.capacity) }
+    }
+
+    /// Kind codes of the results, UNSET or FAILED.
+    pub(crate) fn out_kinds(&self) -> &[AtomicU8] {
+        self.byte_column(25)
+    }
+
+    pub(crate) fn outcomes(&self) -> &[AtomicU8] {
+        self.byte_column(26)
+    }
+
+    pub(crate) fn handled(&self) -> &[AtomicU8] {
+        self.byte_column(27)
+    }
+
+    fn byte_column(&self, bytes_before: usize) -> &[AtomicU8] {
+        // SAFETY: a byte column of `capacity` zeroed cells that are only used as atomics.
+        unsafe { std::slice::from_raw_parts(self.at::<AtomicU8>(bytes_before).as_ptr(), self.capacity) }
+    }
+
+    /// Writes one input row.
+    pub(crate) fn put(&mut self, row: usize, cell: u64, tag: u64, kind: u8) {
+        let mut writer = self.writer(self.capacity);
+        writer.row = row;
+        writer.put(cell, tag, kind);
+    }
+
+    pub(crate) fn put_kind(&mut self, row: usize, kind: u8) {
+        assert!(row < self.capacity);
+        // SAFETY: the row is inside the kinds column, and `&mut self` excludes readers.
+        unsafe { store(self.at::<u8>(24).as_ptr(), row, kind) };
+    }
+
+    /// Copies input row `from` to `to`.
+    pub(crate) fn copy_row(&mut self, from: usize, to: usize) {
+        let cell = self.values(from + 1)[from];
+        let tag = self.tags(from + 1)[from];
+        let kind = self.kinds(from + 1)[from];
+        self.put(to, cell, tag, kind);
+    }
+
+    /// A cursor that appends rows below `limit`. It dangles when these Rows are dropped: see `Writer`.
+    pub(crate) fn writer(&mut self, limit: usize) -> Writer {
+        self.own_values();
+        Writer {
+            values: self.values.as_ptr(),
+            tags: self.at::<u64>(8).as_ptr(),
+            kinds: self.at::<u8>(24).as_ptr(),
+            row: 0,
+            limit: limit.min(self.capacity),
+        }
+    }
+
+    /// Marks the results of the first `len` rows as not set.
+    pub(crate) fn clear_results(&self, len: usize) {
+        for kind in &self.out_kinds()[..len] {
+            kind.store(UNSET, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.capacity * ROW_BYTES) as u64
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        give_back(self.base, self.capacity * ROW_BYTES);
+    }
+}
+
+/// The hot end of an open batch: three column pointers and how many rows may still be written.
+///
+/// Whoever keeps a Writer keeps the Rows it came from alive and unread below `row` until the writer is detached;
+/// `engine/queue.rs` is the only keeper and holds both in one struct behind one gate.
+pub(crate) struct Writer {
+    values: *mut u64,
+    tags: *mut u64,
+    kinds: *mut u8,
+    /// Rows written so far.
+    pub(crate) row: usize,
+    /// Rows that may be written without asking again.
+    pub(crate) limit: usize,
+}
+
+// SAFETY: the pointers belong to the Rows kept beside the writer, which are Send.
+unsafe impl Send for Writer {}
+
+/// Writes one cell of a column.
+///
+/// # Safety
+/// `column` has more than `row` cells, and nobody reads this one meanwhile.
+#[inline(always)]
+unsafe fn store<T: Cell>(column: *mut T, row: usize, value: T) {
+    // SAFETY: the caller keeps `row` inside the column.
+    let cell = unsafe { column.add(row) };
+    // SAFETY: as above, and plain data needs no drop.
+    unsafe { cell.write(value) };
+}
+
+impl Writer {
+    /// A writer with no batch: its limit is 0, so every push asks.
+    pub(crate) const fn detached() -> Writer {
+        Writer {
+            values: std::ptr::null_mut(),
+            tags: std::ptr::null_mut(),
+            kinds: std::ptr::null_mut(),
+            row: 0,
+            limit: 0,
+        }
+    }
+
+    /// Appends a row if `row < limit`.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, cell: u64, tag: u64, kind: u8) -> bool {
+        let row = self.row;
+        if row >= self.limit {
+            return false;
+        }
+        // SAFETY: row < limit <= capacity of the Rows behind the pointers (see the type's comment).
+        unsafe { store(self.values, row, cell) };
+        // SAFETY: as above.
+        unsafe { store(self.tags, row, tag) };
+        // SAFETY: as above.
+        unsafe { store(self.kinds, row, kind) };
+        self.row = row + 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_zeroed() {
+        let rows = Rows::new(100).expect("memory");
+        assert_eq!(rows.capacity(), 128);
+        for address in [
+            rows.values(100).as_ptr() as usize,
+            rows.tags(100).as_ptr() as usize,
+            rows.kinds(100).as_ptr() as usize,
+            rows.out().as_ptr() as usize,
+            rows.outcomes().as_ptr() as usize,
+        ] {
+            assert_eq!(address % ALIGN, 0);
+        }
+        assert!(rows.values(100).iter().all(|v| *v == 0));
+    }
+
+    #[test]
+    fn a_writer_stops_at_its_limit() {
+        let mut rows = Rows::new(2).expect("memory");
+        let mut writer = rows.writer(2);
+        assert!(writer.put(7, 70, 2));
+        assert!(writer.put(8, 80, 2));
+        assert!(!writer.put(9, 90, 2));
+        assert_eq!(rows.values(2), [7, 8]);
+        assert_eq!(rows.tags(2), [70, 80]);
+    }
+
+    #[test]
+    fn bytes_grow_and_keep_what_they_hold() {
+        let mut bytes = Bytes::new();
+        for i in 0..100u8 {
+            assert!(bytes.reserve(100));
+            bytes.append(&[i; 100]);
+        }
+        assert_eq!(bytes.len(), 10_000);
+        assert!((0..100).all(|i| bytes[i * 100..][..100].iter().all(|b| *b == i as u8)));
+        assert_eq!(bytes.as_ptr() as usize % ALIGN, 0);
+        assert!(!bytes.reserve(usize::MAX));
+    }
+}

@@ -1,0 +1,441 @@
+//! What the core lock guards: batches that wait, fly and are ready, the pool they come from, and the accounts.
+
+use super::batch::Batch;
+use super::dispatch::Flight;
+use super::forming::FOREVER;
+use super::stats::Histogram;
+use super::value::Outcome;
+use crate::sync::fd::TimerFd;
+use crate::sync::{Shared, thread};
+use std::collections::VecDeque;
+
+/// The open batch as those see it who do not hold the gate.
+pub(crate) struct OpenInfo {
+    pub(crate) opened_at: i64,
+    /// Values accepted before its first one.
+    pub(crate) first: u64,
+    /// A push found no room since it was opened.
+    pub(crate) full: bool,
+}
+
+/// A set on its way to whoever takes results.
+pub(crate) enum Ready {
+    /// Deliver it, then run its releases.
+    Set(Shared<Batch>),
+    /// Delivered already: only releases remain.
+    Releases(Shared<Batch>),
+}
+
+/// A close under way.
+#[derive(Clone, Copy)]
+pub(crate) struct Closing {
+    /// When what is left gets discarded; FOREVER: never.
+    pub(crate) due: i64,
+    /// The discarding was done.
+    pub(crate) discarded: bool,
+    /// How many values it discarded.
+    pub(crate) left: u64,
+}
+
+/// A push that was refused for want of room, for the descriptor: it fires when there would be.
+#[derive(Clone, Copy)]
+pub(crate) struct RoomWanted {
+    accepted: u64,
+    bytes: u64,
+    weight: u64,
+}
+
+/// Histograms come with the first batch, so that an idle batcher stays small.
+pub(crate) struct Histograms {
+    pub(crate) batch_size: Histogram,
+    pub(crate) queue_time: Histogram,
+    pub(crate) handler_time: Histogram,
+    pub(crate) delivery_time: Histogram,
+}
+
+impl Histograms {
+    pub(crate) const fn new() -> Histograms {
+        Histograms {
+            batch_size: Histogram::new(),
+            queue_time: Histogram::new(),
+            handler_time: Histogram::new(),
+            delivery_time: Histogram::new(),
+        }
+    }
+}
+
+/// The state behind the core lock.
+pub(crate) struct Core {
+    // ---- what waits
+    pub(crate) open: Option<OpenInfo>,
+    pub(crate) sealed: VecDeque<Shared<Batch>>,
+    /// Earliest deadline of a waiting value; may be early, never late.
+    pub(crate) next_deadline: i64,
+    // ---- what is in flight, in dispatch order
+    pub(crate) flights: Vec<Flight>,
+    /// Slots taken.
+    pub(crate) in_flight: u32,
+    /// Batches dispatched so far.
+    pub(crate) dispatched: u64,
+    // ---- what is ready
+    pub(crate) ready: VecDeque<Ready>,
+    /// Sets of dispatched batches that wait for their turn (ordered delivery): index 0 is number `turn + 1`.
+    pub(crate) turns: VecDeque<Option<Shared<Batch>>>,
+    pub(crate) turn: u64,
+    pub(crate) delivering: bool,
+    /// Counts deliveries begun, so that close can tell a running one from the next.
+    pub(crate) deliveries: u64,
+    /// Delivered sets whose batch somebody still looks at.
+    pub(crate) lingering: Vec<Shared<Batch>>,
+    // ---- accounts
+    /// Values, and bytes, that waited and do not any more.
+    pub(crate) left: u64,
+    pub(crate) left_bytes: u64,
+    pub(crate) delivered: u64,
+    outcomes: [u64; 5],
+    pub(crate) undelivered: u64,
+    pub(crate) triggers: [u64; 8],
+    pub(crate) late: u64,
+    pub(crate) histograms: Option<Box<Histograms>>,
+    pub(crate) ledger: Ledger,
+    // ---- endings
+    pub(crate) close: Option<Closing>,
+    /// Threads end once nothing is left to deliver.
+    pub(crate) stop: bool,
+    /// The last flush mark, for the descriptor.
+    pub(crate) flush_watch: Option<u64>,
+    // ---- who waits
+    /// Threads in a callback of this batcher.
+    callers: Vec<usize>,
+    pub(crate) sleepers: u32,
+    /// Sleepers told to wake that have not yet.
+    pub(crate) waking: u32,
+    /// When a sleeper wakes by itself; FOREVER if none does.
+    pub(crate) watch_due: i64,
+    pub(crate) time_due: i64,
+    pub(crate) time_sleeps: bool,
+    pub(crate) room_waiters: u32,
+    pub(crate) room_changes: u64,
+    pub(crate) room_wanted: Option<RoomWanted>,
+    pub(crate) done_waiters: u32,
+    pub(crate) result_waiters: u32,
+    pub(crate) fd: Option<TimerFd>,
+    /// What the descriptor is set to: i64::MIN now, FOREVER never.
+    pub(crate) fd_due: Option<i64>,
+    pool: Vec<Shared<Batch>>,
+    /// Batches made and not given back.
+    batches_alive: u64,
+    pub(crate) idle_since: i64,
+}
+
+impl Core {
+    /// None if memory ran out.
+    pub(crate) fn new(callers: usize) -> Option<Core> {
+        let mut core = Core {
+            open: None,
+            sealed: VecDeque::new(),
+            next_deadline: FOREVER,
+            flights: Vec::new(),
+            in_flight: 0,
+            dispatched: 0,
+            ready: VecDeque::new(),
+            turns: VecDeque::new(),
+            turn: 0,
+            delivering: false,
+            deliveries: 0,
+            lingering: Vec::new(),
+            left: 0,
+            left_bytes: 0,
+            delivered: 0,
+            outcomes: [0; 5],
+            undelivered: 0,
+            triggers: [0; 8],
+            late: 0,
+            histograms: None,
+            ledger: Ledger::default(),
+            close: None,
+            stop: false,
+            flush_watch: None,
+            callers: Vec::new(),
+            sleepers: 0,
+            waking: 0,
+            watch_due: FOREVER,
+            time_due: FOREVER,
+            time_sleeps: false,
+            room_waiters: 0,
+            room_changes: 0,
+            room_wanted: None,
+            done_waiters: 0,
+            result_waiters: 0,
+            fd: None,
+            fd_due: None,
+            pool: Vec::new(),
+            batches_alive: 0,
+            idle_since: 0,
+        };
+        core.callers.try_reserve(callers).ok()?;
+        Some(core)
+    }
+
+    // ---- memory ----------------------------------------------------------------------------------------------
+
+    /// Reserves what one more batch may need until its results are delivered.
+    pub(crate) fn reserve_for_batch(&mut self) -> bool {
+        let batches = self.batches_alive as usize + 1;
+        if self.histograms.is_none() {
+            self.histograms = crate::sync::try_box(Histograms::new());
+        }
+        self.histograms.is_some()
+            && self.ledger.reserve()
+            && reserve(&mut self.sealed, batches)
+            && reserve(&mut self.ready, batches)
+            && reserve(&mut self.turns, batches)
+            && reserve_vec(&mut self.flights, batches)
+            && reserve_vec(&mut self.lingering, batches)
+            && reserve_vec(&mut self.pool, batches)
+    }
+
+    /// An empty batch with room for `rows`, from the pool if it has one.
+    pub(crate) fn take_batch(&mut self, rows: usize) -> Option<Shared<Batch>> {
+        if let Some(batch) = self.pool.pop() {
+            return Some(batch);
+        }
+        let batch = Shared::try_new(Batch::new(rows)?)?;
+        self.batches_alive += 1;
+        Some(batch)
+    }
+
+    /// An empty batch for `count` removed values.
+    pub(crate) fn take_set(&mut self, count: usize, rows: usize) -> Option<Shared<Batch>> {
+        if !self.reserve_for_batch() {
+            return None;
+        }
+        let mut shared = self.take_batch(rows.max(count))?;
+        let batch = shared.get_mut()?;
+        if batch.rows.capacity() < count {
+            batch.rows = super::column::Rows::new(count)?;
+        }
+        if batch.origins.as_ref().is_none_or(|origins| origins.len() < count) {
+            batch.origins = Some(super::column::Column::new(count)?);
+        }
+        batch.is_removed_set = true;
+        Some(shared)
+    }
+
+    /// Takes back a batch nobody needs: its releases have run.
+    pub(crate) fn recycle(&mut self, mut shared: Shared<Batch>) {
+        let Some(batch) = shared.get_mut() else {
+            self.batches_alive -= 1;
+            return;
+        };
+        batch.reset();
+        if self.pool.len() < self.pool.capacity() {
+            self.pool.push(shared);
+        } else {
+            self.batches_alive -= 1;
+        }
+    }
+
+    /// Gives pooled memory back.
+    pub(crate) fn trim(&mut self) {
+        self.batches_alive -= self.pool.len() as u64;
+        self.pool = Vec::new();
+        self.sealed.shrink_to_fit();
+        self.ready.shrink_to_fit();
+        self.turns.shrink_to_fit();
+        self.ledger.shrink();
+    }
+
+    pub(crate) fn has_pool(&self) -> bool {
+        !self.pool.is_empty()
+    }
+
+    /// Bytes of batch memory in use or pooled, without the open batch.
+    pub(crate) fn memory(&self) -> u64 {
+        let flights = self.flights.iter().map(|flight| flight.batch.memory()).sum::<u64>();
+        let ready = self.ready.iter().map(|ready| match ready {
+            Ready::Set(batch) | Ready::Releases(batch) => batch.memory(),
+        });
+        let sealed = self.sealed.iter().map(|batch| batch.memory());
+        let turns = self.turns.iter().flatten().map(|batch| batch.memory());
+        let pool = self.pool.iter().map(|batch| batch.memory());
+        flights + ready.chain(sealed).chain(turns).chain(pool).sum::<u64>()
+    }
+
+    // ---- accounts --------------------------------------------------------------------------------------------
+
+    /// Counts outcomes that just became fixed.
+    pub(crate) fn count(&mut self, outcome: Outcome, values: u64) {
+        self.outcomes[outcome as usize] += values;
+        self.undelivered += values;
+    }
+
+    pub(crate) fn outcomes(&self) -> [u64; 5] {
+        self.outcomes
+    }
+
+    /// Values that wait in sealed batches.
+    pub(crate) fn sealed_live(&self) -> u64 {
+        self.sealed.iter().map(|batch| batch.live() as u64).sum()
+    }
+
+    /// Values in flight whose outcome is not fixed.
+    pub(crate) fn flying(&self) -> u64 {
+        self.flights.iter().filter(|flight| !flight.fixed).map(|flight| flight.batch.len as u64).sum()
+    }
+
+    pub(crate) fn in_flight_has(&self, tag: u64) -> bool {
+        self.flights.iter().any(|flight| !flight.fixed && flight.batch.tags().contains(&tag))
+    }
+
+    // ---- waiting for room ------------------------------------------------------------------------------------
+
+    pub(crate) fn want_room(&mut self, accepted: u64, bytes: u64, weight: u64) {
+        self.room_wanted = Some(RoomWanted { accepted, bytes, weight });
+    }
+
+    /// Whether the push that was refused would find room by now.
+    pub(crate) fn wanted_room_is_there(&self, limits: &super::options::Limits) -> bool {
+        self.room_wanted.is_some_and(|wanted| {
+            let load = super::forming::Load {
+                waiting: wanted.accepted.saturating_sub(self.left),
+                waiting_bytes: wanted.bytes.saturating_sub(self.left_bytes),
+                held: wanted.accepted.saturating_sub(self.delivered),
+            };
+            super::forming::lack(limits, load, wanted.weight).is_none()
+        })
+    }
+
+    // ---- callbacks -------------------------------------------------------------------------------------------
+
+    /// The calling thread is inside a callback of this batcher.
+    pub(crate) fn in_callback(&self) -> bool {
+        let me = thread::current_id();
+        self.callers.contains(&me)
+    }
+
+    /// Room for one more thread in a callback was reserved by `reserve_caller`.
+    pub(crate) fn enter_callback(&mut self) {
+        self.callers.push(thread::current_id());
+    }
+
+    pub(crate) fn reserve_caller(&mut self) -> bool {
+        self.callers.try_reserve(1).is_ok()
+    }
+
+    pub(crate) fn leave_callback(&mut self) {
+        let me = thread::current_id();
+        if let Some(at) = self.callers.iter().rposition(|caller| *caller == me) {
+            self.callers.swap_remove(at);
+        }
+    }
+
+    pub(crate) fn callbacks_run(&self) -> usize {
+        self.callers.len()
+    }
+
+    pub(crate) fn closing(&self) -> bool {
+        self.close.is_some()
+    }
+
+    /// Nothing waits, flies or is being delivered; with pulled results, fixed is enough.
+    pub(crate) fn drained(&self, pulled_results: bool) -> bool {
+        self.open.is_none()
+            && self.sealed.is_empty()
+            && self.flights.iter().all(|flight| flight.fixed)
+            && (pulled_results || (self.ready.is_empty() && !self.delivering))
+    }
+}
+
+fn reserve<T>(queue: &mut VecDeque<T>, len: usize) -> bool {
+    queue.try_reserve(len.saturating_sub(queue.len())).is_ok()
+}
+
+fn reserve_vec<T>(vec: &mut Vec<T>, len: usize) -> bool {
+    vec.try_reserve(len.saturating_sub(vec.len())).is_ok()
+}
+
+/// How many values of each batch are not delivered yet, in order of opening: what a flush mark is checked against.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// Undelivered values per batch; an open batch has `OPEN` on top, so that it is never done.
+    owed: VecDeque<u64>,
+    /// Id of the first entry.
+    base: u64,
+}
+
+const OPEN: u64 = 1 << 40;
+
+impl Ledger {
+    fn reserve(&mut self) -> bool {
+        self.owed.try_reserve(1).is_ok()
+    }
+
+    fn shrink(&mut self) {
+        self.owed.shrink_to_fit();
+    }
+
+    /// Opens the next batch's account and answers its id.
+    pub(crate) fn open(&mut self) -> u64 {
+        self.owed.push_back(OPEN);
+        self.base + self.owed.len() as u64 - 1
+    }
+
+    /// The batch has all its values.
+    pub(crate) fn seal(&mut self, id: u64, values: u64) {
+        if let Some(owed) = self.entry(id) {
+            *owed = *owed - OPEN + values;
+        }
+        self.advance();
+    }
+
+    /// Values of a batch were delivered.
+    pub(crate) fn deliver(&mut self, id: u64, values: u64) {
+        if let Some(owed) = self.entry(id) {
+            *owed -= values;
+        }
+        self.advance();
+    }
+
+    fn entry(&mut self, id: u64) -> Option<&mut u64> {
+        self.owed.get_mut(usize::try_from(id.checked_sub(self.base)?).ok()?)
+    }
+
+    fn advance(&mut self) {
+        while self.owed.front() == Some(&0) {
+            self.owed.pop_front();
+            self.base += 1;
+        }
+    }
+
+    /// A mark after everything sealed so far.
+    pub(crate) fn mark(&self) -> u64 {
+        self.base + self.owed.len() as u64
+    }
+
+    /// Everything before the mark is delivered.
+    pub(crate) fn reached(&self, mark: u64) -> bool {
+        self.base >= mark
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p23_a_mark_is_reached_when_all_before_it_is_delivered() {
+        let mut ledger = Ledger::default();
+        let first = ledger.open();
+        ledger.deliver(first, 1); // cancelled while the batch was open
+        ledger.seal(first, 3);
+        let mark = ledger.mark();
+        let second = ledger.open();
+        ledger.seal(second, 1);
+        ledger.deliver(second, 1);
+        assert!(!ledger.reached(mark));
+        ledger.deliver(first, 2);
+        assert!(ledger.reached(mark));
+        assert!(ledger.reached(ledger.mark()));
+    }
+}

@@ -1,0 +1,566 @@
+//! Dispatch: a batch takes a slot, its parts go to their handlers one after another, and their ends make its end.
+//!
+//! A flight is one dispatched batch. A part is a handler's share of it: the whole batch when one handler takes
+//! everything, else a gathered batch of its own whose results are merged back. Whoever ends a flight's outcomes
+//! (the last part, a time-out, a close) fixes them once; the slot is free when no handler is inside either.
+
+use super::batch::Batch;
+use super::batcher::{DEFAULT, Inner, PULLED};
+use super::core::{Core, Ready};
+use super::error::Status;
+use super::forming::{self, FOREVER};
+use super::options::{Delivery, ResultsMode};
+use super::results::{Ending, Reason};
+use super::value::{Handled, Kind, Outcome};
+use crate::sync::Shared;
+
+/// Parts a batch can have: one per kind with a handler of its own, and the default's.
+const MAX_PARTS: usize = Kind::COUNT + 1;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PartState {
+    /// Its handler was not called yet.
+    Waiting,
+    /// Its handler is inside.
+    Running,
+    /// Its holder completes it: kept, or pulled.
+    Kept,
+    /// Its outcomes are fixed.
+    Done,
+}
+
+pub(crate) struct FlightPart {
+    /// Kind code of the handler, DEFAULT or PULLED.
+    which: u8,
+    state: PartState,
+    batch: Shared<Batch>,
+}
+
+/// A dispatched batch.
+pub(crate) struct Flight {
+    pub(crate) number: u64,
+    pub(crate) batch: Shared<Batch>,
+    parts: [Option<FlightPart>; MAX_PARTS],
+    count: u8,
+    next: u8,
+    /// A handler is inside.
+    running: bool,
+    /// Outcomes stand.
+    pub(crate) fixed: bool,
+    pub(crate) expires_at: i64,
+}
+
+/// A handler's share of a batch, as its handler or holder sees it.
+///
+/// Dropping a part that is kept or pulled frees it: its values fail with NO_RESULT.
+pub(crate) struct Part {
+    /// None for a part of `map`, which has no batcher.
+    engine: Option<Shared<Inner>>,
+    owner: u32,
+    /// None only while it is being dropped.
+    batch: Option<Shared<Batch>>,
+    flight: u64,
+    index: u8,
+    /// Dropping it gives the batch up: false for the view a handler borrows.
+    holds: bool,
+}
+
+impl Part {
+    pub(crate) fn batch(&self) -> &Batch {
+        match &self.batch {
+            Some(batch) => batch,
+            None => unreachable!("a part has its batch until it is dropped"),
+        }
+    }
+
+    /// A part without a batcher: it can be read and set, not kept.
+    pub(crate) fn detached(batch: Shared<Batch>, owner: u32) -> Part {
+        Part { engine: None, owner, batch: Some(batch), flight: 0, index: 0, holds: false }
+    }
+
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    pub(crate) fn engine(&self) -> Option<Shared<Inner>> {
+        self.engine.clone()
+    }
+
+    pub(crate) fn flight(&self) -> u64 {
+        self.flight
+    }
+
+    /// Holds the part past its handler; the handler's own view stays readable until it returns.
+    pub(crate) fn keep(&self) -> Result<Part, Status> {
+        let Some(engine) = &self.engine else { return Err(Status::WRONG_MODE) };
+        if engine.is_foreign() {
+            return Err(Status::FORKED);
+        }
+        let mut core = engine.core.lock();
+        let part = core.flight(self.flight).and_then(|flight| flight.part(self.index));
+        match part {
+            Some(part) if part.state == PartState::Running => part.state = PartState::Kept,
+            Some(part) if part.state == PartState::Waiting => return Err(Status::INVALID_ARGUMENT),
+            Some(_) => return Err(Status::INVALID_ARGUMENT),
+            None => return Err(Status::TOO_LATE),
+        }
+        Ok(Part {
+            engine: Some(engine.clone()),
+            owner: self.owner,
+            batch: self.batch.clone(),
+            flight: self.flight,
+            index: self.index,
+            holds: true,
+        })
+    }
+
+    /// Completes the part; TOO_LATE if its outcomes stand already.
+    pub(crate) fn complete(mut self, ending: Ending<'_>) -> Status {
+        self.end(ending)
+    }
+
+    /// Completes the part from inside its handler: what the handler returns counts no more.
+    pub(crate) fn complete_early(&self, ending: Ending<'_>) -> Status {
+        let Some(engine) = &self.engine else { return Status::WRONG_MODE };
+        if engine.is_foreign() {
+            return Status::FORKED;
+        }
+        let mut core = engine.core.lock();
+        let status = engine.end_part(&mut core, self.flight, self.index, ending);
+        engine.touch(&mut core);
+        status
+    }
+
+    /// Fails the part: as many results came as `got` says, and it has another number of values.
+    pub(crate) fn fail_count(&self, got: usize) -> Status {
+        let mut text = [0u8; 96];
+        let message = {
+            use std::io::Write;
+            let mut left = &mut text[..];
+            // 96 bytes hold the sentence with two 20-digit numbers.
+            let _ = write!(left, "the handler gave {got} results for {} values", self.batch().len);
+            let used = 96 - left.len();
+            std::str::from_utf8(&text[..used]).unwrap_or_default()
+        };
+        let reason = Reason { code: Status::RESULT_COUNT.code(), type_name: "", message };
+        match self.batch().fail_all(reason) {
+            Status::OK => Status::RESULT_COUNT,
+            other => other,
+        }
+    }
+
+    /// Counts a call that came after the outcomes stood.
+    pub(crate) fn count_late(&self) {
+        if let Some(engine) = &self.engine {
+            engine.core.lock().late += 1;
+        }
+    }
+
+    fn end(&mut self, ending: Ending<'_>) -> Status {
+        self.holds = false;
+        let Some(engine) = self.engine.take() else { return Status::WRONG_MODE };
+        if engine.is_foreign() {
+            return Status::FORKED;
+        }
+        let mut core = engine.core.lock();
+        // Given up first, so that the set can be recycled the moment it is delivered.
+        self.batch = None;
+        let status = engine.end_part(&mut core, self.flight, self.index, ending);
+        engine.settle_lingering(&mut core);
+        engine.touch(&mut core);
+        status
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.holds {
+            let reason = Reason::bare(Status::NO_RESULT);
+            self.end(Ending::Failed(reason, Handled::Maybe));
+        }
+    }
+}
+
+impl Flight {
+    fn part(&mut self, index: u8) -> Option<&mut FlightPart> {
+        self.parts.get_mut(usize::from(index))?.as_mut()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &FlightPart> {
+        self.parts.iter().flatten()
+    }
+
+    fn is_mixed(&self) -> bool {
+        self.count > 1
+    }
+
+    /// A handler is inside although the outcomes stand.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.running && self.fixed
+    }
+}
+
+impl Core {
+    pub(crate) fn flight(&mut self, number: u64) -> Option<&mut Flight> {
+        // Few batches fly at once, and in number order.
+        let at = self.flights.binary_search_by_key(&number, |flight| flight.number).ok()?;
+        self.flights.get_mut(at)
+    }
+
+    /// When the earliest handler time-out comes.
+    pub(crate) fn next_expiry(&self) -> i64 {
+        self.flights.iter().find(|flight| !flight.fixed).map_or(FOREVER, |flight| flight.expires_at)
+    }
+}
+
+impl Inner {
+    /// Takes the first sealed batch into flight; a slot is free. Answers the flight's number.
+    pub(crate) fn dispatch(&self, core: &mut Core, now: i64) -> Option<u64> {
+        let mut shared = core.sealed.pop_front()?;
+        let (rows, weight) = {
+            let batch = shared.get_mut()?;
+            batch.close_up();
+            batch.classify();
+            batch.rows.clear_results(batch.len);
+            core.dispatched += 1;
+            batch.number = core.dispatched;
+            batch.dispatched_at = now;
+            (batch.len as u64, batch.weight)
+        };
+        core.left += rows;
+        core.left_bytes += weight;
+        self.room_came(core);
+        core.triggers[shared.trigger as usize] += 1;
+        if let Some(histograms) = &mut core.histograms {
+            histograms.batch_size.record(rows);
+            histograms.queue_time.record(now.saturating_sub(shared.opened_at).max(0) as u64);
+        }
+        if self.limits.delivery == Delivery::Ordered {
+            core.turns.push_back(None);
+        }
+        let number = core.dispatched;
+        let expires_at = match self.limits.handler_timeout {
+            0 | FOREVER => FOREVER,
+            span => forming::after(now, span),
+        };
+        let flight = Flight {
+            number,
+            parts: [const { None }; MAX_PARTS],
+            count: 0,
+            next: 0,
+            running: false,
+            fixed: false,
+            expires_at,
+            batch: shared,
+        };
+        core.in_flight += 1;
+        core.flights.push(flight);
+        let Some(flight) = core.flights.last_mut() else { return None };
+        if !self.split(flight) {
+            // No memory to gather the parts: an outcome, not a loss.
+            let reason = Reason::bare(Status::NO_MEMORY);
+            flight.batch.settle(Ending::Failed(reason, Handled::No));
+            self.fix_flight(core, number);
+            return None;
+        }
+        Some(number)
+    }
+
+    /// Divides a batch among the handlers.
+    fn split(&self, flight: &mut Flight) -> bool {
+        let mask = flight.batch.mask;
+        let own = mask & self.routes.own;
+        let rest = mask & !self.routes.own;
+        let whole = if self.routes.is_pulled() {
+            Some(PULLED)
+        } else if own == 0 {
+            Some(DEFAULT)
+        } else if rest == 0 && own.is_power_of_two() {
+            Some(own.trailing_zeros() as usize)
+        } else {
+            None
+        };
+        if let Some(which) = whole {
+            let batch = flight.batch.clone();
+            flight.parts[0] = Some(FlightPart { which: which as u8, state: PartState::Waiting, batch });
+            flight.count = 1;
+            return true;
+        }
+        let kinds = (0..Kind::COUNT).filter(|kind| own & (1 << kind) != 0).map(|kind| (kind, 1u8 << kind));
+        let default = (rest != 0).then_some((DEFAULT, rest));
+        for (which, mask) in kinds.chain(default) {
+            let Some(part) = flight.batch.gather(mask) else { return false };
+            let Some(batch) = Shared::try_new(part) else { return false };
+            let part = FlightPart { which: which as u8, state: PartState::Waiting, batch };
+            flight.parts[usize::from(flight.count)] = Some(part);
+            flight.count += 1;
+        }
+        true
+    }
+
+    /// The next part of a flight whose handler is to be called: marks it running.
+    pub(crate) fn begin_part(&self, core: &mut Core, engine: &Shared<Inner>, number: u64) -> Option<(Part, usize)> {
+        let flight = core.flight(number)?;
+        if flight.fixed || flight.next >= flight.count {
+            return None;
+        }
+        let index = flight.next;
+        flight.next += 1;
+        flight.running = true;
+        let part = flight.part(index)?;
+        let pulled = usize::from(part.which) == PULLED;
+        part.state = if pulled { PartState::Kept } else { PartState::Running };
+        let which = usize::from(part.which);
+        let batch = part.batch.clone();
+        if pulled {
+            flight.running = false;
+        }
+        let owner = self.limits.owner;
+        let part =
+            Part { engine: Some(engine.clone()), owner, batch: Some(batch), flight: number, index, holds: pulled };
+        Some((part, which))
+    }
+
+    /// A handler returned. Answers whether the flight has another part to run.
+    pub(crate) fn end_handler(&self, core: &mut Core, mut part: Part, status: Status, now: i64) -> bool {
+        let (number, index) = (part.flight, part.index);
+        part.batch = None;
+        let Some(flight) = core.flight(number) else { return false };
+        flight.running = false;
+        let dispatched_at = flight.batch.dispatched_at;
+        let running = flight.part(index).is_some_and(|part| part.state == PartState::Running);
+        if running && !flight.fixed {
+            let code = if status.is_ok() || status.is_user() || status.is_known() {
+                status
+            } else {
+                Status::HANDLER_FAILED
+            };
+            let ending = match code {
+                Status::OK => Ending::Done,
+                code => Ending::Failed(Reason::bare(code), Handled::Yes),
+            };
+            self.end_part(core, number, index, ending);
+        }
+        if let Some(histograms) = &mut core.histograms {
+            histograms.handler_time.record(now.saturating_sub(dispatched_at).max(0) as u64);
+        }
+        let Some(flight) = core.flight(number) else { return false };
+        if flight.fixed {
+            self.drop_flight(core, number);
+            return false;
+        }
+        flight.next < flight.count
+    }
+
+    /// Fixes the outcomes of one part, and of the flight if it was the last.
+    pub(crate) fn end_part(&self, core: &mut Core, number: u64, index: u8, ending: Ending<'_>) -> Status {
+        let Some(flight) = core.flight(number) else {
+            core.late += 1;
+            return Status::TOO_LATE;
+        };
+        let fixed = flight.fixed;
+        let Some(part) = flight.part(index) else { return Status::INTERNAL };
+        if fixed || part.state == PartState::Done {
+            core.late += 1;
+            return Status::TOO_LATE;
+        }
+        part.batch.settle(ending);
+        part.state = PartState::Done;
+        if flight.parts().all(|part| part.state == PartState::Done) {
+            self.fix_flight(core, number);
+        }
+        Status::OK
+    }
+
+    /// Ends a flight from outside: parts that are done keep their results, the others get this outcome.
+    fn cut_flight(&self, core: &mut Core, number: u64, outcome: Outcome, status: Status) -> u64 {
+        let Some(flight) = core.flight(number) else { return 0 };
+        let mut cut = 0;
+        for part in flight.parts.iter_mut().flatten() {
+            let handled = match part.state {
+                PartState::Done => continue,
+                PartState::Waiting => Handled::No,
+                PartState::Running | PartState::Kept => Handled::Maybe,
+            };
+            part.batch.settle(Ending::Fixed(outcome, status, handled));
+            part.state = PartState::Done;
+            cut += part.batch.len as u64;
+        }
+        self.fix_flight(core, number);
+        cut
+    }
+
+    /// All parts are done: the batch's outcomes stand, its results are on their way.
+    fn fix_flight(&self, core: &mut Core, number: u64) {
+        let Some(flight) = core.flight(number) else { return };
+        flight.fixed = true;
+        if flight.is_mixed() {
+            flight.batch.settle_from(flight.parts().map(|part| &*part.batch));
+        }
+        let batch = flight.batch.clone();
+        if !flight.running {
+            self.drop_flight(core, number);
+        }
+        if batch.all_ok() {
+            core.count(Outcome::Ok, batch.len as u64);
+        } else {
+            for row in 0..batch.len {
+                core.count(batch.outcome(row), 1);
+            }
+        }
+        match self.limits.delivery {
+            Delivery::AsCompleted => self.make_ready(core, batch),
+            Delivery::Ordered => {
+                let at = (number - core.turn - 1) as usize;
+                if let Some(turn) = core.turns.get_mut(at) {
+                    *turn = Some(batch);
+                }
+                while let Some(Some(_)) = core.turns.front() {
+                    core.turn += 1;
+                    if let Some(Some(batch)) = core.turns.pop_front() {
+                        self.make_ready(core, batch);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The flight's slot is free: its outcomes stand and no handler is inside.
+    fn drop_flight(&self, core: &mut Core, number: u64) {
+        if let Ok(at) = core.flights.binary_search_by_key(&number, |flight| flight.number) {
+            drop(core.flights.remove(at));
+            core.in_flight -= 1;
+            self.settle_lingering(core);
+        }
+    }
+
+    /// Handler time-outs that have come.
+    pub(crate) fn expire_flights(&self, core: &mut Core, now: i64) {
+        while let Some(number) =
+            core.flights.iter().find(|f| !f.fixed && f.expires_at <= now).map(|flight| flight.number)
+        {
+            self.cut_flight(core, number, Outcome::Expired, Status::HANDLER_TIMEOUT);
+        }
+    }
+
+    /// Close's time-out: what flies and what waits in sealed batches is discarded. Answers how many values.
+    pub(crate) fn discard_all(&self, core: &mut Core) -> u64 {
+        let mut left = 0;
+        while let Some(number) = core.flights.iter().find(|f| !f.fixed).map(|flight| flight.number) {
+            left += self.cut_flight(core, number, Outcome::Discarded, Status::DISCARDED);
+        }
+        while let Some(mut shared) = core.sealed.pop_front() {
+            if let Some(batch) = shared.get_mut() {
+                core.left += batch.live() as u64;
+                core.left_bytes += batch.weight - batch.removed_weight;
+                batch.close_up();
+                batch.classify();
+                batch.rows.clear_results(batch.len);
+                batch.settle_unhandled(Outcome::Discarded, Status::DISCARDED);
+                left += batch.len as u64;
+                core.count(Outcome::Discarded, batch.len as u64);
+            }
+            self.make_ready(core, shared);
+        }
+        self.room_came(core);
+        left
+    }
+
+    // ---- ready sets ------------------------------------------------------------------------------------------
+
+    /// Outcomes stand: the set goes to whoever takes results, or is only counted.
+    pub(crate) fn make_ready(&self, core: &mut Core, set: Shared<Batch>) {
+        if self.routes.on_result || self.limits.results == ResultsMode::Pull {
+            core.ready.push_back(Ready::Set(set));
+            if core.result_waiters > 0 {
+                self.results.notify_all();
+            }
+            return;
+        }
+        self.mark_delivered(core, &set);
+        self.let_go(core, set);
+    }
+
+    /// The set counts as delivered: result places and flush marks.
+    pub(crate) fn mark_delivered(&self, core: &mut Core, set: &Batch) {
+        core.delivered += set.len as u64;
+        core.undelivered -= set.len as u64;
+        match (&set.origins, set.is_removed_set) {
+            (Some(origins), true) => {
+                for row in 0..set.len {
+                    core.ledger.deliver(origins[row], 1);
+                }
+            }
+            _ => core.ledger.deliver(set.id, set.len as u64),
+        }
+        self.room_came(core);
+        if core.done_waiters > 0 {
+            self.done.notify_all();
+        }
+    }
+
+    /// A delivered set goes back to the pool, at once or when its releases have run.
+    pub(crate) fn let_go(&self, core: &mut Core, mut set: Shared<Batch>) {
+        if set.get_mut().is_none() {
+            core.lingering.push(set);
+        } else if set.carries_releases() {
+            core.ready.push_back(Ready::Releases(set));
+        } else {
+            core.recycle(set);
+        }
+    }
+
+    /// Delivered sets that nobody looks at any more.
+    pub(crate) fn settle_lingering(&self, core: &mut Core) {
+        let mut at = 0;
+        while at < core.lingering.len() {
+            if core.lingering[at].get_mut().is_some() {
+                let set = core.lingering.swap_remove(at);
+                self.let_go(core, set);
+            } else {
+                at += 1;
+            }
+        }
+    }
+}
+
+impl Batch {
+    /// The rows whose kinds are in `mask`, gathered into a batch of their own; their releases stay here.
+    fn gather(&self, mask: u8) -> Option<Batch> {
+        let chosen = |row: &usize| mask & (1 << self.kinds()[*row]) != 0;
+        let count = (0..self.len).filter(chosen).count();
+        let mut part = Batch::new(count)?;
+        let mut positions = super::column::Column::new(count.max(1))?;
+        part.id = self.id;
+        part.first = self.first;
+        part.opened_at = self.opened_at;
+        part.trigger = self.trigger;
+        part.number = self.number;
+        part.dispatched_at = self.dispatched_at;
+        if self.has_deadlines && !part.reserve_deadlines() {
+            return None;
+        }
+        for (at, row) in (0..self.len).filter(chosen).enumerate() {
+            let kind = Kind::from_code(self.kinds()[row])?;
+            if matches!(kind, Kind::String | Kind::Bytes) && !part.put_text(at, self.text(row)) {
+                return None;
+            }
+            if kind == Kind::Object {
+                if !part.reserve_size() {
+                    return None;
+                }
+                part.put_size(at, self.object_size(row));
+            }
+            part.rows.put(at, self.cells()[row], self.tags()[row], self.kinds()[row]);
+            if let Some(deadlines) = &mut part.deadlines {
+                deadlines[at] = self.deadline(row);
+            }
+            positions[at] = row as u32;
+        }
+        part.len = count;
+        part.positions = Some(positions);
+        part.classify();
+        part.rows.clear_results(count);
+        Some(part)
+    }
+}

@@ -1,0 +1,595 @@
+//! The queue: what producers do. A push joins the open batch behind the gate; sealing moves it to those that wait.
+//!
+//! The gate's holder owns the open batch, so a push is plain sequential code and order by happens-before (P11)
+//! needs no argument. Common pushes never leave `push_cell`'s first lines: no clock, no system call, no
+//! allocation, no wake. Opening and sealing (once a batch) also take the core lock, always after the gate.
+
+use super::batch::{Batch, REMOVED, Release};
+use super::batcher::Inner;
+use super::core::{Core, OpenInfo};
+use super::column::Writer;
+use super::error::Status;
+use super::forming::{self, FOREVER, Lack, Load, Open};
+use super::options::OnFull;
+use super::value::{Kind, Outcome, Trigger};
+use crate::sync::Shared;
+
+/// What stands behind the gate: the open batch and how far pushes may go on without asking.
+pub(crate) struct Front {
+    writer: Writer,
+    open: Option<Shared<Batch>>,
+    /// Bytes of the open batch beyond 8 a row.
+    extra: u64,
+    /// Rows, and bytes, the open batch may reach before a push must ask again.
+    count_limit: u64,
+    byte_limit: u64,
+    /// Values, and bytes, accepted before the open batch.
+    accepted_before: u64,
+    bytes_before: u64,
+    pub(crate) closed: bool,
+    /// Refused pushes by negated code.
+    pub(crate) refusals: [u64; 24],
+}
+
+/// A value on its way in.
+pub(crate) struct Push<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) cell: u64,
+    pub(crate) text: &'a [u8],
+    /// Declared size, of objects.
+    pub(crate) size: u64,
+    pub(crate) tag: u64,
+    /// 0: none.
+    pub(crate) deadline: i64,
+    /// Keep the pointer instead of a copy; taken when the value is accepted.
+    pub(crate) owned: Option<Release>,
+}
+
+impl Push<'_> {
+    pub(crate) fn cell(kind: Kind, cell: u64, tag: u64) -> Push<'static> {
+        Push { kind, cell, text: &[], size: 0, tag, deadline: 0, owned: None }
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        8u64.saturating_add(self.text.len() as u64).saturating_add(self.size)
+    }
+}
+
+/// How a push ended inside the gate.
+enum Pushed {
+    Done(Status),
+    /// No room, and the policy is to wait for it: until the count of changes is not this any more.
+    Wait(Status, u64),
+}
+
+impl Front {
+    pub(crate) fn new() -> Front {
+        Front {
+            writer: Writer::detached(),
+            open: None,
+            extra: 0,
+            count_limit: 0,
+            byte_limit: 0,
+            accepted_before: 0,
+            bytes_before: 0,
+            closed: false,
+            refusals: [0; 24],
+        }
+    }
+
+    /// Values accepted since the start.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted_before + self.writer.row as u64
+    }
+
+    fn bytes_accepted(&self) -> u64 {
+        self.bytes_before + self.open_bytes()
+    }
+
+    fn open_bytes(&self) -> u64 {
+        8 * self.writer.row as u64 + self.extra
+    }
+
+    /// Values of the open batch that wait.
+    pub(crate) fn open_live(&self) -> u64 {
+        self.open.as_ref().map_or(0, |batch| (self.writer.row - batch.removed) as u64)
+    }
+
+    pub(crate) fn load(&self, core: &Core) -> Load {
+        Load {
+            waiting: self.accepted() - core.left,
+            waiting_bytes: self.bytes_accepted() - core.left_bytes,
+            held: self.accepted() - core.delivered,
+        }
+    }
+
+    /// Where the next pushes may go without asking.
+    fn set_limits(&mut self, inner: &Inner, core: &Core) {
+        let load = self.load(core);
+        (self.count_limit, self.byte_limit) =
+            forming::row_limit(&inner.limits, self.writer.row as u64, self.extra, load);
+        self.narrow();
+    }
+
+    /// Text took bytes: fewer rows of 8 bytes remain.
+    #[inline(always)]
+    fn narrow(&mut self) {
+        let by_bytes = self.byte_limit.saturating_sub(self.extra) / 8;
+        self.writer.limit = self.count_limit.min(by_bytes) as usize;
+    }
+
+    fn count_refusal(&mut self, status: Status) {
+        if let Some(count) = self.refusals.get_mut(status.code().unsigned_abs() as usize) {
+            *count += 1;
+        }
+    }
+
+    pub(crate) fn memory(&self) -> u64 {
+        self.open.as_ref().map_or(0, |batch| batch.memory())
+    }
+}
+
+impl Inner {
+    // ---- pushing ---------------------------------------------------------------------------------------------
+
+    /// Pushes a value of 8 bytes: null, bool, int64 or float64.
+    #[inline(always)]
+    pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
+        if self.is_foreign() || !self.routes.accepts(kind) {
+            return self.push_slow(Push::cell(kind, cell, tag));
+        }
+        let taken = self.gate.push(|front| {
+            if !front.writer.put(cell, tag, kind as u8) {
+                return false;
+            }
+            if front.writer.row >= front.writer.limit {
+                self.filled(front);
+            }
+            true
+        });
+        if taken { Status::OK } else { self.push_slow(Push::cell(kind, cell, tag)) }
+    }
+
+    /// Pushes a string or byte string, copied in. UTF-8 was checked.
+    #[inline]
+    pub(crate) fn push_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
+        let push = Push { text, ..Push::cell(kind, 0, tag) };
+        if self.is_foreign() || !self.routes.accepts(kind) {
+            return self.push_slow(push);
+        }
+        let taken = self.gate.push(|front| {
+            let bytes = front.open_bytes() + 8 + text.len() as u64;
+            let row = front.writer.row;
+            if bytes > front.byte_limit || row >= front.writer.limit {
+                return false;
+            }
+            let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) else { return false };
+            if !batch.put_text(row, text) {
+                return false;
+            }
+            front.writer.put(0, tag, kind as u8);
+            front.extra += text.len() as u64;
+            front.narrow();
+            if front.writer.row >= front.writer.limit {
+                self.filled(front);
+            }
+            true
+        });
+        if taken { Status::OK } else { self.push_slow(push) }
+    }
+
+    /// The open batch reached its limit: seals it if that is its size, else the next push asks for more.
+    #[cold]
+    #[inline(never)]
+    fn filled(&self, front: &mut Front) {
+        if forming::seals_after(&self.limits, front.writer.row as u64) {
+            let mut core = self.core.lock();
+            self.seal(front, &mut core, Trigger::Size);
+            self.touch(&mut core);
+        }
+    }
+
+    /// Any push, with all questions asked; waits for room if the policy says so.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn push_slow(&self, mut push: Push<'_>) -> Status {
+        if self.is_foreign() {
+            return Status::FORKED;
+        }
+        let mut until = None;
+        loop {
+            let (status, seen) = match self.gate.push(|front| self.push_locked(front, &mut push)) {
+                Pushed::Done(status) => return status,
+                Pushed::Wait(status, seen) => (status, seen),
+            };
+            if self.limits.push_timeout == 0 || self.is_manual() {
+                return self.refuse(status);
+            }
+            let until = *until
+                .get_or_insert_with(|| forming::after(self.monotonic(), self.limits.push_timeout));
+            let mut core = self.core.lock();
+            if core.in_callback() || until <= self.monotonic() {
+                drop(core);
+                return self.refuse(status);
+            }
+            core.room_waiters += 1;
+            while core.room_changes == seen && !core.closing() && self.monotonic() < until {
+                core = self.room.wait_until(core, until);
+            }
+            core.room_waiters -= 1;
+        }
+    }
+
+    fn refuse(&self, status: Status) -> Status {
+        self.gate.visit(|front| front.count_refusal(status));
+        status
+    }
+
+    /// A push with the gate held: the rules in their order (the contract's P4, P7, P8, P13, P22).
+    fn push_locked(&self, front: &mut Front, push: &mut Push<'_>) -> Pushed {
+        let refused = |front: &mut Front, status| {
+            front.count_refusal(status);
+            Pushed::Done(status)
+        };
+        if front.closed {
+            return refused(front, Status::CLOSED);
+        }
+        if !self.routes.accepts(push.kind) {
+            return refused(front, Status::NO_HANDLER);
+        }
+        let weight = push.weight();
+        if !forming::fits_empty(&self.limits, weight) {
+            return refused(front, Status::TOO_LARGE);
+        }
+        let mut core = self.core.lock();
+        if let Some(lack) = forming::lack(&self.limits, front.load(&core), weight) {
+            if let Some(open) = &mut core.open {
+                open.full = true;
+            }
+            let status = match lack {
+                Lack::Count => Status::QUEUE_FULL,
+                Lack::Bytes => Status::QUEUE_FULL_BYTES,
+                Lack::ResultPlace => Status::RESULTS_FULL,
+            };
+            match self.limits.on_full {
+                OnFull::DiscardOldest => {
+                    let status = self.discard_for(front, &mut core, weight);
+                    if !status.is_ok() {
+                        self.touch(&mut core);
+                        return refused(front, status);
+                    }
+                }
+                OnFull::Block => {
+                    core.want_room(front.accepted(), front.bytes_accepted(), weight);
+                    self.touch(&mut core);
+                    return Pushed::Wait(status, core.room_changes);
+                }
+                OnFull::Reject => {
+                    core.want_room(front.accepted(), front.bytes_accepted(), weight);
+                    self.touch(&mut core);
+                    return refused(front, status);
+                }
+            }
+        }
+        let open = Open { rows: front.writer.row as u64, bytes: front.open_bytes(), opened_at: 0, full: false };
+        if forming::seals_before(&self.limits, open, weight) {
+            self.seal(front, &mut core, Trigger::Bytes);
+        }
+        let status = self.append(front, &mut core, push);
+        if !status.is_ok() {
+            self.touch(&mut core);
+            return refused(front, status);
+        }
+        if forming::seals_after(&self.limits, front.writer.row as u64) {
+            self.seal(front, &mut core, Trigger::Size);
+        } else {
+            front.set_limits(self, &core);
+        }
+        self.touch(&mut core);
+        Pushed::Done(Status::OK)
+    }
+
+    /// Adds a value that has room. Every allocation comes before the first change.
+    fn append(&self, front: &mut Front, core: &mut Core, push: &mut Push<'_>) -> Status {
+        let opening = front.open.is_none();
+        if opening && !self.open(front, core) {
+            return Status::NO_MEMORY;
+        }
+        let row = front.writer.row;
+        let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) else { return Status::INTERNAL };
+        let is_text = matches!(push.kind, Kind::String | Kind::Bytes);
+        let ready = (push.deadline == 0 || batch.reserve_deadlines())
+            && (push.size == 0 || batch.reserve_size())
+            && match &push.owned {
+                Some(_) => batch.reserve_owned() && batch.put_text(row, &[]),
+                None => !is_text || batch.put_text(row, push.text),
+            };
+        if !ready {
+            if opening {
+                self.drop_open(front, core);
+            }
+            return Status::NO_MEMORY;
+        }
+        if let Some(release) = push.owned.take() {
+            batch.put_owned(row, push.text.as_ptr(), push.text.len(), Some(release));
+        }
+        batch.put_size(row, push.size);
+        if push.deadline != 0 {
+            if let Some(deadlines) = &mut batch.deadlines {
+                deadlines[row] = push.deadline;
+            }
+            core.next_deadline = core.next_deadline.min(push.deadline);
+        }
+        front.writer.limit = front.writer.limit.max(row + 1);
+        front.writer.put(push.cell, push.tag, push.kind as u8);
+        front.extra += push.weight() - 8;
+        Status::OK
+    }
+
+    /// Opens a batch: the one moment when a push reads the clock.
+    fn open(&self, front: &mut Front, core: &mut Core) -> bool {
+        if !core.reserve_for_batch() {
+            return false;
+        }
+        let Some(mut shared) = core.take_batch(self.batch_rows()) else { return false };
+        let now = self.now();
+        let Some(batch) = shared.get_mut() else { return false };
+        batch.id = core.ledger.open();
+        batch.first = front.accepted_before;
+        batch.opened_at = now;
+        front.writer = batch.rows.writer(self.limits.max_batch_size as usize);
+        front.open = Some(shared);
+        core.open = Some(OpenInfo { opened_at: now, first: front.accepted_before, full: false });
+        true
+    }
+
+    /// Ends the life of an open batch in which no value waits.
+    fn drop_open(&self, front: &mut Front, core: &mut Core) {
+        let Some(mut shared) = front.open.take() else { return };
+        let rows = front.writer.row;
+        self.end_front(front);
+        core.open = None;
+        if let Some(batch) = shared.get_mut() {
+            core.ledger.seal(batch.id, rows as u64);
+        }
+        core.recycle(shared);
+    }
+
+    fn end_front(&self, front: &mut Front) {
+        front.accepted_before += front.writer.row as u64;
+        front.bytes_before += front.open_bytes();
+        front.writer = Writer::detached();
+        front.extra = 0;
+        front.count_limit = 0;
+        front.byte_limit = 0;
+    }
+
+    /// Moves the open batch to those that wait for dispatch.
+    pub(crate) fn seal(&self, front: &mut Front, core: &mut Core, trigger: Trigger) {
+        let Some(mut shared) = front.open.take() else { return };
+        if let Some(batch) = shared.get_mut() {
+            batch.len = front.writer.row;
+            batch.weight = front.open_bytes();
+            batch.trigger = trigger;
+            core.ledger.seal(batch.id, batch.len as u64);
+        }
+        self.end_front(front);
+        core.open = None;
+        core.sealed.push_back(shared);
+    }
+
+    /// Why the open batch is due at `now`, if it is.
+    pub(crate) fn open_due(&self, open: &OpenInfo, now: i64) -> Option<Trigger> {
+        let open = Open { rows: 1, bytes: 0, opened_at: open.opened_at, full: open.full };
+        forming::due(&self.limits, open, now)
+    }
+
+    // ---- values that leave while they wait -------------------------------------------------------------------
+
+    /// Removes waiting values that `pick` names, in queue order, as one result set. Answers how many.
+    ///
+    /// `pick` sees (batch, row, values removed so far).
+    pub(crate) fn remove_waiting(
+        &self,
+        front: &mut Front,
+        core: &mut Core,
+        outcome: Outcome,
+        status: Status,
+        pick: impl Fn(&Batch, usize, u64, u64) -> bool,
+    ) -> Result<u64, Status> {
+        let open_rows = front.writer.row;
+        // Count first, so that one allocation serves all and nothing is half done when memory runs out.
+        let (mut count, mut bytes) = (0, 0);
+        for (batch, rows) in waiting(core, front, open_rows) {
+            for row in 0..rows {
+                if batch.rows.kinds(rows)[row] != REMOVED && pick(batch, row, count, bytes) {
+                    count += 1;
+                    bytes += batch.row_weight(row);
+                }
+            }
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        let Some(mut shared) = core.take_set(count as usize, self.batch_rows()) else {
+            return Err(Status::NO_MEMORY);
+        };
+        let Some(set) = shared.get_mut() else { return Err(Status::INTERNAL) };
+        let (mut taken, mut taken_bytes) = (0, 0);
+        let mut sealed = std::mem::take(&mut core.sealed);
+        let batches = sealed.iter_mut().map(|batch| (batch, None));
+        let open = front.open.as_mut().map(|batch| (batch, Some(open_rows)));
+        let mut out_of_memory = false;
+        'all: for (shared, rows) in batches.chain(open) {
+            let Some(batch) = shared.get_mut() else { continue };
+            for row in 0..rows.unwrap_or(batch.len) {
+                if batch.rows.kinds(row + 1)[row] == REMOVED || !pick(batch, row, taken, taken_bytes) {
+                    continue;
+                }
+                let weight = batch.row_weight(row);
+                if !batch.remove_into(row, set).is_ok() {
+                    out_of_memory = true;
+                    break 'all;
+                }
+                taken += 1;
+                taken_bytes += weight;
+            }
+        }
+        sealed.retain(|batch| batch.live() > 0);
+        core.sealed = sealed;
+        core.left += taken;
+        core.left_bytes += taken_bytes;
+        if front.open.as_ref().is_some_and(|batch| batch.removed == open_rows) {
+            self.drop_open(front, core);
+        } else if front.open.is_some() {
+            front.set_limits(self, core);
+        }
+        set.classify();
+        set.rows.clear_results(set.len);
+        set.settle_unhandled(outcome, status);
+        self.room_came(core);
+        if taken == 0 {
+            core.recycle(shared);
+            return if out_of_memory { Err(Status::NO_MEMORY) } else { Ok(0) };
+        }
+        core.count(outcome, taken);
+        self.make_ready(core, shared);
+        // Where memory ran out half way, what left stays out and is counted; the rest can be asked for again.
+        Ok(taken)
+    }
+
+    /// Discards the oldest waiting values until one of `weight` bytes has room.
+    fn discard_for(&self, front: &mut Front, core: &mut Core, weight: u64) -> Status {
+        let load = front.load(core);
+        if load.held >= self.limits.result_capacity {
+            return Status::RESULTS_FULL;
+        }
+        let limits = &self.limits;
+        let discarded = self.remove_waiting(
+            front,
+            core,
+            Outcome::Discarded,
+            Status::DISCARDED,
+            |_, _, count, bytes| {
+                let left = Load {
+                    waiting: load.waiting - count,
+                    waiting_bytes: load.waiting_bytes - bytes,
+                    held: load.held,
+                };
+                forming::lack(limits, left, weight).is_some()
+            },
+        );
+        match discarded {
+            Ok(_) => Status::OK,
+            Err(status) => status,
+        }
+    }
+
+    /// Gives waiting values whose deadline has come their outcome.
+    pub(crate) fn expire_waiting(&self, front: &mut Front, core: &mut Core, now: i64) {
+        if core.next_deadline > now {
+            return;
+        }
+        let due = |batch: &Batch, row: usize| {
+            let deadline = batch.deadline(row);
+            deadline != 0 && deadline <= now
+        };
+        let removed =
+            self.remove_waiting(front, core, Outcome::Expired, Status::DEADLINE, |batch, row, _, _| due(batch, row));
+        let mut next = FOREVER;
+        let open_rows = front.writer.row;
+        for (batch, rows) in waiting(core, front, open_rows) {
+            if !batch.has_deadlines {
+                continue;
+            }
+            for row in 0..rows {
+                let deadline = batch.deadline(row);
+                if deadline != 0 && batch.rows.kinds(rows)[row] != REMOVED {
+                    next = next.min(deadline);
+                }
+            }
+        }
+        // Without memory for the set the values wait on; ask again in a millisecond.
+        core.next_deadline = if removed.is_err() { next.max(now + 1_000_000) } else { next };
+    }
+
+    /// Cancels every waiting value with this tag.
+    pub(crate) fn cancel(&self, tag: u64) -> Result<u64, Status> {
+        if self.is_foreign() {
+            return Err(Status::FORKED);
+        }
+        self.gate.visit(|front| {
+            let mut core = self.core.lock();
+            let cancelled = self.remove_waiting(
+                front,
+                &mut core,
+                Outcome::Cancelled,
+                Status::CANCELLED,
+                |batch, row, _, _| batch.rows.tags(row + 1)[row] == tag,
+            );
+            self.touch(&mut core);
+            match cancelled {
+                Ok(0) if core.in_flight_has(tag) => Err(Status::TOO_LATE),
+                Ok(0) => Err(Status::NOT_FOUND),
+                other => other,
+            }
+        })
+    }
+
+    // ---- sealing by hand -------------------------------------------------------------------------------------
+
+    /// Seals the open batch; does not wait.
+    pub(crate) fn seal_now(&self, trigger: Trigger) -> Status {
+        if self.is_foreign() {
+            return Status::FORKED;
+        }
+        self.gate.visit(|front| {
+            if front.closed {
+                return Status::CLOSED;
+            }
+            let mut core = self.core.lock();
+            self.seal(front, &mut core, trigger);
+            self.touch(&mut core);
+            Status::OK
+        })
+    }
+
+    /// Whether a value of 8 bytes has room; waits up to `timeout` for it.
+    pub(crate) fn wait_for_room(&self, timeout: i64) -> Status {
+        if self.is_foreign() {
+            return Status::FORKED;
+        }
+        let until = forming::after(self.monotonic(), timeout.max(0));
+        loop {
+            let (room, seen, reentrant) = self.gate.visit(|front| {
+                let mut core = self.core.lock();
+                let room = forming::lack(&self.limits, front.load(&core), 8).is_none();
+                if room {
+                    core.room_wanted = None;
+                } else {
+                    core.want_room(front.accepted(), front.bytes_accepted(), 8);
+                }
+                self.touch(&mut core);
+                (room, core.room_changes, core.in_callback())
+            });
+            if room {
+                return Status::OK;
+            }
+            if self.is_manual() || reentrant || self.monotonic() >= until {
+                return Status::TIMEOUT;
+            }
+            let mut core = self.core.lock();
+            core.room_waiters += 1;
+            while core.room_changes == seen && self.monotonic() < until {
+                core = self.room.wait_until(core, until);
+            }
+            core.room_waiters -= 1;
+        }
+    }
+}
+
+/// Batches that wait, sealed ones first, with the rows written so far.
+fn waiting<'a>(core: &'a Core, front: &'a Front, open_rows: usize) -> impl Iterator<Item = (&'a Batch, usize)> {
+    let sealed = core.sealed.iter().map(|batch| (&**batch, batch.len));
+    sealed.chain(front.open.as_ref().map(|batch| (&**batch, open_rows)))
+}

@@ -1,0 +1,63 @@
+//! The only door to atomics, locks, threads, the clock, fork and descriptors.
+//!
+//! Nothing here knows what a batch is. Nothing here allocates in a way that can abort: what needs memory
+//! answers `None` or an errno.
+//!
+//! | file | what it gives |
+//! |---|---|
+//! | [`gate`] | `Gate<T>`: a lock biased to the thread that pushes; its owner needs no read-modify-write |
+//! | [`lock`] | `ShortLock`: the lock behind the gate, for critical sections of nanoseconds |
+//! | [`barrier`] | the asymmetric fence: free for the owner of a gate, `membarrier` for whoever revokes it |
+//! | [`backoff`] | how to wait for something short: pause, then sleep |
+//! | [`mutex`] | `Mutex` and `Condvar` without poisoning, deadlines on the monotonic clock |
+//! | [`boxed`] | `try_box`: a `Box` whose allocation can fail |
+//! | [`shared`] | `Shared<T>`: `Arc` whose allocation can fail |
+//! | [`thread`] | threads with signals blocked, a name, a stack size and an exit sentinel |
+//! | [`clock`] | nanoseconds of `CLOCK_MONOTONIC` |
+//! | [`fork`] | an epoch that a forked child bumps |
+//! | [`fd`] | `TimerFd`: the descriptor a host polls |
+//!
+//! `gate.rs` and `lock.rs` take everything they need from `super`, so that `tests/loom` compiles the very same
+//! files against a parent that hands out loom's types. Each atomic access carries a `SYNC:` comment that names
+//! its partner and what it publishes.
+
+pub(crate) mod backoff;
+pub(crate) mod barrier;
+pub(crate) mod boxed;
+pub(crate) mod cell;
+pub(crate) mod clock;
+pub(crate) mod fd;
+pub(crate) mod fork;
+pub(crate) mod gate;
+pub(crate) mod lock;
+pub(crate) mod mutex;
+pub(crate) mod shared;
+pub(crate) mod thread;
+
+pub(crate) use core::sync::atomic;
+pub(crate) use std::sync::OnceLock;
+
+pub(crate) use boxed::try_box;
+pub(crate) use gate::Gate;
+pub(crate) use mutex::{Condvar, Mutex, MutexGuard};
+pub(crate) use shared::Shared;
+
+// What gate.rs and lock.rs ask of their parent; tests/loom has a second set.
+use backoff::Backoff;
+use barrier::{heavy_fence, light_fence, register};
+use cell::UnsafeCell;
+use thread::current_id;
+
+/// Pushes in a row through the lock after which a thread gets the bias of a fresh gate.
+const BIAS_AFTER: u32 = 64;
+
+/// Where `BIAS_AFTER` stops doubling: a gate whose pushers keep taking turns practically stays shared.
+const BIAS_AFTER_MAX: u32 = 1 << 20;
+
+/// Places for owners in one gate; a power of two, at most 16.
+const GATE_SLOTS: usize = 8;
+
+// Not inside gate.rs, which tests/loom compiles as well.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod gate_tests;

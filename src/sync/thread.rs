@@ -1,0 +1,448 @@
+//! Threads of the engine, and knowing which thread this is.
+//!
+//! An engine thread blocks all signals from its first instruction, cannot be cancelled, wakes on time (timer slack
+//! 1 ns) and has its name before `spawn` returns. It is a plain pthread: std's would abort when memory runs out.
+
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Stack size of an engine thread unless asked otherwise: 1 MiB, of which the kernel maps what is touched.
+pub(crate) const STACK_BYTES: usize = 1 << 20;
+
+/// What runs on a thread. It may be left by `pthread_exit`, whose forced unwind passes through.
+pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
+
+/// What runs when a thread ends with an exit hook set.
+pub(crate) type ExitHook = extern "C" fn(*mut c_void);
+
+/// Bytes of a thread name in the kernel, its final NUL included.
+const NAME_BYTES: usize = 16;
+
+const PTHREAD_CANCEL_DISABLE: c_int = 1;
+
+// The libc crate has no pthread_setcancelstate for Linux, and its pthread_create takes no unwinding entry.
+unsafe extern "C" {
+    fn pthread_create(
+        thread: *mut libc::pthread_t,
+        attributes: *const libc::pthread_attr_t,
+        entry: extern "C-unwind" fn(*mut c_void) -> *mut c_void,
+        arg: *mut c_void,
+    ) -> c_int;
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+}
+
+/// A started thread. It is joined or detached, exactly once; dropping it does neither. A forked child, which
+/// does not have the thread, does neither too.
+#[must_use = "a thread is joined or detached"]
+pub(crate) struct Thread {
+    id: libc::pthread_t,
+}
+
+/// What `spawn` tells the new thread; on the stack of `spawn`, which waits until `started`.
+struct Start {
+    entry: Entry,
+    arg: *mut c_void,
+    name: [u8; NAME_BYTES],
+    started: AtomicU32,
+}
+
+/// Starts a thread that runs `entry(arg)`. Its name is `name` up to the first NUL or 15 bytes. Returns when the thread
+/// has copied its start record and named itself. `Err` is an errno (EAGAIN, ENOMEM, EINVAL).
+pub(crate) fn spawn(name: &str, stack: usize, entry: Entry, arg: *mut c_void) -> Result<Thread, i32> {
+    let start = Start { entry, arg, name: short_name(name), started: AtomicU32::new(0) };
+    let attributes = Attributes::new(stack)?;
+    // The new thread inherits the mask. It stays until the new thread has let go of `start`, so that no handler of
+    // the host can jump out of this frame.
+    let signals = Blocked::new();
+    let mut id = MaybeUninit::uninit();
+    // SAFETY: `attributes` is initialized; `start` outlives the new thread's use of it, see the wait below.
+    let errno =
+        unsafe { pthread_create(id.as_mut_ptr(), &raw const attributes.raw, run, (&raw const start).cast_mut().cast()) };
+    if errno != 0 {
+        return Err(errno);
+    }
+    // SYNC: Acquire pairs with the Release store of `run` - the thread has read `start` for the last time.
+    while start.started.load(Ordering::Acquire) == 0 {
+        futex(&raw const start.started, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 0);
+    }
+    drop(signals);
+    // SAFETY: pthread_create succeeded and wrote it.
+    Ok(Thread { id: unsafe { id.assume_init() } })
+}
+
+extern "C-unwind" fn run(start: *mut c_void) -> *mut c_void {
+    let start = start.cast::<Start>().cast_const();
+    // SAFETY: takes an integer; a null `before` is allowed on Linux.
+    unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, core::ptr::null_mut()) };
+    // SAFETY: takes integers and changes this thread only.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize, 0_usize, 0_usize, 0_usize) };
+    // SAFETY: `spawn` keeps the record until `started` is stored.
+    let (entry, arg, name) = unsafe { ((*start).entry, (*start).arg, (*start).name) };
+    // SAFETY: reads a string that ends with NUL.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0_usize, 0_usize, 0_usize) };
+    // SAFETY: as for the record; only the address is used once the store is done.
+    let started = unsafe { &raw const (*start).started };
+    // SYNC: Release pairs with the load of `spawn` - this thread has read `start` for the last time.
+    // SAFETY: `spawn` keeps the record until this very store.
+    unsafe { (*started).store(1, Ordering::Release) };
+    futex(started, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
+    // No destructor is alive here: a forced unwind passes this frame.
+    entry(arg)
+}
+
+impl Thread {
+    /// Waits until the thread has ended. Not a cancellation point of the caller. Never called by the thread itself.
+    pub(crate) fn join(self) {
+        let mut before = 0;
+        // SAFETY: writes one int.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
+        // SAFETY: the thread was started by `spawn` and is neither joined nor detached yet; its result is not wanted.
+        let errno = unsafe { libc::pthread_join(self.id, core::ptr::null_mut()) };
+        debug_assert_eq!(errno, 0, "a thread joined itself");
+        // SAFETY: restores what was; a null `before` is allowed on Linux.
+        unsafe { pthread_setcancelstate(before, core::ptr::null_mut()) };
+    }
+
+    /// Lets the thread end on its own.
+    pub(crate) fn detach(self) {
+        // SAFETY: the thread was started by `spawn` and is neither joined nor detached yet.
+        unsafe { libc::pthread_detach(self.id) };
+    }
+}
+
+/// A number that no other living thread has; not 0, a multiple of 16. It is the thread pointer: a later thread may get it
+/// again after this one has ended.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn current_id() -> usize {
+    let id: usize;
+    // SAFETY: the first word of the thread control block is its own address, by the x86-64 ABI for thread-local
+    // storage; it never changes.
+    unsafe { core::arch::asm!("mov {}, fs:[0]", out(reg) id, options(pure, nomem, nostack, preserves_flags)) };
+    id
+}
+
+/// A number that no other living thread has; not 0, a multiple of 16. A later thread may get it again after this one
+/// has ended.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+pub(crate) fn current_id() -> usize {
+    #[repr(align(16))]
+    struct Place(#[allow(dead_code, reason = "only its address is used")] u8);
+    thread_local! {
+        static PLACE: Place = const { Place(0) };
+    }
+    PLACE.with(|place| core::ptr::from_ref(place) as usize)
+}
+
+/// Has `hook(arg)` called when the calling thread ends, by return, `pthread_exit` or forced unwind, unless
+/// `clear_exit_hook` comes first. `arg` is not null. One hook per thread: a second call replaces the first.
+/// `Err` is an errno (EAGAIN, ENOMEM).
+///
+/// The hook runs among the destructors of pthread keys: the stack is unwound, thread-locals of Rust may be gone.
+pub(crate) fn on_exit(arg: *mut c_void, hook: ExitHook) -> Result<(), i32> {
+    debug_assert!(!arg.is_null(), "pthread runs no destructor for a null value");
+    let keys = Keys::get()?;
+    // SAFETY: a live key; the value is a function pointer that only `ended` reads.
+    check(unsafe { libc::pthread_setspecific(keys.hook, hook as *const c_void) })?;
+    // SAFETY: a live key; the value goes to `ended` of this thread only.
+    check(unsafe { libc::pthread_setspecific(keys.arg, arg) })
+}
+
+/// Forgets the hook of the calling thread: it ends as it should.
+pub(crate) fn clear_exit_hook() {
+    if let Some(keys) = Keys::made() {
+        // SAFETY: a live key; null runs no destructor. Setting null needs no memory, so it cannot fail.
+        unsafe { libc::pthread_setspecific(keys.arg, core::ptr::null()) };
+    }
+}
+
+/// Two pthread keys: `arg` has the destructor; `hook` has none, so its value is still there when that one runs.
+/// They live as long as the process. pthread keys, because a thread-local of a library loaded late may need memory at its
+/// first use, and aborts without.
+#[derive(Clone, Copy)]
+struct Keys {
+    arg: libc::pthread_key_t,
+    hook: libc::pthread_key_t,
+}
+
+/// `Keys`, packed; 0 = not made. An atomic and no lock: a lock could be held by a thread that a fork leaves behind.
+static KEYS: AtomicU64 = AtomicU64::new(0);
+
+impl Keys {
+    fn made() -> Option<Keys> {
+        // SYNC: Relaxed; the word is all there is, the keys themselves live in the C library.
+        Keys::unpack(KEYS.load(Ordering::Relaxed))
+    }
+
+    fn get() -> Result<Keys, i32> {
+        if let Some(keys) = Keys::made() {
+            return Ok(keys);
+        }
+        let mut keys = Keys { arg: 0, hook: 0 };
+        // SAFETY: writes one key; `ended` stays mapped, the library is never unloaded.
+        check(unsafe { libc::pthread_key_create(&raw mut keys.arg, Some(ended)) })?;
+        // SAFETY: writes one key.
+        if let Err(errno) = check(unsafe { libc::pthread_key_create(&raw mut keys.hook, None) }) {
+            delete_key(keys.arg);
+            return Err(errno);
+        }
+        // SYNC: Relaxed, as `made`: whoever comes first wins.
+        match KEYS.compare_exchange(0, keys.pack(), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Ok(keys),
+            Err(theirs) => {
+                delete_key(keys.arg);
+                delete_key(keys.hook);
+                Ok(Keys::unpack(theirs).unwrap_or(keys))
+            }
+        }
+    }
+
+    /// Never 0: key numbers are small, so one more fits.
+    fn pack(self) -> u64 {
+        (u64::from(self.arg) + 1) << 32 | u64::from(self.hook)
+    }
+
+    fn unpack(word: u64) -> Option<Keys> {
+        let arg = (word >> 32).checked_sub(1)? as libc::pthread_key_t;
+        Some(Keys { arg, hook: word as libc::pthread_key_t })
+    }
+}
+
+/// The destructor of the `arg` key: this thread ended without `clear_exit_hook`.
+unsafe extern "C" fn ended(arg: *mut c_void) {
+    let Some(keys) = Keys::made() else { return };
+    // SAFETY: a live key.
+    let hook = unsafe { libc::pthread_getspecific(keys.hook) };
+    if !hook.is_null() {
+        // SAFETY: only `on_exit` sets this key, to an ExitHook.
+        let hook = unsafe { core::mem::transmute::<*mut c_void, ExitHook>(hook) };
+        hook(arg);
+    }
+}
+
+fn delete_key(key: libc::pthread_key_t) {
+    // SAFETY: a key just created, with no value set.
+    unsafe { libc::pthread_key_delete(key) };
+}
+
+fn check(errno: c_int) -> Result<(), i32> {
+    if errno == 0 { Ok(()) } else { Err(errno) }
+}
+
+/// `name` as the kernel takes it: whole characters, at most 15 bytes, no NUL inside, NULs after.
+fn short_name(name: &str) -> [u8; NAME_BYTES] {
+    let name = name.split('\0').next().unwrap_or_default();
+    let mut end = name.len().min(NAME_BYTES - 1);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut bytes = [0; NAME_BYTES];
+    bytes[..end].copy_from_slice(&name.as_bytes()[..end]);
+    bytes
+}
+
+/// FUTEX_WAIT for `value` or FUTEX_WAKE of `value` threads. Only the kernel looks behind `word`, and copes with a
+/// place that is gone.
+fn futex(word: *const AtomicU32, operation: c_int, value: u32) {
+    // SAFETY: no time-out, nothing written; a wait reads `word`, which its caller keeps.
+    unsafe { libc::syscall(libc::SYS_futex, word, operation, value, core::ptr::null::<libc::timespec>()) };
+}
+
+/// Initialized thread attributes; destroyed on drop.
+struct Attributes {
+    raw: libc::pthread_attr_t,
+}
+
+impl Attributes {
+    fn new(stack: usize) -> Result<Attributes, i32> {
+        let mut raw = MaybeUninit::uninit();
+        // SAFETY: initializes the attributes in place.
+        check(unsafe { libc::pthread_attr_init(raw.as_mut_ptr()) })?;
+        // SAFETY: initialized above. Linux's are plain data, so moving them is fine.
+        let mut attributes = Attributes { raw: unsafe { raw.assume_init() } };
+        // SAFETY: initialized attributes.
+        check(unsafe { libc::pthread_attr_setstacksize(&raw mut attributes.raw, stack.max(libc::PTHREAD_STACK_MIN)) })?;
+        Ok(attributes)
+    }
+}
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: initialized by `new`, destroyed once.
+        unsafe { libc::pthread_attr_destroy(&raw mut self.raw) };
+    }
+}
+
+/// All signals blocked for the calling thread; as before on drop.
+struct Blocked {
+    before: libc::sigset_t,
+}
+
+impl Blocked {
+    fn new() -> Blocked {
+        let mut all = MaybeUninit::uninit();
+        // SAFETY: initializes the set in place.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: reads one set and writes the other; with valid arguments it cannot fail.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+        // SAFETY: written by the call above.
+        Blocked { before: unsafe { before.assume_init() } }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: reads one set; null asks for nothing.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, core::ptr::null_mut()) };
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    unsafe extern "C-unwind" {
+        fn pthread_exit(value: *mut c_void) -> !;
+    }
+
+    /// What a thread found out about itself.
+    #[derive(Default)]
+    struct Seen {
+        name: String,
+        blocked: u64,
+        slack: c_int,
+        cancel: c_int,
+        stack: usize,
+        id: usize,
+    }
+
+    extern "C-unwind" fn look(arg: *mut c_void) -> *mut c_void {
+        // SAFETY: the test waits for this thread before it looks.
+        let seen = unsafe { &mut *arg.cast::<Seen>() };
+        let task = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let field = |key: &str| {
+            task.lines().find_map(|line| line.strip_prefix(key)).map(|rest| rest.trim().to_owned()).unwrap()
+        };
+        seen.name = field("Name:");
+        seen.blocked = u64::from_str_radix(&field("SigBlk:"), 16).unwrap();
+        // SAFETY: takes integers.
+        seen.slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK, 0, 0, 0, 0) };
+        // SAFETY: writes one int.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut seen.cancel) };
+        let mut attributes = MaybeUninit::uninit();
+        // SAFETY: the calling thread; initializes the attributes.
+        unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+        // SAFETY: initialized above.
+        unsafe { libc::pthread_attr_getstacksize(attributes.as_ptr(), &raw mut seen.stack) };
+        // SAFETY: initialized above.
+        unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
+        seen.id = current_id();
+        core::ptr::null_mut()
+    }
+
+    fn own_mask() -> u64 {
+        let task = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let line = task.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    }
+
+    #[test]
+    fn a_thread_is_named_masked_and_sized() {
+        let before = own_mask();
+        let mut seen = Seen::default();
+        let thread = spawn("mb-tests-äöüé", 3 << 20, look, (&raw mut seen).cast()).unwrap();
+        thread.join();
+        assert_eq!(own_mask(), before);
+        assert_eq!(seen.name, "mb-tests-äöü", "cut at 15 bytes, on a whole character");
+        // SIGKILL and SIGSTOP cannot be blocked; the C library keeps signals 32 and 33 to itself.
+        let blockable = !(1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1) | 1_u64 << 31 | 1 << 32);
+        assert_eq!(seen.blocked & blockable, blockable);
+        assert_eq!(seen.slack, 1);
+        assert_eq!(seen.cancel, PTHREAD_CANCEL_DISABLE);
+        assert!((3 << 20..4 << 20).contains(&seen.stack), "{}", seen.stack);
+        assert_ne!(seen.id, 0);
+        assert_ne!(seen.id, current_id());
+        assert_eq!(current_id() % 16, 0);
+        assert_eq!(current_id(), current_id());
+    }
+
+    #[test]
+    fn names_are_cut_where_the_kernel_needs_it() {
+        assert_eq!(&short_name("mb-timer")[..9], b"mb-timer\0");
+        assert_eq!(&short_name("a\0b"), b"a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(&short_name("0123456789abcdef"), b"0123456789abcde\0");
+        assert_eq!(&short_name("0123456789abcdé"), b"0123456789abcd\0\0");
+        assert_eq!(short_name(""), [0; 16]);
+    }
+
+    #[test]
+    fn a_stack_that_cannot_be_is_refused() {
+        let refused = spawn("mb-huge", usize::MAX / 2, look, core::ptr::null_mut()).map(Thread::join);
+        assert!(matches!(refused, Err(libc::EAGAIN | libc::ENOMEM | libc::EINVAL)), "{refused:?}");
+    }
+
+    struct Ending {
+        how: How,
+        hooks: AtomicUsize,
+        hook_failed: AtomicUsize,
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum How {
+        Return,
+        Exit,
+        Cleared,
+    }
+
+    extern "C" fn count(arg: *mut c_void) {
+        // SAFETY: the test keeps the value until it has joined the thread.
+        unsafe { &*arg.cast::<Ending>() }.hooks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    extern "C-unwind" fn end(arg: *mut c_void) -> *mut c_void {
+        // SAFETY: the test keeps the value until it has joined the thread.
+        let ending = unsafe { &*arg.cast::<Ending>() };
+        if on_exit(arg, count).is_err() {
+            ending.hook_failed.fetch_add(1, Ordering::Relaxed);
+        }
+        match ending.how {
+            How::Return => {}
+            // SAFETY: no frame of this thread has a destructor.
+            How::Exit => unsafe { pthread_exit(core::ptr::null_mut()) },
+            How::Cleared => clear_exit_hook(),
+        }
+        core::ptr::null_mut()
+    }
+
+    #[test]
+    fn the_exit_hook_runs_once_however_the_thread_ends_unless_cleared() {
+        for (how, hooks) in [(How::Return, 1), (How::Exit, 1), (How::Cleared, 0)] {
+            let ending = Ending { how, hooks: AtomicUsize::new(0), hook_failed: AtomicUsize::new(0) };
+            let arg = (&raw const ending).cast_mut().cast();
+            spawn("mb-end", STACK_BYTES, end, arg).unwrap().join();
+            assert_eq!(ending.hook_failed.load(Ordering::Relaxed), 0);
+            assert_eq!(ending.hooks.load(Ordering::Relaxed), hooks);
+        }
+    }
+
+    extern "C-unwind" fn store(arg: *mut c_void) -> *mut c_void {
+        // SAFETY: the test gives a static.
+        unsafe { &*arg.cast::<AtomicU32>() }.store(1, Ordering::Release);
+        core::ptr::null_mut()
+    }
+
+    #[test]
+    fn a_detached_thread_runs() {
+        static RAN: AtomicU32 = AtomicU32::new(0);
+        spawn("mb-free", STACK_BYTES, store, (&raw const RAN).cast_mut().cast()).unwrap().detach();
+        while RAN.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+    }
+}

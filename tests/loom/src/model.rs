@@ -1,0 +1,96 @@
+//! What gate.rs and lock.rs find in their parent when loom runs them, and the models.
+
+use std::cell::Cell;
+
+pub(crate) use loom::sync::atomic;
+
+#[path = "../../../src/sync/lock.rs"]
+pub(crate) mod lock;
+
+#[path = "../../../src/sync/gate.rs"]
+#[allow(dead_code, reason = "the models need no get_mut")]
+mod gate;
+
+mod tests;
+
+/// Handed over at the second push in a row, and at every second one after a revocation.
+const BIAS_AFTER: u32 = 1;
+const BIAS_AFTER_MAX: u32 = 1;
+
+/// One slot: the trap of the stale owner is one handover away.
+const GATE_SLOTS: usize = 1;
+
+loom::thread_local! {
+    static ME: Cell<usize> = Cell::new(0);
+}
+
+/// Names the calling thread; ids are multiples of 16.
+fn be(number: usize) {
+    ME.with(|me| me.set(number * 16));
+}
+
+fn current_id() -> usize {
+    ME.with(Cell::get)
+}
+
+fn register() -> bool {
+    true
+}
+
+/// A compiler fence in the engine, where the kernel's barrier on this core makes the rest.
+fn light_fence() {
+    atomic::fence(atomic::Ordering::SeqCst);
+}
+
+fn heavy_fence() -> bool {
+    atomic::fence(atomic::Ordering::SeqCst);
+    true
+}
+
+struct Backoff;
+
+impl Backoff {
+    fn new() -> Backoff {
+        Backoff
+    }
+
+    fn eager() -> Backoff {
+        Backoff
+    }
+
+    fn wait(&mut self) {
+        loom::thread::yield_now();
+    }
+}
+
+struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    fn new(value: T) -> UnsafeCell<T> {
+        UnsafeCell(loom::cell::UnsafeCell::new(value))
+    }
+
+    fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        self.0.with_mut(f)
+    }
+
+    fn get_mut(&mut self) -> &mut T {
+        // SAFETY: an exclusive borrow of the cell.
+        self.0.with_mut(|value| unsafe { &mut *value })
+    }
+}
+
+/// gate.rs with one bug each.
+#[allow(dead_code, unused_variables, unused_imports, reason = "a mutant leaves out what it breaks")]
+mod mutants {
+    use super::*;
+
+    macro_rules! mutants {
+        ($($name:ident),*) => {
+            $(pub(super) mod $name {
+                include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".rs"));
+            })*
+        };
+    }
+    mutants!(no_light_fence, no_heavy_fence, no_second_look, relaxed_revoke, relaxed_return, slot_unseen);
+}
