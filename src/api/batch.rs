@@ -20,12 +20,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with a code of the caller's own, which must be positive; anything else counts as
+    /// A failure with a code of the caller's own (positive) or one of the library's; anything else counts as
     /// [`Status::HANDLER_FAILED`].
     pub fn new(code: i32, message: impl Into<String>) -> Failure {
-        let code = if code > 0 { code } else { Status::HANDLER_FAILED.code() };
+        let code = failure_code(code);
         Failure { code, type_name: "", message: message.into() }
     }
+}
+
+/// A code a failure can have: a user's, or a status of the library but OK.
+fn failure_code(code: i32) -> i32 {
+    if code != 0 && (code > 0 || Status::from_code(code).is_known()) { code } else { Status::HANDLER_FAILED.code() }
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -199,12 +204,12 @@ macro_rules! batch_methods {
                 self.columns().set_cells(kind, cell).into_result()
             }
 
-            /// Fails a row with a code of the caller's own (positive) and a message.
+            /// Fails a row with a code (the caller's own are positive) and a message.
             ///
             /// # Errors
             /// As [`Self::set`].
             pub fn fail(&self, row: usize, code: i32, message: &str) -> Result {
-                let code = if code > 0 { code } else { Status::HANDLER_FAILED.code() };
+                let code = failure_code(code);
                 self.columns().fail(row, Reason { code, type_name: "", message }).into_result()
             }
 
@@ -213,7 +218,7 @@ macro_rules! batch_methods {
             /// # Errors
             /// [`Status::TOO_LATE`] if the outcomes stand.
             pub fn fail_all(&self, code: i32, message: &str) -> Result {
-                let code = if code > 0 { code } else { Status::HANDLER_FAILED.code() };
+                let code = failure_code(code);
                 self.columns().fail_all(Reason { code, type_name: "", message }).into_result()
             }
         }

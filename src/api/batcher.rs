@@ -7,6 +7,7 @@ use super::results::Results;
 use crate::engine::batch::Release;
 use crate::engine::batcher::Inner;
 use crate::engine::close::SEAL;
+use crate::engine::column::as_cells;
 use crate::engine::error::{Error, Result, Status};
 use crate::engine::options::FOREVER;
 use crate::engine::stats::Stats;
@@ -70,9 +71,22 @@ impl Tags<'_> {
 
 /// What a push can carry besides value and tag.
 #[derive(Clone, Copy, Debug, Default)]
+#[must_use]
 pub struct PushOptions {
+    deadline: i64,
+}
+
+impl PushOptions {
+    /// No deadline.
+    pub fn new() -> PushOptions {
+        PushOptions::default()
+    }
+
     /// When the value expires if it still waits, in nanoseconds on the batcher's clock ([`Batcher::now`]); 0: never.
-    pub deadline: i64,
+    pub fn deadline(mut self, at: i64) -> PushOptions {
+        self.deadline = at;
+        self
+    }
 }
 
 /// The micro-batcher: values in from any thread, batches to the handler, one result back for every value.
@@ -178,32 +192,47 @@ impl Batcher {
     }
 
     /// Pushes many int64 values, as if one by one: a prefix is taken, and the first refusal ends it. Answers how
-    /// many were taken, and OK or the refusal's status.
-    pub fn push_int64s(&self, values: &[i64], tags: Tags<'_>) -> (usize, Status) {
-        self.push_each(values.len(), tags, |row, tag| self.engine().push_cell(Kind::Int64, values[row] as u64, tag))
+    /// many were taken, and the refusal if there was one.
+    pub fn push_int64s(&self, values: &[i64], tags: Tags<'_>) -> (usize, Result) {
+        self.push_column(Kind::Int64, as_cells(values), tags)
     }
 
     /// Pushes many float64 values; see [`Batcher::push_int64s`].
-    pub fn push_float64s(&self, values: &[f64], tags: Tags<'_>) -> (usize, Status) {
-        self.push_each(values.len(), tags, |row, tag| {
-            self.engine().push_cell(Kind::Float64, values[row].to_bits(), tag)
-        })
+    pub fn push_float64s(&self, values: &[f64], tags: Tags<'_>) -> (usize, Result) {
+        self.push_column(Kind::Float64, as_cells(values), tags)
     }
 
     /// Pushes many values of any kinds; see [`Batcher::push_int64s`].
-    pub fn push_values(&self, values: &[Value<'_>], tags: Tags<'_>) -> (usize, Status) {
+    pub fn push_values(&self, values: &[Value<'_>], tags: Tags<'_>) -> (usize, Result) {
         self.push_each(values.len(), tags, |row, tag| self.engine().push_value(values[row], tag, 0, None))
     }
 
-    fn push_each(&self, count: usize, tags: Tags<'_>, push: impl Fn(usize, u64) -> Status) -> (usize, Status) {
-        for row in 0..count {
-            let Some(tag) = tags.of(row) else { return (row, Status::INVALID_ARGUMENT) };
-            let status = push(row, tag);
-            if !status.is_ok() {
-                return (row, status);
+    fn push_column(&self, kind: Kind, cells: &[u64], tags: Tags<'_>) -> (usize, Result) {
+        match tags {
+            Tags::From(first) => {
+                let tag = |row| first.wrapping_add(row as u64);
+                let (taken, status) = self.engine().push_cells(kind, cells, None, tag, 0);
+                (taken, status.into_result())
+            }
+            Tags::Each(tags) => {
+                let count = cells.len().min(tags.len());
+                match self.engine().push_cells(kind, &cells[..count], None, |row| tags[row], 0) {
+                    (taken, Status::OK) if taken < cells.len() => (taken, Err(Status::INVALID_ARGUMENT)),
+                    (taken, status) => (taken, status.into_result()),
+                }
             }
         }
-        (count, Status::OK)
+    }
+
+    fn push_each(&self, count: usize, tags: Tags<'_>, push: impl Fn(usize, u64) -> Status) -> (usize, Result) {
+        for row in 0..count {
+            let Some(tag) = tags.of(row) else { return (row, Err(Status::INVALID_ARGUMENT)) };
+            let status = push(row, tag);
+            if !status.is_ok() {
+                return (row, Err(status));
+            }
+        }
+        (count, Ok(()))
     }
 
     /// A producer for one thread: faster than [`Batcher::push`] beside other threads, without order across them.

@@ -24,7 +24,6 @@ type Log = Box<dyn Fn(i32, &str) + Send + Sync>;
 pub struct Builder {
     options: Options,
     handlers: Closures,
-    problem: Option<Error>,
 }
 
 #[derive(Default)]
@@ -137,12 +136,13 @@ impl Builder {
         self
     }
 
-    /// Sets an option by name and text, with a unit: `("max_delay", "2ms")`. A mistake is told by `build`.
-    pub fn option(mut self, name: &str, text: &str) -> Builder {
-        if let Err(error) = self.options.set(name, text) {
-            self.problem.get_or_insert(error);
-        }
-        self
+    /// Sets an option by name and text, with a unit: `("max_delay", "2ms")`.
+    ///
+    /// # Errors
+    /// [`Status::INVALID_OPTION`] names the option or the text, and what would be accepted.
+    pub fn option(mut self, name: &str, text: &str) -> Result<Builder, Error> {
+        self.options.set(name, text)?;
+        Ok(self)
     }
 
     /// The handler of every kind that has none of its own.
@@ -173,7 +173,7 @@ impl Builder {
     }
 
     /// The number of the one owner whose objects the batcher takes, and how they are given back.
-    pub fn owner<F>(mut self, owner: u32, release: F) -> Builder
+    pub fn on_object_release<F>(mut self, owner: u32, release: F) -> Builder
     where
         F: Fn(u64) + Send + Sync + 'static,
     {
@@ -198,9 +198,6 @@ impl Builder {
     /// [`Status::INVALID_OPTION`] names the option, its value and what would be accepted; [`Status::SYSTEM`] if a
     /// thread could not be made; [`Status::NO_MEMORY`].
     pub fn build(self) -> Result<Batcher, Error> {
-        if let Some(problem) = self.problem {
-            return Err(problem);
-        }
         let closures = self.handlers;
         let own = (0..DEFAULT).filter(|kind| closures.handlers[*kind].is_some()).fold(0, |own, kind| own | 1 << kind);
         let routes = Routes {

@@ -10,6 +10,6 @@ mod map;
 pub use batch::{Batch, Failure, HeldBatch, Values};
 pub use batcher::{Batcher, Closed, Mark, PushOptions, Tags, Timeout};
 pub use builder::Builder;
-pub use map::{MapOptions, map};
+pub use map::{Split, map, new_owner};
 pub use producer::Producer;
 pub use results::{ResultRow, Results, RowError};

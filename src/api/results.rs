@@ -9,20 +9,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowError<'a> {
     /// The library's status (negative) or the handler's own code (positive).
-    pub code: i32,
+    pub code: Status,
     /// The type of the error the handler failed with, empty if it has none.
     pub type_name: &'a str,
     /// What went wrong, in words.
     pub message: &'a str,
     /// Whether a handler saw the value: trying again can duplicate what it did unless this is `No`.
     pub handled: Handled,
-}
-
-impl RowError<'_> {
-    /// The code as a status.
-    pub fn status(&self) -> Status {
-        Status::from_code(self.code)
-    }
 }
 
 impl fmt::Display for RowError<'_> {
@@ -118,7 +111,7 @@ impl<'a> Results<'a> {
             return None;
         }
         let (type_name, message) = batch.failure(row);
-        Some(RowError { code: batch.code(row), type_name, message, handled: batch.was_handled(row) })
+        Some(RowError { code: Status::from_code(batch.code(row)), type_name, message, handled: batch.was_handled(row) })
     }
 
     /// The results as one array, if all rows are OK and int64.

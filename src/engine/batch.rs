@@ -6,6 +6,7 @@
 
 use super::column::{Bytes, Column, Rows};
 use super::error::Status;
+use super::options::FOREVER;
 use super::results::{Side, Settled};
 use super::value::{Kind, Object, Trigger, Value};
 use crate::sync::{Mutex, Shared, OnceLock};
@@ -119,11 +120,15 @@ pub(crate) struct Batch {
     sizes: Vec<(u32, u64)>,
     pub(crate) deadlines: Option<Column<i64>>,
     pub(crate) has_deadlines: bool,
+    /// The earliest deadline of a value that waits here, FOREVER without.
+    pub(crate) earliest: i64,
     /// Which batch each row came from: only in sets of removed values.
     pub(crate) origins: Option<Column<u64>>,
     pub(crate) is_removed_set: bool,
-    /// Rows of the whole batch that this part's rows are; empty when the part is the whole batch.
+    /// Rows of the whole batch that this part's rows are; None when the part is the whole batch.
     pub(crate) positions: Option<Column<u32>>,
+    /// The batch this is a part of: it lives, and keeps what its values carry, as long as the part is looked at.
+    pub(crate) whole: Option<Shared<Batch>>,
     /// What handlers set beyond the cells.
     pub(crate) side: Mutex<Side>,
     /// The same, once the outcomes are fixed: read without a lock from then on.
@@ -154,9 +159,11 @@ impl Batch {
             sizes: Vec::new(),
             deadlines: None,
             has_deadlines: false,
+            earliest: FOREVER,
             origins: None,
             is_removed_set: false,
             positions: None,
+            whole: None,
             side: Mutex::new(Side::new()),
             settled: OnceLock::new(),
         })
@@ -177,7 +184,10 @@ impl Batch {
         self.owned.clear();
         self.sizes.clear();
         self.has_deadlines = false;
+        self.earliest = FOREVER;
         self.is_removed_set = false;
+        self.positions = None;
+        self.whole = None;
         let text = self.settled.take().map(|settled| settled.text);
         self.side.get_mut().reset(text);
     }
@@ -300,6 +310,16 @@ impl Batch {
     /// The value column, if all values are float64.
     pub(crate) fn float64s(&self) -> Option<&[f64]> {
         (self.uniform == Some(Kind::Float64)).then(|| super::column::as_float64s(self.cells()))
+    }
+
+    /// Finds the earliest deadline anew among the first `rows` rows, after some were removed.
+    pub(crate) fn find_earliest(&mut self, rows: usize) {
+        if !self.has_deadlines {
+            return;
+        }
+        let kinds = self.rows.kinds(rows);
+        let deadlines = (0..rows).filter(|row| kinds[*row] != REMOVED).map(|row| self.deadline(row));
+        self.earliest = deadlines.filter(|deadline| *deadline != 0).min().unwrap_or(FOREVER);
     }
 
     pub(crate) fn deadline(&self, row: usize) -> i64 {
@@ -460,11 +480,12 @@ impl Batch {
         None
     }
 
-    /// Whether delivering this batch calls anything back besides on_result.
-    pub(crate) fn carries_releases(&self) -> bool {
+    /// Whether giving this batch back calls anything back.
+    pub(crate) fn carries_releases(&mut self) -> bool {
         !self.owned.is_empty()
             || self.mask & (1 << Kind::Object as u8) != 0
-            || self.settled.get().is_some_and(|settled| settled.objects)
+            || self.carries_result_objects()
+            || self.side.get_mut().has_dropped()
     }
 }
 

@@ -5,15 +5,15 @@
 //! drive the same steps; only what they wait for differs.
 
 use super::batch::{Batch, ToRelease};
-use super::core::{Core, Ready};
+use super::core::{Core, Ready, Releases};
 use super::dispatch::Part;
 use super::error::{Error, Status};
 use super::forming::{self, FOREVER};
-use super::options::{Clock, Limits, Mode, Options, ResultsMode};
+use super::options::{Clock, Limits, Mode, OnFull, Options, ResultsMode};
 use super::queue::{Front, Push};
 use super::stats::Stats;
 use super::value::{Kind, Trigger, Value};
-use crate::sync::atomic::{AtomicI64, Ordering};
+use crate::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use crate::sync::fd::TimerFd;
 use crate::sync::thread::Thread;
 use crate::sync::{Condvar, Gate, Mutex, MutexGuard, Shared, clock, fork, thread};
@@ -23,6 +23,13 @@ use std::ffi::c_void;
 pub(crate) const DEFAULT: usize = Kind::COUNT;
 /// `which` of a batch that is pulled.
 pub(crate) const PULLED: usize = Kind::COUNT + 1;
+
+/// How long a thread that ran out of work looks out for more before it sleeps.
+const SPIN_NS: i64 = 20_000;
+/// Looks between two readings of the clock, and pauses between two looks: tight polling would steal the line from
+/// the producers.
+const SPIN_LOOKS: u32 = 8;
+const SPIN_PAUSES: u32 = 16;
 
 /// A pool nobody used for this long is given back.
 const IDLE_TRIM: i64 = 1_000_000_000;
@@ -92,13 +99,21 @@ impl Drop for ResultSet {
             return;
         }
         let mut core = engine.core.lock();
-        if core.stop {
-            // The batcher is gone, and with it the threads that would run the releases.
-            drop(core);
-            engine.run_releases(set);
-            return;
+        core.taken -= 1;
+        if !core.reserve_caller() {
+            // Without memory to note the callback the releases run like any others.
+            engine.let_go(&mut core, set, false);
+            return engine.touch(&mut core);
         }
-        engine.let_go(&mut core, set);
+        core.enter_callback();
+        drop(core);
+        // The host read the objects until now: what the set carries is given back here.
+        engine.give_back(set);
+        let mut core = engine.core.lock();
+        core.leave_callback();
+        if core.done_waiters > 0 {
+            engine.done.notify_all();
+        }
         engine.touch(&mut core);
     }
 }
@@ -109,7 +124,7 @@ pub(crate) struct Record {
     part: Option<Part>,
     which: usize,
     set: Option<ResultSet>,
-    releases: Option<(Shared<Batch>, usize, usize)>,
+    releases: Option<Releases>,
     release: Option<ToRelease>,
     role: Role,
 }
@@ -156,6 +171,8 @@ pub(crate) struct Inner {
     pub(crate) done: Condvar,
     pub(crate) results: Condvar,
     given_now: AtomicI64,
+    /// Counts work that came while somebody spins for it.
+    hint: AtomicU32,
     threads: Mutex<Vec<Thread>>,
 }
 
@@ -200,6 +217,7 @@ impl Inner {
             done: Condvar::new(),
             results: Condvar::new(),
             given_now: AtomicI64::new(0),
+            hint: AtomicU32::new(0),
             threads: Mutex::new(handles),
         })
         .ok_or_else(no_memory)?;
@@ -301,11 +319,13 @@ impl Inner {
     }
 
     fn wake_sleeper(&self, core: &mut Core) {
-        if core.sleepers <= core.waking {
+        if core.stop {
+            // SYNC: Release pairs with the load in `spin`.
+            self.hint.fetch_add(1, Ordering::Release);
+            self.work.notify_all();
             return;
         }
-        if core.stop {
-            self.work.notify_all();
+        if core.sleepers <= core.waking && core.spin.spinners == 0 {
             return;
         }
         if core.in_flight >= self.limits.max_in_flight {
@@ -322,6 +342,14 @@ impl Inner {
             }
         };
         let now = due == i64::MIN;
+        if core.spin.spinners > 0 {
+            // A spinner looks at the open batch's time by itself when it stops spinning.
+            if now {
+                // SYNC: Release pairs with the load in `spin`; the core lock publishes the work itself.
+                self.hint.fetch_add(1, Ordering::Release);
+            }
+            return;
+        }
         if (now && core.waking == 0) || (!now && due < core.watch_due && core.waking == 0) {
             core.waking += 1;
             self.work.notify_one();
@@ -329,7 +357,8 @@ impl Inner {
     }
 
     fn next_time_event(&self, core: &Core) -> i64 {
-        let close = core.close.filter(|close| !close.discarded).map_or(FOREVER, |close| close.due);
+        let close = core.close.filter(|close| !close.discarded && !core.drained(true));
+        let close = close.map_or(FOREVER, |close| close.due);
         core.next_deadline.min(core.next_expiry()).min(close)
     }
 
@@ -346,6 +375,7 @@ impl Inner {
             if let Some(close) = core.close
                 && !close.discarded
                 && close.due <= now
+                && !core.drained(true)
             {
                 let left = close.left + self.discard_all(&mut core);
                 core.close = Some(super::core::Closing { discarded: true, left, ..close });
@@ -421,7 +451,7 @@ impl Inner {
                 Some(Step::Deliver)
             }
             Ready::Releases(set) => {
-                record.releases = Some((set, 0, 0));
+                record.releases = Some(set);
                 self.begin_delivery(core);
                 Some(Step::Release)
             }
@@ -431,8 +461,8 @@ impl Inner {
     /// With pulled results the sets stay, but releases behind them run.
     fn take_releases(&self, core: &mut Core, record: &mut Record) -> Option<Step> {
         let at = core.ready.iter().position(|ready| matches!(ready, Ready::Releases(_)))?;
-        let Some(Ready::Releases(set)) = core.ready.remove(at) else { return None };
-        record.releases = Some((set, 0, 0));
+        let Some(Ready::Releases(releases)) = core.ready.remove(at) else { return None };
+        record.releases = Some(releases);
         self.begin_delivery(core);
         Some(Step::Release)
     }
@@ -519,10 +549,13 @@ impl Inner {
     }
 
     /// Sleeps until there may be work; a sleeper that watches the open batch wakes when it is due.
-    fn sleep<'a>(&self, mut core: MutexGuard<'a, Core>, until: i64) -> MutexGuard<'a, Core> {
+    fn sleep<'a>(&'a self, mut core: MutexGuard<'a, Core>, until: i64) -> MutexGuard<'a, Core> {
         let free = core.in_flight < self.limits.max_in_flight;
         if core.stop || (free && !core.sealed.is_empty()) {
             return core;
+        }
+        if core.spin.wants() {
+            return self.spin(core);
         }
         let open_due = match &core.open {
             Some(open) if free => match self.open_due(open, self.now()) {
@@ -548,6 +581,33 @@ impl Inner {
         if idle && core.open.is_none() && core.in_flight == 0 && self.monotonic() >= trim_at {
             core.trim();
         }
+        core
+    }
+
+    /// Looks out for work for a few microseconds before sleeping: a wake costs the producer more than a batch of
+    /// pushes. Whether that pays is learnt from whether it did.
+    fn spin<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+        // SYNC: Relaxed under the core lock, which orders it with the increments made there.
+        let seen = self.hint.load(Ordering::Relaxed);
+        core.spin.spinners += 1;
+        drop(core);
+        let until = self.monotonic() + SPIN_NS;
+        let mut found = false;
+        while !found && self.monotonic() < until {
+            for _ in 0..SPIN_LOOKS {
+                for _ in 0..SPIN_PAUSES {
+                    std::hint::spin_loop();
+                }
+                // SYNC: Acquire pairs with the increments in `wake_sleeper`; the work itself is read under the lock.
+                found = self.hint.load(Ordering::Acquire) != seen;
+                if found {
+                    break;
+                }
+            }
+        }
+        let mut core = self.core.lock();
+        core.spin.spinners -= 1;
+        core.spin.learn(found);
         core
     }
 
@@ -609,12 +669,12 @@ impl Inner {
         {
             histograms.delivery_time.record(now.saturating_sub(fixed_at).max(0) as u64);
         }
-        let mut set = set;
-        if set.get_mut().is_some() && set.carries_releases() {
-            record.releases = Some((set, 0, 0));
-        } else {
-            self.let_go(&mut core, set);
-            self.end_delivery(&mut core);
+        match Releases::of(set, false) {
+            Ok(releases) => record.releases = Some(releases),
+            Err((set, _)) => {
+                self.let_go(&mut core, set, true);
+                self.end_delivery(&mut core);
+            }
         }
     }
 
@@ -629,40 +689,43 @@ impl Inner {
 
     /// The next release of the set in the record; false, and the set is recycled, when there is none.
     fn next_release(&self, record: &mut Record) -> bool {
-        let Some((set, inputs, outputs)) = &mut record.releases else { return false };
-        if let Some(batch) = set.get_mut() {
-            if let Some(release) = batch.next_release(inputs) {
-                record.release = Some(release);
-                return true;
-            }
-            if let Some(word) = batch.next_result_release(outputs) {
-                record.release = Some(ToRelease::Object(word));
-                return true;
-            }
+        let Some(releases) = &mut record.releases else { return false };
+        record.release = releases.next();
+        if record.release.is_some() {
+            return true;
         }
-        if let Some((set, _, _)) = record.releases.take() {
+        if let Some(releases) = record.releases.take() {
             let mut core = self.core.lock();
-            core.recycle(set);
+            self.end_releases(&mut core, releases);
             self.end_delivery(&mut core);
         }
         false
     }
 
-    /// Runs a set's releases on the calling thread: the batcher has no threads any more.
-    fn run_releases(&self, mut set: Shared<Batch>) {
-        let (mut inputs, mut outputs) = (0, 0);
-        while let Some(batch) = set.get_mut() {
-            if let Some(release) = batch.next_release(&mut inputs) {
-                match release {
-                    ToRelease::Object(word) => self.callbacks.release_object(word),
-                    ToRelease::Owned(release) => release.run(),
-                }
-            } else if let Some(word) = batch.next_result_release(&mut outputs) {
-                self.callbacks.release_object(word);
-            } else {
-                return;
+    /// A set whose releases ran is recycled, or lingers while somebody looks at it.
+    fn end_releases(&self, core: &mut Core, releases: Releases) {
+        match releases.done() {
+            (set, true) => self.let_go(core, set, true),
+            (set, false) => core.recycle(set),
+        }
+    }
+
+    /// Runs a delivered set's releases on the calling thread.
+    fn give_back(&self, set: Shared<Batch>) {
+        match Releases::of(set, false) {
+            Ok(releases) => self.give_back_these(releases),
+            Err((set, _)) => self.let_go(&mut self.core.lock(), set, true),
+        }
+    }
+
+    fn give_back_these(&self, mut releases: Releases) {
+        while let Some(release) = releases.next() {
+            match release {
+                ToRelease::Object(word) => self.callbacks.release_object(word),
+                ToRelease::Owned(release) => release.run(),
             }
         }
+        self.end_releases(&mut self.core.lock(), releases);
     }
 
     /// A thread ended inside a callback: what it held gets an outcome, and another thread takes its place.
@@ -684,9 +747,9 @@ impl Inner {
         if record.set.is_some() {
             self.end_deliver(record);
         }
-        if let Some((set, _, _)) = record.releases.take() {
+        if let Some(releases) = record.releases.take() {
             let mut core = self.core.lock();
-            core.ready.push_front(Ready::Releases(set));
+            core.ready.push_front(Ready::Releases(releases));
             self.end_delivery(&mut core);
         }
         if !self.core.lock().stop {
@@ -919,6 +982,7 @@ impl Inner {
                 let at = core.ready.iter().position(|ready| matches!(ready, Ready::Set(_)));
                 if let Some(Some(Ready::Set(set))) = at.map(|at| core.ready.remove(at)) {
                     this.mark_delivered(&mut core, &set);
+                    core.taken += 1;
                     this.touch(&mut core);
                     let owner = this.limits.owner;
                     return Ok(ResultSet { engine: Some(engine.clone()), set: Some(set), owner });
@@ -1019,8 +1083,11 @@ impl Inner {
             }
             let core = self.core.lock();
             let load = front.load(&core);
+            let places_can_be_made = limits.on_full == OnFull::DiscardOldest && load.held < limits.result_capacity;
             match forming::lack(limits, load, weight) {
                 None => Ok(()),
+                Some(_) if places_can_be_made => Ok(()),
+                Some(_) if limits.on_full == OnFull::DiscardOldest => Err(self.results_full(load)),
                 Some(forming::Lack::Count) => Err(Error::new(
                     Status::QUEUE_FULL,
                     "queue_capacity",
@@ -1034,13 +1101,18 @@ impl Inner {
                         load.waiting_bytes, limits.queue_bytes
                     ),
                 )),
-                Some(forming::Lack::ResultPlace) => Err(Error::new(
-                    Status::RESULTS_FULL,
-                    "result_capacity",
-                    format_args!("{} results are not taken: result_capacity is {}", load.held, limits.result_capacity),
-                )),
+                Some(forming::Lack::ResultPlace) => Err(self.results_full(load)),
             }
         })
+    }
+
+    fn results_full(&self, load: forming::Load) -> Error {
+        let capacity = self.limits.result_capacity;
+        Error::new(
+            Status::RESULTS_FULL,
+            "result_capacity",
+            format_args!("{} accepted values have results nobody took: result_capacity is {capacity}", load.held),
+        )
     }
 
     // ---- stats -----------------------------------------------------------------------------------------------
@@ -1136,7 +1208,11 @@ impl Inner {
         loop {
             let next = self.core.lock().ready.pop_front();
             match next {
-                Some(Ready::Set(set) | Ready::Releases(set)) => self.run_releases(set),
+                Some(Ready::Set(set)) => {
+                    self.mark_delivered(&mut self.core.lock(), &set);
+                    self.give_back(set);
+                }
+                Some(Ready::Releases(releases)) => self.give_back_these(releases),
                 None => return,
             }
         }

@@ -177,8 +177,19 @@ pub(crate) fn as_float64s(cells: &[u64]) -> &[f64] {
     unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
 }
 
+/// Values of one cell each.
+pub(crate) trait Word: Copy {}
+impl Word for i64 {}
+impl Word for f64 {}
+
+/// Values read as cells.
+pub(crate) fn as_cells<T: Word>(values: &[T]) -> &[u64] {
+    // SAFETY: only i64 and f64 are Words: 8 bytes, aligned as u64, and any bits are valid.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
 /// Result cells whose outcomes stand, read as plain cells.
-pub(crate) fn as_cells(cells: &[crate::sync::atomic::AtomicU64]) -> &[u64] {
+pub(crate) fn plain_cells(cells: &[crate::sync::atomic::AtomicU64]) -> &[u64] {
     // SAFETY: AtomicU64 has the size, alignment and bit validity of u64. The caller reads only cells of rows that
     // are OK: nobody stores to those once the outcomes stand.
     unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
@@ -348,6 +359,40 @@ pub(crate) struct Writer {
 
 // SAFETY: the pointers belong to the Rows kept beside the writer, which are Send.
 unsafe impl Send for Writer {}
+
+impl Writer {
+    /// Appends as many of `cells` as the limit allows; answers how many. `tag` gives each one's tag.
+    pub(crate) fn put_many(&mut self, cells: &[u64], tag: impl Fn(usize) -> u64, kind: u8) -> usize {
+        let count = cells.len().min(self.limit.saturating_sub(self.row));
+        if count == 0 {
+            return 0;
+        }
+        // SAFETY: row + count <= limit <= capacity of the Rows behind the pointers (see the type's comment).
+        let values = unsafe { span(self.values, self.row, count) };
+        // SAFETY: as above.
+        let tags = unsafe { span(self.tags, self.row, count) };
+        // SAFETY: as above.
+        let kinds = unsafe { span(self.kinds, self.row, count) };
+        values.copy_from_slice(&cells[..count]);
+        for (index, place) in tags.iter_mut().enumerate() {
+            *place = tag(index);
+        }
+        kinds.fill(kind);
+        self.row += count;
+        count
+    }
+}
+
+/// Cells of a column, to be written.
+///
+/// # Safety
+/// `column` has `row + count` cells, nobody else reaches these while the span is used.
+unsafe fn span<'a, T: Cell>(column: *mut T, row: usize, count: usize) -> &'a mut [T] {
+    // SAFETY: the caller keeps `row` inside the column.
+    let first = unsafe { column.add(row) };
+    // SAFETY: the caller keeps all of it inside the column and to itself; cells are plain data, zeroed at first.
+    unsafe { std::slice::from_raw_parts_mut(first, count) }
+}
 
 /// Writes one cell of a column.
 ///

@@ -1,6 +1,6 @@
 //! What the core lock guards: batches that wait, fly and are ready, the pool they come from, and the accounts.
 
-use super::batch::Batch;
+use super::batch::{Batch, ToRelease};
 use super::dispatch::Flight;
 use super::forming::FOREVER;
 use super::stats::Histogram;
@@ -23,7 +23,56 @@ pub(crate) enum Ready {
     /// Deliver it, then run its releases.
     Set(Shared<Batch>),
     /// Delivered already: only releases remain.
-    Releases(Shared<Batch>),
+    Releases(Releases),
+}
+
+/// The releases of a delivered set, and how far they are.
+///
+/// Inputs come in row order, then result objects in row order, then object results that were not delivered. While
+/// somebody still looks at the batch only its result objects are given back.
+pub(crate) struct Releases {
+    pub(crate) set: Shared<Batch>,
+    inputs: usize,
+    results: Option<usize>,
+    dropped: usize,
+    only_results: bool,
+}
+
+impl Releases {
+    /// What is to be given back of a delivered set now. Without anything: the set, and whether it must be kept
+    /// because somebody looks at it.
+    pub(crate) fn of(mut set: Shared<Batch>, results_released: bool) -> Result<Releases, (Shared<Batch>, bool)> {
+        let only_results = match set.get_mut().map(Batch::carries_releases) {
+            Some(true) => false,
+            Some(false) => return Err((set, false)),
+            None if !results_released && set.carries_result_objects() => true,
+            None => return Err((set, true)),
+        };
+        Ok(Releases { set, inputs: 0, results: (!results_released).then_some(0), dropped: 0, only_results })
+    }
+
+    pub(crate) fn next(&mut self) -> Option<ToRelease> {
+        if !self.only_results
+            && let Some(batch) = self.set.get_mut()
+            && let Some(release) = batch.next_release(&mut self.inputs)
+        {
+            return Some(release);
+        }
+        if let Some(at) = &mut self.results
+            && let Some(word) = self.set.next_result_release(at)
+        {
+            return Some(ToRelease::Object(word));
+        }
+        if self.only_results {
+            return None;
+        }
+        self.set.next_dropped_release(&mut self.dropped).map(ToRelease::Object)
+    }
+
+    /// The set, and whether it is only to be kept until nobody looks at it.
+    pub(crate) fn done(self) -> (Shared<Batch>, bool) {
+        (self.set, self.only_results)
+    }
 }
 
 /// A close under way.
@@ -43,6 +92,39 @@ pub(crate) struct RoomWanted {
     accepted: u64,
     bytes: u64,
     weight: u64,
+}
+
+/// Whether to look out for work before sleeping: after each failure twice as many sleeps pass without trying.
+#[derive(Default)]
+pub(crate) struct Spin {
+    pub(crate) spinners: u32,
+    failures: u32,
+    skip: u32,
+}
+
+impl Spin {
+    pub(crate) fn wants(&mut self) -> bool {
+        if self.spinners > 0 {
+            return false;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        // Whoever tried and found nothing goes to sleep next.
+        self.skip = 1;
+        true
+    }
+
+    pub(crate) fn learn(&mut self, found: bool) {
+        if found {
+            self.failures = 0;
+            self.skip = 0;
+        } else {
+            self.failures = (self.failures + 1).min(8);
+            self.skip = 1 << self.failures;
+        }
+    }
 }
 
 /// Histograms come with the first batch, so that an idle batcher stays small.
@@ -69,8 +151,9 @@ pub(crate) struct Core {
     // ---- what waits
     pub(crate) open: Option<OpenInfo>,
     pub(crate) sealed: VecDeque<Shared<Batch>>,
-    /// Earliest deadline of a waiting value; may be early, never late.
+    /// Earliest deadline of a waiting value, and of one in the open batch; FOREVER without.
     pub(crate) next_deadline: i64,
+    pub(crate) open_deadline: i64,
     // ---- what is in flight, in dispatch order
     pub(crate) flights: Vec<Flight>,
     /// Slots taken.
@@ -83,6 +166,8 @@ pub(crate) struct Core {
     pub(crate) turns: VecDeque<Option<Shared<Batch>>>,
     pub(crate) turn: u64,
     pub(crate) delivering: bool,
+    /// Pulled sets that were not given back.
+    pub(crate) taken: u64,
     /// Counts deliveries begun, so that close can tell a running one from the next.
     pub(crate) deliveries: u64,
     /// Delivered sets whose batch somebody still looks at.
@@ -112,6 +197,7 @@ pub(crate) struct Core {
     pub(crate) waking: u32,
     /// When a sleeper wakes by itself; FOREVER if none does.
     pub(crate) watch_due: i64,
+    pub(crate) spin: Spin,
     pub(crate) time_due: i64,
     pub(crate) time_sleeps: bool,
     pub(crate) room_waiters: u32,
@@ -135,6 +221,7 @@ impl Core {
             open: None,
             sealed: VecDeque::new(),
             next_deadline: FOREVER,
+            open_deadline: FOREVER,
             flights: Vec::new(),
             in_flight: 0,
             dispatched: 0,
@@ -142,6 +229,7 @@ impl Core {
             turns: VecDeque::new(),
             turn: 0,
             delivering: false,
+            taken: 0,
             deliveries: 0,
             lingering: Vec::new(),
             left: 0,
@@ -160,6 +248,7 @@ impl Core {
             sleepers: 0,
             waking: 0,
             watch_due: FOREVER,
+            spin: Spin::default(),
             time_due: FOREVER,
             time_sleeps: false,
             room_waiters: 0,
@@ -254,12 +343,19 @@ impl Core {
     pub(crate) fn memory(&self) -> u64 {
         let flights = self.flights.iter().map(|flight| flight.batch.memory()).sum::<u64>();
         let ready = self.ready.iter().map(|ready| match ready {
-            Ready::Set(batch) | Ready::Releases(batch) => batch.memory(),
+            Ready::Set(batch) => batch.memory(),
+            Ready::Releases(releases) => releases.set.memory(),
         });
         let sealed = self.sealed.iter().map(|batch| batch.memory());
         let turns = self.turns.iter().flatten().map(|batch| batch.memory());
         let pool = self.pool.iter().map(|batch| batch.memory());
         flights + ready.chain(sealed).chain(turns).chain(pool).sum::<u64>()
+    }
+
+    /// Works out `next_deadline` after a batch left or lost rows.
+    pub(crate) fn find_deadline(&mut self) {
+        let sealed = self.sealed.iter().map(|batch| batch.earliest).min().unwrap_or(FOREVER);
+        self.next_deadline = sealed.min(self.open_deadline);
     }
 
     // ---- accounts --------------------------------------------------------------------------------------------
@@ -384,7 +480,7 @@ impl Ledger {
     /// The batch has all its values.
     pub(crate) fn seal(&mut self, id: u64, values: u64) {
         if let Some(owed) = self.entry(id) {
-            *owed = *owed - OPEN + values;
+            *owed = *owed + values - OPEN;
         }
         self.advance();
     }

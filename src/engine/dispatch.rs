@@ -6,7 +6,7 @@
 
 use super::batch::Batch;
 use super::batcher::{DEFAULT, Inner, PULLED};
-use super::core::{Core, Ready};
+use super::core::{Core, Ready, Releases};
 use super::error::Status;
 use super::forming::{self, FOREVER};
 use super::options::{Delivery, ResultsMode};
@@ -25,6 +25,8 @@ pub(crate) enum PartState {
     Running,
     /// Its holder completes it: kept, or pulled.
     Kept,
+    /// Its outcomes were fixed from outside while its handler was inside.
+    Cut,
     /// Its outcomes are fixed.
     Done,
 }
@@ -116,7 +118,7 @@ impl Part {
 
     /// Completes the part; TOO_LATE if its outcomes stand already.
     pub(crate) fn complete(mut self, ending: Ending<'_>) -> Status {
-        self.end(ending)
+        self.end(ending, true)
     }
 
     /// Completes the part from inside its handler: what the handler returns counts no more.
@@ -127,6 +129,7 @@ impl Part {
         }
         let mut core = engine.core.lock();
         let status = engine.end_part(&mut core, self.flight, self.index, ending);
+        core.late += u64::from(status == Status::TOO_LATE);
         engine.touch(&mut core);
         status
     }
@@ -156,7 +159,7 @@ impl Part {
         }
     }
 
-    fn end(&mut self, ending: Ending<'_>) -> Status {
+    fn end(&mut self, ending: Ending<'_>, completes: bool) -> Status {
         self.holds = false;
         let Some(engine) = self.engine.take() else { return Status::WRONG_MODE };
         if engine.is_foreign() {
@@ -166,8 +169,14 @@ impl Part {
         // Given up first, so that the set can be recycled the moment it is delivered.
         self.batch = None;
         let status = engine.end_part(&mut core, self.flight, self.index, ending);
+        core.late += u64::from(completes && status == Status::TOO_LATE);
         engine.settle_lingering(&mut core);
         engine.touch(&mut core);
+        if core.stop {
+            // The batcher was freed: nobody else gives back what the batch kept.
+            drop(core);
+            engine.drop_ready();
+        }
         status
     }
 }
@@ -176,7 +185,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         if self.holds {
             let reason = Reason::bare(Status::NO_RESULT);
-            self.end(Ending::Failed(reason, Handled::Maybe));
+            self.end(Ending::Failed(reason, Handled::Maybe), false);
         }
     }
 }
@@ -229,8 +238,10 @@ impl Inner {
         };
         core.left += rows;
         core.left_bytes += weight;
+        if shared.has_deadlines {
+            core.find_deadline();
+        }
         self.room_came(core);
-        core.triggers[shared.trigger as usize] += 1;
         if let Some(histograms) = &mut core.histograms {
             histograms.batch_size.record(rows);
             histograms.queue_time.record(now.saturating_sub(shared.opened_at).max(0) as u64);
@@ -289,7 +300,8 @@ impl Inner {
         let kinds = (0..Kind::COUNT).filter(|kind| own & (1 << kind) != 0).map(|kind| (kind, 1u8 << kind));
         let default = (rest != 0).then_some((DEFAULT, rest));
         for (which, mask) in kinds.chain(default) {
-            let Some(part) = flight.batch.gather(mask) else { return false };
+            let Some(mut part) = flight.batch.gather(mask) else { return false };
+            part.whole = Some(flight.batch.clone());
             let Some(batch) = Shared::try_new(part) else { return false };
             let part = FlightPart { which: which as u8, state: PartState::Waiting, batch };
             flight.parts[usize::from(flight.count)] = Some(part);
@@ -328,8 +340,9 @@ impl Inner {
         let Some(flight) = core.flight(number) else { return false };
         flight.running = false;
         let dispatched_at = flight.batch.dispatched_at;
-        let running = flight.part(index).is_some_and(|part| part.state == PartState::Running);
-        if running && !flight.fixed {
+        let state = flight.part(index).map(|part| part.state);
+        core.late += u64::from(state == Some(PartState::Cut));
+        if state == Some(PartState::Running) {
             let code = if status.is_ok() || status.is_user() || status.is_known() {
                 status
             } else {
@@ -354,14 +367,10 @@ impl Inner {
 
     /// Fixes the outcomes of one part, and of the flight if it was the last.
     pub(crate) fn end_part(&self, core: &mut Core, number: u64, index: u8, ending: Ending<'_>) -> Status {
-        let Some(flight) = core.flight(number) else {
-            core.late += 1;
-            return Status::TOO_LATE;
-        };
+        let Some(flight) = core.flight(number) else { return Status::TOO_LATE };
         let fixed = flight.fixed;
         let Some(part) = flight.part(index) else { return Status::INTERNAL };
         if fixed || part.state == PartState::Done {
-            core.late += 1;
             return Status::TOO_LATE;
         }
         part.batch.settle(ending);
@@ -377,13 +386,14 @@ impl Inner {
         let Some(flight) = core.flight(number) else { return 0 };
         let mut cut = 0;
         for part in flight.parts.iter_mut().flatten() {
-            let handled = match part.state {
-                PartState::Done => continue,
-                PartState::Waiting => Handled::No,
-                PartState::Running | PartState::Kept => Handled::Maybe,
+            let (handled, state) = match part.state {
+                PartState::Done | PartState::Cut => continue,
+                PartState::Waiting => (Handled::No, PartState::Done),
+                PartState::Running => (Handled::Maybe, PartState::Cut),
+                PartState::Kept => (Handled::Maybe, PartState::Done),
             };
             part.batch.settle(Ending::Fixed(outcome, status, handled));
-            part.state = PartState::Done;
+            part.state = state;
             cut += part.batch.len as u64;
         }
         self.fix_flight(core, number);
@@ -462,6 +472,7 @@ impl Inner {
             }
             self.make_ready(core, shared);
         }
+        core.find_deadline();
         self.room_came(core);
         left
     }
@@ -478,7 +489,7 @@ impl Inner {
             return;
         }
         self.mark_delivered(core, &set);
-        self.let_go(core, set);
+        self.let_go(core, set, false);
     }
 
     /// The set counts as delivered: result places and flush marks.
@@ -499,14 +510,13 @@ impl Inner {
         }
     }
 
-    /// A delivered set goes back to the pool, at once or when its releases have run.
-    pub(crate) fn let_go(&self, core: &mut Core, mut set: Shared<Batch>) {
-        if set.get_mut().is_none() {
-            core.lingering.push(set);
-        } else if set.carries_releases() {
-            core.ready.push_back(Ready::Releases(set));
-        } else {
-            core.recycle(set);
+    /// A delivered set goes back to the pool, at once or when its releases have run. `results_released`: its
+    /// result objects were given back already.
+    pub(crate) fn let_go(&self, core: &mut Core, set: Shared<Batch>, results_released: bool) {
+        match Releases::of(set, results_released) {
+            Ok(releases) => core.ready.push_back(Ready::Releases(releases)),
+            Err((set, true)) => core.lingering.push(set),
+            Err((set, false)) => core.recycle(set),
         }
     }
 
@@ -515,8 +525,8 @@ impl Inner {
         let mut at = 0;
         while at < core.lingering.len() {
             if core.lingering[at].get_mut().is_some() {
-                let set = core.lingering.swap_remove(at);
-                self.let_go(core, set);
+                let set = core.lingering.remove(at);
+                self.let_go(core, set, true);
             } else {
                 at += 1;
             }

@@ -129,6 +129,16 @@ impl Front {
     }
 }
 
+impl Lack {
+    fn status(self) -> Status {
+        match self {
+            Lack::Count => Status::QUEUE_FULL,
+            Lack::Bytes => Status::QUEUE_FULL_BYTES,
+            Lack::ResultPlace => Status::RESULTS_FULL,
+        }
+    }
+}
+
 impl Inner {
     // ---- pushing ---------------------------------------------------------------------------------------------
 
@@ -176,6 +186,48 @@ impl Inner {
             true
         });
         if taken { Status::OK } else { self.push_slow(push) }
+    }
+
+    /// Pushes cells of one kind, as if one by one; a 0 bit in `validity` makes a null. Answers how many were taken
+    /// and why no more.
+    pub(crate) fn push_cells(
+        &self,
+        kind: Kind,
+        cells: &[u64],
+        validity: Option<&[u8]>,
+        tag: impl Fn(usize) -> u64,
+        deadline: i64,
+    ) -> (usize, Status) {
+        let valid = |row: usize| validity.is_none_or(|bits| bits[row / 8] & (1 << (row % 8)) != 0);
+        let whole = deadline == 0 && validity.is_none() && self.routes.accepts(kind);
+        let mut at = 0;
+        while at < cells.len() {
+            if whole && !self.is_foreign() {
+                at += self.gate.push(|front| {
+                    let taken = front.writer.put_many(&cells[at..], |index| tag(at + index), kind as u8);
+                    if taken > 0 && front.writer.row >= front.writer.limit {
+                        self.filled(front);
+                    }
+                    taken
+                });
+            }
+            if at == cells.len() {
+                break;
+            }
+            // One value asks all questions: it opens the next batch, waits for room, or is refused.
+            let kind = if valid(at) { kind } else { Kind::Null };
+            let cell = if valid(at) { cells[at] } else { 0 };
+            let status = if deadline == 0 {
+                self.push_cell(kind, cell, tag(at))
+            } else {
+                self.push_slow(Push { deadline, ..Push::cell(kind, cell, tag(at)) })
+            };
+            if !status.is_ok() {
+                return (at, status);
+            }
+            at += 1;
+        }
+        (at, Status::OK)
     }
 
     /// The open batch reached its limit: seals it if that is its size, else the next push asks for more.
@@ -246,11 +298,7 @@ impl Inner {
             if let Some(open) = &mut core.open {
                 open.full = true;
             }
-            let status = match lack {
-                Lack::Count => Status::QUEUE_FULL,
-                Lack::Bytes => Status::QUEUE_FULL_BYTES,
-                Lack::ResultPlace => Status::RESULTS_FULL,
-            };
+            let status = lack.status();
             match self.limits.on_full {
                 OnFull::DiscardOldest => {
                     let status = self.discard_for(front, &mut core, weight);
@@ -318,6 +366,8 @@ impl Inner {
             if let Some(deadlines) = &mut batch.deadlines {
                 deadlines[row] = push.deadline;
             }
+            batch.earliest = batch.earliest.min(push.deadline);
+            core.open_deadline = batch.earliest;
             core.next_deadline = core.next_deadline.min(push.deadline);
         }
         front.writer.limit = front.writer.limit.max(row + 1);
@@ -349,6 +399,7 @@ impl Inner {
         let rows = front.writer.row;
         self.end_front(front);
         core.open = None;
+        core.open_deadline = FOREVER;
         if let Some(batch) = shared.get_mut() {
             core.ledger.seal(batch.id, rows as u64);
         }
@@ -375,6 +426,8 @@ impl Inner {
         }
         self.end_front(front);
         core.open = None;
+        core.open_deadline = FOREVER;
+        core.triggers[trigger as usize] += 1;
         core.sealed.push_back(shared);
     }
 
@@ -436,6 +489,15 @@ impl Inner {
             }
         }
         sealed.retain(|batch| batch.live() > 0);
+        for batch in &mut sealed {
+            if let Some(batch) = batch.get_mut() {
+                batch.find_earliest(batch.len);
+            }
+        }
+        if let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) {
+            batch.find_earliest(open_rows);
+            core.open_deadline = batch.earliest;
+        }
         core.sealed = sealed;
         core.left += taken;
         core.left_bytes += taken_bytes;
@@ -444,6 +506,7 @@ impl Inner {
         } else if front.open.is_some() {
             front.set_limits(self, core);
         }
+        core.find_deadline();
         set.classify();
         set.rows.clear_results(set.len);
         set.settle_unhandled(outcome, status);
@@ -496,21 +559,10 @@ impl Inner {
         };
         let removed =
             self.remove_waiting(front, core, Outcome::Expired, Status::DEADLINE, |batch, row, _, _| due(batch, row));
-        let mut next = FOREVER;
-        let open_rows = front.writer.row;
-        for (batch, rows) in waiting(core, front, open_rows) {
-            if !batch.has_deadlines {
-                continue;
-            }
-            for row in 0..rows {
-                let deadline = batch.deadline(row);
-                if deadline != 0 && batch.rows.kinds(rows)[row] != REMOVED {
-                    next = next.min(deadline);
-                }
-            }
+        if removed.is_err() {
+            // Without memory for the set the values wait on; ask again in a millisecond.
+            core.next_deadline = now + 1_000_000;
         }
-        // Without memory for the set the values wait on; ask again in a millisecond.
-        core.next_deadline = if removed.is_err() { next.max(now + 1_000_000) } else { next };
     }
 
     /// Cancels every waiting value with this tag.
@@ -554,33 +606,31 @@ impl Inner {
         })
     }
 
-    /// Whether a value of 8 bytes has room; waits up to `timeout` for it.
+    /// Whether a value of 8 bytes has room; waits up to `timeout` for it, then says what is lacking.
     pub(crate) fn wait_for_room(&self, timeout: i64) -> Status {
         if self.is_foreign() {
             return Status::FORKED;
         }
         let until = forming::after(self.monotonic(), timeout.max(0));
         loop {
-            let (room, seen, reentrant) = self.gate.visit(|front| {
+            let (lack, seen, reentrant) = self.gate.visit(|front| {
                 let mut core = self.core.lock();
-                let room = forming::lack(&self.limits, front.load(&core), 8).is_none();
-                if room {
-                    core.room_wanted = None;
-                } else {
-                    core.want_room(front.accepted(), front.bytes_accepted(), 8);
+                let lack = forming::lack(&self.limits, front.load(&core), 8);
+                match lack {
+                    None => core.room_wanted = None,
+                    Some(_) => core.want_room(front.accepted(), front.bytes_accepted(), 8),
                 }
                 self.touch(&mut core);
-                (room, core.room_changes, core.in_callback())
+                let status = if front.closed { Status::CLOSED } else { lack.map_or(Status::OK, Lack::status) };
+                (status, core.room_changes, core.in_callback())
             });
-            if room {
-                return Status::OK;
-            }
-            if self.is_manual() || reentrant || self.monotonic() >= until {
-                return Status::TIMEOUT;
+            let waits = !matches!(lack, Status::OK | Status::CLOSED);
+            if !waits || self.is_manual() || reentrant || self.monotonic() >= until {
+                return lack;
             }
             let mut core = self.core.lock();
             core.room_waiters += 1;
-            while core.room_changes == seen && self.monotonic() < until {
+            while core.room_changes == seen && !core.closing() && self.monotonic() < until {
                 core = self.room.wait_until(core, until);
             }
             core.room_waiters -= 1;

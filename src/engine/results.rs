@@ -4,7 +4,7 @@
 //! part (`settle`) turns what was set into outcomes, once; whoever sets afterwards is told TOO_LATE.
 
 use super::batch::{Batch, as_utf8};
-use super::column::{Bytes, Column, FAILED, UNSET, as_cells, as_float64s, as_int64s};
+use super::column::{Bytes, Column, FAILED, UNSET, plain_cells, as_float64s, as_int64s};
 use super::error::Status;
 use super::value::{Handled, Kind, Object, Outcome, Value};
 use crate::sync::atomic::Ordering::Relaxed;
@@ -27,8 +27,9 @@ pub(crate) struct Reason<'a> {
 }
 
 impl Reason<'_> {
+    /// A code without words: the library's own codes speak for themselves.
     pub(crate) fn bare(status: Status) -> Reason<'static> {
-        Reason { code: status.code(), type_name: "", message: status.text() }
+        Reason { code: status.code(), type_name: "", message: if status.is_user() { "" } else { status.text() } }
     }
 }
 
@@ -59,6 +60,17 @@ impl Side {
         }
     }
 
+    /// An object result that will not be delivered. Its word is lost to the release only if memory runs out here.
+    fn drop_object(&mut self, word: u64) {
+        if self.replaced.try_reserve(1).is_ok() {
+            self.replaced.push(word);
+        }
+    }
+
+    pub(crate) fn has_dropped(&self) -> bool {
+        !self.replaced.is_empty()
+    }
+
     /// Rows hold something a plain store must not overwrite unseen.
     fn is_touched(&self) -> bool {
         self.objects || !self.failures.is_empty()
@@ -82,8 +94,8 @@ impl Side {
 pub(crate) struct Settled {
     pub(crate) text: Bytes,
     failures: Vec<RowFailure>,
-    replaced: Vec<u64>,
-    pub(crate) objects: bool,
+    /// Some results are objects.
+    objects: bool,
     /// The code of every row, when they all ended alike and not OK.
     whole_code: Option<i32>,
     /// Every row is OK and has this kind.
@@ -181,6 +193,15 @@ impl Batch {
     fn set_slow(&self, row: usize, kind: Kind, what: Slow<'_>) -> Status {
         let mut side = self.side.lock();
         if side.fixed {
+            if let Slow::Cell(word) = what
+                && kind == Kind::Object
+            {
+                // The reference was handed over; it is released with the batch that keeps the inputs.
+                match &self.whole {
+                    Some(whole) => whole.side.lock().drop_object(word),
+                    None => side.drop_object(word),
+                }
+            }
             return Status::TOO_LATE;
         }
         let status = self.forget(row, &mut side);
@@ -273,14 +294,14 @@ impl Batch {
         let len = self.len;
         let whole = side.whole.take();
         let mut failures = std::mem::take(&mut side.failures);
-        let mut replaced = std::mem::take(&mut side.replaced);
         let (outcome, code, handled, reason) = match (&whole, ending) {
             (Some(whole), Ending::Done | Ending::DoneOk) => {
                 (Some(Outcome::Failed), whole.code, Handled::Yes, None)
             }
             (None, Ending::Done | Ending::DoneOk) => (None, 0, Handled::Yes, None),
-            (_, Ending::Failed(reason, handled)) => {
-                (Some(Outcome::Failed), reason.code, handled, Some(reason))
+            // The code of the ending, in the words of `fail_all` if it was called.
+            (whole, Ending::Failed(reason, handled)) => {
+                (Some(Outcome::Failed), reason.code, handled, whole.is_none().then_some(reason))
             }
             (_, Ending::Fixed(outcome, status, handled)) => (Some(outcome), status.code(), handled, None),
         };
@@ -288,11 +309,7 @@ impl Batch {
         if let Some(outcome) = outcome {
             for row in 0..len {
                 if side.objects && self.rows.out_kinds()[row].load(Relaxed) == Kind::Object as u8 {
-                    // `replaced` grew by one place for each object set (see `reserve_all`), or the word is lost
-                    // to its release only if memory ran out at this very point.
-                    if replaced.try_reserve(1).is_ok() {
-                        replaced.push(self.rows.out()[row].load(Relaxed));
-                    }
+                    side.drop_object(self.rows.out()[row].load(Relaxed));
                 }
                 self.write(row, FAILED, i64::from(code) as u64, outcome, handled);
             }
@@ -339,8 +356,7 @@ impl Batch {
             text: std::mem::replace(&mut side.text, Bytes::new()),
             failures,
             whole_code: outcome.map(|_| code),
-            objects: (side.objects && outcome.is_none()) || !replaced.is_empty(),
-            replaced,
+            objects: side.objects && outcome.is_none(),
             uniform: tally.uniform(),
             all_ok: tally.all_ok,
         };
@@ -361,7 +377,6 @@ impl Batch {
         let mut settled = Settled {
             text: std::mem::replace(&mut side.text, Bytes::new()),
             failures: std::mem::take(&mut side.failures),
-            replaced: std::mem::take(&mut side.replaced),
             objects: false,
             whole_code: None,
             uniform: None,
@@ -402,10 +417,8 @@ impl Batch {
                     tally.see(kind);
                 }
             }
-            for word in &from.replaced {
-                if settled.replaced.try_reserve(1).is_ok() {
-                    settled.replaced.push(*word);
-                }
+            for word in part.side.lock().replaced.drain(..) {
+                side.drop_object(word);
             }
         }
         settled.failures.sort_unstable_by_key(|failure| failure.first);
@@ -438,13 +451,13 @@ impl Batch {
     /// The results as one array, if all are OK and int64.
     pub(crate) fn result_int64s(&self) -> Option<&[i64]> {
         (self.result_kind() == Some(Kind::Int64))
-            .then(|| as_int64s(as_cells(&self.rows.out()[..self.len])))
+            .then(|| as_int64s(plain_cells(&self.rows.out()[..self.len])))
     }
 
     /// The results as one array, if all are OK and float64.
     pub(crate) fn result_float64s(&self) -> Option<&[f64]> {
         (self.result_kind() == Some(Kind::Float64))
-            .then(|| as_float64s(as_cells(&self.rows.out()[..self.len])))
+            .then(|| as_float64s(plain_cells(&self.rows.out()[..self.len])))
     }
 
     /// The one kind of all results, when all are OK.
@@ -512,10 +525,13 @@ impl Batch {
         Some((offsets, text))
     }
 
-    /// Object results to release after delivery, in row order, then those that were replaced.
-    pub(crate) fn next_result_release(&mut self, at: &mut usize) -> Option<u64> {
-        let settled = self.settled.get()?;
-        if !settled.objects {
+    pub(crate) fn carries_result_objects(&self) -> bool {
+        self.settled.get().is_some_and(|settled| settled.objects)
+    }
+
+    /// Object results to release after delivery, in row order. `at` is the caller's cursor over rows.
+    pub(crate) fn next_result_release(&self, at: &mut usize) -> Option<u64> {
+        if !self.carries_result_objects() {
             return None;
         }
         while *at < self.len {
@@ -525,7 +541,12 @@ impl Batch {
                 return Some(self.rows.out()[row].load(Relaxed));
             }
         }
-        let word = settled.replaced.get(*at - self.len).copied();
+        None
+    }
+
+    /// Object results that were not delivered, in the order that became known.
+    pub(crate) fn next_dropped_release(&self, at: &mut usize) -> Option<u64> {
+        let word = self.side.lock().replaced.get(*at).copied();
         *at += 1;
         word
     }

@@ -332,6 +332,16 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     }
 }
 
+/// The next owner number of this copy of the library.
+pub(crate) fn new_owner() -> Result<u32, Status> {
+    use crate::sync::atomic::{AtomicU32, Ordering};
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    // SYNC: Relaxed; the numbers order nothing, they only differ.
+    LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| last.checked_add(1))
+        .map(|last| last + 1)
+        .map_err(|_| Status::NO_MEMORY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

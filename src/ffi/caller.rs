@@ -4,9 +4,8 @@
 //! [`super`]). A [`Caller`] stands for that promise. Only the guard makes one, in the function whose caller gave
 //! it, so the reads and writes below need no further proof where they are used.
 
-use super::batcher::Handle;
 use super::guard::Borrowed;
-use super::handle::{mb_batch, mb_batcher};
+use super::handle::{Handle, mb_batch, mb_batcher};
 use super::lent::HeldBatch;
 use super::sized::Sized;
 use super::table::{self, Slot, Type};
@@ -53,7 +52,7 @@ impl Caller {
 
     /// The batch behind a handle that a handler borrows or somebody holds.
     pub(crate) fn batch(&self, batch: *mut mb_batch) -> Result<&HeldBatch, Status> {
-        self.object(batch, Type::Batch)
+        self.object(batch)
     }
 
     /// As [`Caller::batch`], for what changes the batch: one that is completed or freed answers TOO_LATE.
@@ -65,16 +64,30 @@ impl Caller {
     }
 
     /// The object behind any other handle.
-    pub(crate) fn object<T: Handle>(&self, handle: *const T, of: Type) -> Result<&T::Object, Status> {
-        let slot = self.slot(handle, of)?;
+    pub(crate) fn object<T: Handle>(&self, handle: *const T) -> Result<&T::Object, Status> {
+        let slot = self.slot(handle)?;
         // SAFETY: the handle is live, so its slot holds a pointer to an Object of its type. The caller does not free
         // it before this call is over.
         Ok(unsafe { &*slot.object::<T::Object>() })
     }
 
     /// The slot of a live handle.
-    pub(crate) fn slot<T>(&self, handle: *const T, of: Type) -> Result<&'static Slot, Status> {
-        table::find(handle.addr() as u64, of).ok_or(Status::INVALID_HANDLE)
+    pub(crate) fn slot<T: Handle>(&self, handle: *const T) -> Result<&'static Slot, Status> {
+        table::find(handle.addr() as u64, T::TYPE).ok_or(Status::INVALID_HANDLE)
+    }
+
+    /// Ends a handle whose object is a box of its own, and answers the box.
+    pub(crate) fn take<T: Handle>(&self, handle: *const T) -> Option<Box<T::Object>> {
+        let word = handle.addr() as u64;
+        let slot = table::find(word, T::TYPE)?;
+        let object = slot.object::<T::Object>();
+        if !slot.retire(word) {
+            return None;
+        }
+        slot.give_back();
+        // SAFETY: handles of the types this is used for are published with a leaked box, and only the one caller
+        // that retired the handle comes here.
+        Some(unsafe { Box::from_raw(object) })
     }
 
     // ---- memory ----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 use super::caller::Caller;
 use super::handle::mb_batcher;
 use super::status::mb_status;
+use super::table::FREEING;
 use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -84,11 +85,47 @@ pub(crate) unsafe fn calling_back(
     let Ok(engine) = caller.shared_engine(batcher) else {
         return Status::INVALID_HANDLE.code();
     };
-    if engine.is_manual() {
-        return body(&caller, &engine).code();
+    if !engine.is_manual() {
+        // SAFETY: passed on.
+        return unsafe { value(Status::INTERNAL.code(), |caller| body(caller, &engine).code()) };
+    }
+    // A callback may free the batcher: this call needs a count of its own. It leaks if the thread ends in there.
+    let engine = ManuallyDrop::new(Shared::clone(&engine));
+    let status = body(&caller, &engine);
+    drop(ManuallyDrop::into_inner(engine));
+    status.code()
+}
+
+/// Runs what ends a batcher, which may call the host back on this thread, and then ends its handle. Until then the
+/// handle is good, for the callbacks that run meanwhile.
+///
+/// # Safety
+/// As for [`run`].
+pub(crate) unsafe fn ending(batcher: *mut mb_batcher, end: fn(Shared<Inner>) -> Status) -> mb_status {
+    if batcher.is_null() {
+        return Status::OK.code();
     }
     // SAFETY: passed on.
-    unsafe { value(Status::INTERNAL.code(), |caller| body(caller, &engine).code()) }
+    let caller = unsafe { Caller::promised() };
+    let (Ok(slot), Ok(engine)) = (caller.slot(batcher), caller.shared_engine(batcher)) else {
+        return Status::INVALID_HANDLE.code();
+    };
+    if !slot.set(FREEING) {
+        return Status::INVALID_HANDLE.code();
+    }
+    let own = Shared::clone(&engine);
+    let status = if engine.is_manual() {
+        end(own).code()
+    } else {
+        // SAFETY: passed on.
+        unsafe { value(Status::INTERNAL.code(), |_| end(own).code()) }
+    };
+    if slot.retire(batcher.addr() as u64) {
+        slot.give_back();
+        // The handle's own count, often the last: user data is released here.
+        drop(ManuallyDrop::into_inner(engine));
+    }
+    status
 }
 
 /// What `calling_back` borrows the engine as: the count stays the handle's.

@@ -47,7 +47,7 @@ sized! {
     mb_results_view = 72;
     mb_row_error = 40;
     mb_map_options = 32;
-    mb_stats = 2568;
+    mb_stats = 2544;
     mb_shared = 24;
 }
 

@@ -64,6 +64,17 @@ const fn tag(of: Type) -> u64 {
     MARKER | of as u64
 }
 
+/// A word for something that is one of a few and has no slot: no slot's handle has generation 0.
+pub(crate) const fn fixed(of: Type, number: u32) -> u64 {
+    tag(of) << TAG_SHIFT | number as u64 & INDEX_MASK
+}
+
+/// The number in a word of [`fixed`].
+pub(crate) fn fixed_number(word: u64, of: Type) -> Option<u32> {
+    let number = word & INDEX_MASK;
+    (word == tag(of) << TAG_SHIFT | number).then_some(number as u32)
+}
+
 fn generation(word: u64) -> u64 {
     (word >> INDEX_BITS) & GENERATION_MASK
 }

@@ -18,17 +18,17 @@ pub(crate) fn light_fence() {
     compiler_fence(Ordering::SeqCst);
 }
 
-/// Announces to the kernel that this process uses `heavy_fence`. False: it refuses, so nothing may rely on it.
-/// Calling again is cheap.
+/// Announces to the kernel that this process uses `heavy_fence`. False: it refuses, so nothing may rely on
+/// it. Calling again is cheap.
 pub(crate) fn register() -> bool {
     membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
 }
 
 /// Runs a full barrier on every core that runs this process.
 ///
-/// False: the kernel answered before and refuses now (a sandbox was closed meanwhile). The call has then slept
-/// 10 ms, far longer than a store waits in a store buffer or an issued load for its value, so the
-/// order holds in practice; the caller must not rely on the fence again.
+/// False: the kernel answered before and refuses now (a sandbox was closed meanwhile). The call has then
+/// slept 10 ms, far longer than a store waits in a store buffer or an issued load for its value, so the order
+/// holds in practice; the caller must not rely on the fence again.
 pub(crate) fn heavy_fence() -> bool {
     let fenced = membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
         // A new address space (some forks and clones) has no registration yet.

@@ -2,8 +2,8 @@
 
 use core::ffi::c_int;
 
-/// A timer on CLOCK_MONOTONIC behind a descriptor, closed on drop. Nobody reads it: it is level-triggered, and
-/// `disarm` or a later `fire_at` makes it unreadable.
+/// A timer on CLOCK_MONOTONIC behind a descriptor, closed on drop. Nobody reads it: it is level-triggered,
+/// and `disarm` or a later `fire_at` makes it unreadable.
 ///
 /// A forked child shares the timer with its parent: there it may only be dropped.
 pub(crate) struct TimerFd {
@@ -16,7 +16,11 @@ impl TimerFd {
         // SAFETY: takes two integers.
         let raw =
             unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
-        if raw < 0 { Err(errno()) } else { Ok(TimerFd { raw }) }
+        if raw < 0 {
+            Err(errno())
+        } else {
+            Ok(TimerFd { raw })
+        }
     }
 
     /// Makes it readable now. The kernel does so by a timer interrupt, within microseconds.
@@ -26,7 +30,11 @@ impl TimerFd {
 
     /// Makes it unreadable, and readable at `at_ns` of `monotonic_ns()`; `i64::MAX` is never.
     pub(crate) fn fire_at(&self, at_ns: i64) {
-        if at_ns == i64::MAX { self.disarm() } else { self.set(at_ns.max(1)) }
+        if at_ns == i64::MAX {
+            self.disarm()
+        } else {
+            self.set(at_ns.max(1))
+        }
     }
 
     /// Makes it unreadable until set again.
@@ -45,11 +53,22 @@ impl TimerFd {
             tv_sec: (at_ns / 1_000_000_000) as libc::time_t,
             tv_nsec: (at_ns % 1_000_000_000) as _,
         };
-        let interval = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let timer = libc::itimerspec { it_interval: interval, it_value: value };
+        let interval = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let timer = libc::itimerspec {
+            it_interval: interval,
+            it_value: value,
+        };
         // SAFETY: an open timerfd, a valid itimerspec to read, nothing to write.
         let set = unsafe {
-            libc::timerfd_settime(self.raw, libc::TFD_TIMER_ABSTIME, &raw const timer, core::ptr::null_mut())
+            libc::timerfd_settime(
+                self.raw,
+                libc::TFD_TIMER_ABSTIME,
+                &raw const timer,
+                core::ptr::null_mut(),
+            )
         };
         debug_assert_eq!(set, 0, "the descriptor of the engine was closed by somebody else");
     }
@@ -64,7 +83,9 @@ impl Drop for TimerFd {
 }
 
 fn errno() -> i32 {
-    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+    std::io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO)
 }
 
 #[cfg(test)]
@@ -74,7 +95,11 @@ mod tests {
     use crate::sync::clock::monotonic_ns;
 
     fn readable(timer: &TimerFd, timeout_ms: c_int) -> bool {
-        let mut poll = libc::pollfd { fd: timer.raw(), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd {
+            fd: timer.raw(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // SAFETY: one valid pollfd.
         unsafe { libc::poll(&raw mut poll, 1, timeout_ms) == 1 }
     }

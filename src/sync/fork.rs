@@ -1,7 +1,7 @@
 //! Knowing that this process is a forked child, where the threads of the parent do not exist.
 //!
-//! The epoch grows in every child that `fork()` makes. A `clone` or `_Fork` called directly runs no handler and
-//! goes unnoticed.
+//! The epoch grows in every child that `fork()` makes. A `clone` or `_Fork` called directly runs no handler
+//! and goes unnoticed.
 
 use super::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -17,9 +17,9 @@ pub(crate) fn epoch() -> u32 {
 
 /// Has forked children counted from now on. `Err` is an errno (ENOMEM).
 pub(crate) fn install() -> Result<(), i32> {
-    // SYNC: Acquire pairs with the store below - the handler is registered. Two threads that come at once both
-    // register: the child then counts twice, which changes the epoch as well. A lock here could be held by a
-    // thread that a fork leaves behind.
+    // SYNC: Acquire pairs with the store below - the handler is registered. Two threads that come at once
+    // both register: the child then counts twice, which changes the epoch as well. A lock here could be held
+    // by a thread that a fork leaves behind.
     if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
@@ -50,7 +50,11 @@ mod tests {
         // SAFETY: the child makes only calls that are safe in a signal handler, and _exit.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            let code = if epoch() != before && install().is_ok() { 42 } else { 1 };
+            let code = if epoch() != before && install().is_ok() {
+                42
+            } else {
+                1
+            };
             // SAFETY: _exit ends the child and runs nothing.
             unsafe { libc::_exit(code) };
         }

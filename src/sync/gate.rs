@@ -1,7 +1,7 @@
 //! `Gate<T>`: a lock biased to the thread that keeps pushing.
 //!
-//! The *bias word* names the owner: its thread id, with the number of its *slot* in the low bits; 0 means that the
-//! gate is shared and everybody takes the lock. The owner enters without a read-modify-write:
+//! The *bias word* names the owner: its thread id, with the number of its *slot* in the low bits; 0 means
+//! that the gate is shared and everybody takes the lock. The owner enters without a read-modify-write:
 //!
 //! ```text
 //! owner                                   anyone else, holding the lock
@@ -12,20 +12,20 @@
 //!   busy[slot] = 0
 //! ```
 //!
-//! By the pair of fences either the owner's second look sees the 0 and it backs out, or the other sees busy and
-//! waits. A `visit` puts the bias word back before it unlocks; a push by another thread leaves it 0. In shared mode a
-//! thread that pushes `threshold` times in a row gets the bias; each revocation by a push doubles the
-//! threshold, so threads that take turns pay for few handovers. An owner that finds its bias gone takes the
-//! lock like anyone, and holding it is exclusive, because nobody else can then revoke or own.
+//! By the pair of fences either the owner's second look sees the 0 and it backs out, or the other sees busy
+//! and waits. A `visit` puts the bias word back before it unlocks; a push by another thread leaves it 0. In
+//! shared mode a thread that pushes `threshold` times in a row gets the bias; each revocation by a push
+//! doubles the threshold, so threads that take turns pay for few handovers. An owner that finds its bias gone
+//! takes the lock like anyone, and holding it is exclusive, because nobody else can then revoke or own.
 //!
 //! The trap is a stale owner: between its first look and `busy = 1` it may be descheduled for as long as it
 //! takes the bias to move on. It then stores 1 and 0 into its old slot, and if a later owner were inside with
-//! that same slot, the 0 would hide it. So a slot is given to another thread only after its last owner was seen
-//! under the lock since it lost the bias: a thread there is past any stale look, and its later looks see the
-//! new word. Without a free slot the gate stays shared. Threads that own a gate and end without coming back
-//! use their slots up, but the C library hands their thread pointers to later threads, which count as the same.
-//! (A thread with the pointer of a dead one starts after the dead one's last access: the C library passes
-//! the stack from one to the other under a lock.)
+//! that same slot, the 0 would hide it. So a slot is given to another thread only after its last owner was
+//! seen under the lock since it lost the bias: a thread there is past any stale look, and its later looks see
+//! the new word. Without a free slot the gate stays shared. Threads that own a gate and end without coming
+//! back use their slots up, but the C library hands their thread pointers to later threads, which count as
+//! the same. (A thread with the pointer of a dead one starts after the dead one's last access: the C library
+//! passes the stack from one to the other under a lock.)
 
 use super::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::lock::{Held, ShortLock};
@@ -34,15 +34,19 @@ use super::{current_id, heavy_fence, light_fence, register};
 
 /// Thread ids are multiples of this; what they leave free holds the slot.
 pub(super) const ID_ALIGN: usize = 16;
-const _: () = assert!(GATE_SLOTS.is_power_of_two() && GATE_SLOTS <= ID_ALIGN, "a slot fits below a thread id");
+const _: () = assert!(
+    GATE_SLOTS.is_power_of_two() && GATE_SLOTS <= ID_ALIGN,
+    "a slot fits below a thread id"
+);
 
 /// What a busy flag holds while its owner is inside: no slot, so that `push` can look at both at once.
 const INSIDE: u32 = ID_ALIGN as u32;
 
 /// A value that one thread at a time reaches, cheapest for the thread that pushes again and again.
 ///
-/// The functions given to `push` and `visit` must not come back to the same gate: that panics or hangs. They must not
-/// run in a signal handler that may have interrupted either. If one panics, the gate is released and stays usable.
+/// The functions given to `push` and `visit` must not come back to the same gate: that panics or hangs. They
+/// must not run in a signal handler that may have interrupted either. If one panics, the gate is released and
+/// stays usable.
 pub(crate) struct Gate<T> {
     pub(super) line: Line,
     pub(super) lock: ShortLock,
@@ -50,7 +54,8 @@ pub(crate) struct Gate<T> {
     data: Padded<T>,
 }
 
-/// What the owner looks at, on one cache line: in biased mode only the owner writes it, in shared mode nobody.
+/// What the owner looks at, on one cache line: in biased mode only the owner writes it, in shared mode
+/// nobody.
 #[repr(align(64))]
 pub(super) struct Line {
     /// Thread id | slot of the owner, or 0. Stored under the lock only.
@@ -92,7 +97,10 @@ impl<T> Gate<T> {
 
     fn with_bias(value: T, may_bias: bool) -> Gate<T> {
         Gate {
-            line: Line { bias: AtomicUsize::new(0), busy: core::array::from_fn(|_| AtomicU32::new(0)) },
+            line: Line {
+                bias: AtomicUsize::new(0),
+                busy: core::array::from_fn(|_| AtomicU32::new(0)),
+            },
             lock: ShortLock::new(),
             meta: UnsafeCell::new(Meta::new(may_bias)),
             data: Padded(UnsafeCell::new(value)),
@@ -103,17 +111,17 @@ impl<T> Gate<T> {
     #[inline(always)]
     pub(crate) fn push<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let me = current_id();
-        // SYNC: Relaxed; a word with `me` in it was stored by this thread, or put back by `visit`, and is looked
-        // at again below. Any other value only leads to the lock.
+        // SYNC: Relaxed; a word with `me` in it was stored by this thread, or put back by `visit`, and is
+        // looked at again below. Any other value only leads to the lock.
         let word = self.line.bias.load(Ordering::Relaxed);
         let slot = word ^ me;
-        let busy = &self.line.busy[slot % GATE_SLOTS];
+        let busy = &self.line.busy[slot & (GATE_SLOTS - 1)];
         // SYNC: Relaxed; if `me` owns the gate, only this thread stores here, and it is inside already if the
         // load says so. Both questions in one comparison: the slot is small and the flag 0.
         if (slot | busy.load(Ordering::Relaxed) as usize) < GATE_SLOTS {
             if let Some(inside) = Inside::enter(&self.line, word, busy) {
-                // SAFETY: inside as the owner: whoever wants the value revokes the bias under the lock and then
-                // waits for `inside` to be dropped, so this is the only reference.
+                // SAFETY: inside as the owner: whoever wants the value revokes the bias under the lock and
+                // then waits for `inside` to be dropped, so this is the only reference.
                 let result = self.data.0.with_mut(|data| f(unsafe { &mut *data }));
                 drop(inside);
                 return result;
@@ -134,8 +142,8 @@ impl<T> Gate<T> {
             if grant == 0 {
                 return self.run_held(&held, f);
             }
-            // SYNC: Relaxed; the only thread that enters by this word is the one storing it. Everybody else takes
-            // the lock after it.
+            // SYNC: Relaxed; the only thread that enters by this word is the one storing it. Everybody else
+            // takes the lock after it.
             self.line.bias.store(grant, Ordering::Relaxed);
             return self.run_owner(&held, grant, f);
         }
@@ -144,7 +152,8 @@ impl<T> Gate<T> {
         }
         let fenced = self.line.revoke(word);
         // SAFETY: as above.
-        self.meta.with_mut(|meta| unsafe { &mut *meta }.revoked(me, fenced));
+        self.meta
+            .with_mut(|meta| unsafe { &mut *meta }.revoked(me, fenced));
         self.run_held(&held, f)
     }
 
@@ -159,7 +168,10 @@ impl<T> Gate<T> {
         } else if owns(word, me) {
             self.run_owner(&held, word, f)
         } else if self.line.revoke(word) {
-            let away = Away { line: &self.line, word };
+            let away = Away {
+                line: &self.line,
+                word,
+            };
             let result = self.run_held(&held, f);
             // Before the lock is left: the word is stored under it only.
             drop(away);
@@ -194,8 +206,8 @@ impl<T> Gate<T> {
     /// `held` is this gate's lock, and the bias is revoked or the caller's own.
     #[inline]
     fn run_held<R>(&self, _held: &Held<'_>, f: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: the caller has the lock; the bias is 0, or revoked and its owner seen outside, or the caller's,
-        // who is here and not inside. So this is the only reference.
+        // SAFETY: the caller has the lock; the bias is 0, or revoked and its owner seen outside, or the
+        // caller's, who is here and not inside. So this is the only reference.
         self.data.0.with_mut(|data| f(unsafe { &mut *data }))
     }
 }
@@ -229,15 +241,19 @@ impl<'a> Inside<'a> {
         let inside = Inside::mark(busy);
         light_fence();
         // SYNC: Acquire pairs with the Release store of Away::drop - what a visitor wrote to the value.
-        if line.bias.load(Ordering::Acquire) == word { Some(inside) } else { None }
+        if line.bias.load(Ordering::Acquire) == word {
+            Some(inside)
+        } else {
+            None
+        }
     }
 
     /// Says that the thread that has the slot of `busy` is inside. It has not said so already.
     #[inline(always)]
     fn mark(busy: &'a AtomicU32) -> Inside<'a> {
-        // SYNC: Relaxed, then the light fence of `enter`: pairs with the bias store, heavy fence and busy load of
-        // Line::revoke - this thread sees the bias revoked at its second look, or the other sees it busy. Under
-        // the lock nobody else looks.
+        // SYNC: Relaxed, then the light fence of `enter`: pairs with the bias store, heavy fence and busy
+        // load of Line::revoke - this thread sees the bias revoked at its second look, or the other sees it
+        // busy. Under the lock nobody else looks.
         busy.store(INSIDE, Ordering::Relaxed);
         Inside { busy }
     }
@@ -266,7 +282,14 @@ impl Drop for Away<'_> {
 
 impl Meta {
     fn new(may_bias: bool) -> Meta {
-        Meta { pusher: 0, run: 0, threshold: BIAS_AFTER, may_bias, owners: [0; GATE_SLOTS], owned: 0 }
+        Meta {
+            pusher: 0,
+            run: 0,
+            threshold: BIAS_AFTER,
+            may_bias,
+            owners: [0; GATE_SLOTS],
+            owned: 0,
+        }
     }
 
     /// Counts a push in shared mode; the new bias word if `me` has earned it, else 0.
@@ -301,8 +324,8 @@ impl Meta {
         self.run = 1;
     }
 
-    /// Another thread than the last pushes. It is under the lock and does not own the gate, so any slot that it had is
-    /// free: it cannot be on its way in by an old word, and will not read that word again.
+    /// Another thread than the last pushes. It is under the lock and does not own the gate, so any slot that
+    /// it had is free: it cannot be on its way in by an old word, and will not read that word again.
     fn begin_run(&mut self, me: usize) {
         self.pusher = me;
         self.run = 0;
@@ -324,7 +347,10 @@ pub(super) fn owns(word: usize, me: usize) -> bool {
 
 #[cold]
 #[inline(never)]
-#[allow(clippy::panic, reason = "a second reference to the value would be undefined behaviour")]
+#[allow(
+    clippy::panic,
+    reason = "a second reference to the value would be undefined behaviour"
+)]
 fn reentered() -> ! {
     panic!("the function given to a gate called the same gate");
 }

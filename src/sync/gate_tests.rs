@@ -80,7 +80,10 @@ fn without_membarrier_the_gate_stays_shared_and_correct() {
     assert_eq!(push_until_owner(&gate), 0);
     let mut gate = storm(gate, 3, 1, 5_000);
     assert_eq!(owner(&gate), 0);
-    assert_eq!(gate.get_mut().left, u64::from(BIAS_AFTER_MAX) * 2 + 3 * 5_000 + 100);
+    assert_eq!(
+        gate.get_mut().left,
+        u64::from(BIAS_AFTER_MAX) * 2 + 3 * 5_000 + 100
+    );
 }
 
 #[test]
@@ -90,7 +93,13 @@ fn a_membarrier_lost_later_ends_the_bias_for_good() {
     }
     for by_visit in [true, false] {
         let gate = Gate::new(Twin::default());
-        std::thread::scope(|scope| scope.spawn(|| push_until_owner(&gate)).join().map(|_| ()).unwrap());
+        std::thread::scope(|scope| {
+            scope
+                .spawn(|| push_until_owner(&gate))
+                .join()
+                .map(|_| ())
+                .unwrap()
+        });
         assert_ne!(owner(&gate), 0);
         barrier::tests::REFUSE.set(true);
         if by_visit {
@@ -132,12 +141,20 @@ fn the_bias_follows_whoever_pushes_and_costs_more_each_time() {
             }
         });
         to_other.send(false).unwrap();
-        assert_eq!(from_other.recv().unwrap(), (0, first), "a visit of another leaves the bias alone");
+        assert_eq!(
+            from_other.recv().unwrap(),
+            (0, first),
+            "a visit of another leaves the bias alone"
+        );
         to_other.send(true).unwrap();
         let (count, second) = from_other.recv().unwrap();
         assert_eq!(count, 2 * u64::from(BIAS_AFTER));
         assert_ne!(second & !(ID_ALIGN - 1), first & !(ID_ALIGN - 1));
-        assert_ne!(second % ID_ALIGN, first % ID_ALIGN, "the first owner was not seen since: its slot stays its own");
+        assert_ne!(
+            second % ID_ALIGN,
+            first % ID_ALIGN,
+            "the first owner was not seen since: its slot stays its own"
+        );
         assert_eq!(push_until_owner(gate), 4 * u64::from(BIAS_AFTER));
         assert_eq!(owner(gate), first, "seen, its slot was free again");
         drop(to_other);
@@ -190,7 +207,11 @@ fn a_panic_inside_releases_the_gate() {
     std::thread::scope(|scope| {
         scope.spawn(|| fails(&|| gate.visit(fail)));
     });
-    assert_eq!(owner(&gate), before, "the bias is put back by the unwinding visit");
+    assert_eq!(
+        owner(&gate),
+        before,
+        "the bias is put back by the unwinding visit"
+    );
     storm(gate, 2, 1, 1000).push(Twin::step);
 }
 
@@ -220,7 +241,11 @@ fn a_new_gate_is_biased_in_a_forked_child_too() {
         let gate = Gate::new(Twin::default());
         push_until_owner(&gate);
         let fenced = heavy_fence();
-        let code = if fenced && owns(owner(&gate), current_id()) { 42 } else { 1 };
+        let code = if fenced && owns(owner(&gate), current_id()) {
+            42
+        } else {
+            1
+        };
         // SAFETY: ends the child and runs nothing.
         unsafe { libc::_exit(code) };
     }

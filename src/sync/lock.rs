@@ -1,18 +1,15 @@
 //! `ShortLock`: the lock behind a gate.
 //!
-//! It holds the id of the thread that has it, so a thread that comes back to a lock it has is told, and
-//! it is given back by a plain store. Nobody parks on it: critical sections last nanoseconds, and a holder that lost
-//! its core is waited for by `Backoff`, which pauses and then sleeps.
+//! It holds the id of the thread that has it, so a thread that comes back to a lock it has is told, and it is
+//! given back by a plain store. Nobody parks on it: critical sections last nanoseconds, and a holder that
+//! lost its core is waited for by `Backoff`, which pauses and then sleeps.
 //!
-//! It is not fair, which is what makes it fast: a thread that pushes again has the cache lines. So that a thread that
-//! comes rarely (whoever seals) is not kept waiting by threads that never stop, it may come *first*: while it waits,
-//! whoever leaves the lock steps back for a moment.
+//! It is not fair, which is what makes it fast: a thread that pushes again has the cache lines. So that a
+//! thread that comes rarely (whoever seals) is not kept waiting by threads that never stop, it may come
+//! *first*: while it waits, whoever leaves the lock steps back for a moment.
 
-use super::Backoff;
 use super::atomic::{AtomicU32, AtomicUsize, Ordering};
-
-/// Looks that a leaving thread takes while somebody waits to be first; about half a microsecond in all.
-const STEP_BACK: u32 = 5;
+use super::{Backoff, STEP_BACK};
 
 /// A lock without data; the gate keeps the data beside it.
 pub(crate) struct ShortLock {
@@ -30,7 +27,10 @@ pub(crate) struct Held<'a> {
 impl ShortLock {
     /// A free lock.
     pub(crate) fn new() -> ShortLock {
-        ShortLock { holder: AtomicUsize::new(0), first: AtomicU32::new(0) }
+        ShortLock {
+            holder: AtomicUsize::new(0),
+            first: AtomicU32::new(0),
+        }
     }
 
     /// Takes the lock for thread `me` (not 0). Panics if that thread has it already.
@@ -56,7 +56,9 @@ impl ShortLock {
     #[inline]
     fn take(&self, me: usize) -> bool {
         // SYNC: Acquire pairs with Held::drop - what the last holder wrote under the lock.
-        self.holder.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.holder
+            .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     #[cold]

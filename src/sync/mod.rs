@@ -18,8 +18,8 @@
 //! | [`fd`] | `TimerFd`: the descriptor a host polls |
 //!
 //! `gate.rs` and `lock.rs` take everything they need from `super`, so that `tests/loom` compiles the very same
-//! files against a parent that hands out loom's types. Each atomic access carries a `SYNC:` comment that names
-//! its partner and what it publishes.
+//! files against a parent that hands out loom's types. Each atomic access carries a `SYNC:` comment that
+//! names its partner and what it publishes.
 
 pub(crate) mod backoff;
 pub(crate) mod barrier;
@@ -53,6 +53,10 @@ const BIAS_AFTER: u32 = 64;
 
 /// Where `BIAS_AFTER` stops doubling: a gate whose pushers keep taking turns practically stays shared.
 const BIAS_AFTER_MAX: u32 = 1 << 20;
+
+/// Looks that a thread leaving a `ShortLock` takes while somebody waits to be first: half a microsecond in
+/// all.
+const STEP_BACK: u32 = 5;
 
 /// Places for owners in one gate; a power of two, at most 16.
 const GATE_SLOTS: usize = 8;

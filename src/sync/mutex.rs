@@ -72,8 +72,9 @@ impl Condvar {
         MutexGuard(self.0.wait(guard.0).unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// As `wait`, but no longer than until `deadline_ns` of `monotonic_ns()`; `i64::MAX` is forever. A deadline that has
-    /// come returns at once, without leaving the lock. The caller looks at its condition and the clock again.
+    /// As `wait`, but no longer than until `deadline_ns` of `monotonic_ns()`; `i64::MAX` is forever. A
+    /// deadline that has come returns at once, without leaving the lock. The caller looks at its condition
+    /// and the clock again.
     pub(crate) fn wait_until<'a, T>(&self, guard: MutexGuard<'a, T>, deadline_ns: i64) -> MutexGuard<'a, T> {
         if deadline_ns == i64::MAX {
             return self.wait(guard);
@@ -84,7 +85,10 @@ impl Condvar {
         }
         // Positive, so the cast keeps it. std adds it to the same clock and sleeps to an absolute time.
         let left = Duration::from_nanos(left as u64);
-        let (guard, _) = self.0.wait_timeout(guard.0, left).unwrap_or_else(PoisonError::into_inner);
+        let (guard, _) = self
+            .0
+            .wait_timeout(guard.0, left)
+            .unwrap_or_else(PoisonError::into_inner);
         MutexGuard(guard)
     }
 

@@ -24,7 +24,8 @@ struct Inner<T> {
 /// Counts beyond this abort: references were leaked, and the count must not wrap.
 const MAX_COUNT: usize = isize::MAX as usize;
 
-// SAFETY: as Arc: a reference on another thread gives &T there (Sync), and may be the last and drop T there (Send).
+// SAFETY: as Arc: a reference on another thread gives &T there (Sync), and may be the last and drop T there
+// (Send).
 unsafe impl<T: Send + Sync> Send for Shared<T> {}
 // SAFETY: as Arc: a &Shared can be cloned on another thread, which makes it a Shared there.
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
@@ -37,13 +38,22 @@ impl<T> Shared<T> {
         let memory = unsafe { std::alloc::alloc(layout) };
         let inner = NonNull::new(memory.cast::<Inner<T>>())?;
         // SAFETY: fresh memory of Inner's layout, which nobody else knows.
-        unsafe { inner.write(Inner { count: AtomicUsize::new(1), value }) };
-        Some(Shared { inner, owns: PhantomData })
+        unsafe {
+            inner.write(Inner {
+                count: AtomicUsize::new(1),
+                value,
+            })
+        };
+        Some(Shared {
+            inner,
+            owns: PhantomData,
+        })
     }
 
     /// The value, if this is the only reference.
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
-        // SYNC: Acquire pairs with the Release decrement of drop - what the other references did before they went.
+        // SYNC: Acquire pairs with the Release decrement of drop - what the other references did before they
+        // went.
         if self.inner().count.load(Ordering::Acquire) != 1 {
             return None;
         }
@@ -77,13 +87,16 @@ impl<T> Shared<T> {
     pub(crate) unsafe fn from_raw(value: NonNull<T>) -> Shared<T> {
         // SAFETY: by the contract `value` is the field of a live Inner, whose start lies this far below.
         let inner = unsafe { value.byte_sub(offset_of!(Inner<T>, value)) };
-        Shared { inner: inner.cast(), owns: PhantomData }
+        Shared {
+            inner: inner.cast(),
+            owns: PhantomData,
+        }
     }
 
     #[inline(always)]
     fn inner(&self) -> &Inner<T> {
-        // SAFETY: this reference is counted, so the allocation lives as long as it; only get_mut makes a &mut, by
-        // an exclusive borrow of the only reference.
+        // SAFETY: this reference is counted, so the allocation lives as long as it; only get_mut makes a
+        // &mut, by an exclusive borrow of the only reference.
         unsafe { self.inner.as_ref() }
     }
 }
@@ -105,14 +118,18 @@ impl<T> Clone for Shared<T> {
         if before > MAX_COUNT {
             std::process::abort();
         }
-        Shared { inner: self.inner, owns: PhantomData }
+        Shared {
+            inner: self.inner,
+            owns: PhantomData,
+        }
     }
 }
 
 impl<T> Drop for Shared<T> {
     #[inline]
     fn drop(&mut self) {
-        // SYNC: Release pairs with the Acquire fence below and the load of get_mut - what this reference did to the value.
+        // SYNC: Release pairs with the Acquire fence below and the load of get_mut - what this reference did
+        // to the value.
         if self.inner().count.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
@@ -127,7 +144,8 @@ impl<T> Drop for Shared<T> {
             }
         }
         let memory = Memory(self.inner);
-        // SAFETY: the count fell to 0 by this thread, so the value is dropped once, and nobody reads it after.
+        // SAFETY: the count fell to 0 by this thread, so the value is dropped once, and nobody reads it
+        // after.
         unsafe { memory.0.drop_in_place() };
     }
 }

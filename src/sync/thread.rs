@@ -1,7 +1,8 @@
 //! Threads of the engine, and knowing which thread this is.
 //!
-//! An engine thread blocks all signals from its first instruction, cannot be cancelled, wakes on time (timer slack
-//! 1 ns) and has its name before `spawn` returns. It is a plain pthread: std's would abort when memory runs out.
+//! An engine thread blocks all signals from its first instruction, cannot be cancelled, wakes on time (timer
+//! slack 1 ns) and has its name before `spawn` returns. It is a plain pthread: std's would abort when memory
+//! runs out.
 
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
@@ -48,28 +49,44 @@ struct Start {
     started: AtomicU32,
 }
 
-/// Starts a thread that runs `entry(arg)`. Its name is `name` up to the first NUL or 15 bytes. Returns when the thread
-/// has copied its start record and named itself. `Err` is an errno (EAGAIN, ENOMEM, EINVAL).
+/// Starts a thread that runs `entry(arg)`. Its name is `name` up to the first NUL or 15 bytes. Returns when
+/// the thread has copied its start record and named itself. `Err` is an errno (EAGAIN, ENOMEM, EINVAL).
 pub(crate) fn spawn(name: &str, stack: usize, entry: Entry, arg: *mut c_void) -> Result<Thread, i32> {
-    let start = Start { entry, arg, name: short_name(name), started: AtomicU32::new(0) };
+    let start = Start {
+        entry,
+        arg,
+        name: short_name(name),
+        started: AtomicU32::new(0),
+    };
     let attributes = Attributes::new(stack)?;
-    // The new thread inherits the mask. It stays until the new thread has let go of `start`, so that no handler of
-    // the host can jump out of this frame.
+    // The new thread inherits the mask. It stays until the new thread has let go of `start`, so that no
+    // handler of the host can jump out of this frame.
     let signals = Blocked::new();
     let mut id = MaybeUninit::uninit();
     // SAFETY: `attributes` is initialized; `start` outlives the new thread's use of it, see the wait below.
-    let errno =
-        unsafe { pthread_create(id.as_mut_ptr(), &raw const attributes.raw, run, (&raw const start).cast_mut().cast()) };
+    let errno = unsafe {
+        pthread_create(
+            id.as_mut_ptr(),
+            &raw const attributes.raw,
+            run,
+            (&raw const start).cast_mut().cast(),
+        )
+    };
     if errno != 0 {
         return Err(errno);
     }
     // SYNC: Acquire pairs with the Release store of `run` - the thread has read `start` for the last time.
     while start.started.load(Ordering::Acquire) == 0 {
-        futex(&raw const start.started, libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 0);
+        futex(
+            &raw const start.started,
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            0,
+        );
     }
     drop(signals);
     // SAFETY: pthread_create succeeded and wrote it.
-    Ok(Thread { id: unsafe { id.assume_init() } })
+    let id = unsafe { id.assume_init() };
+    Ok(Thread { id })
 }
 
 extern "C-unwind" fn run(start: *mut c_void) -> *mut c_void {
@@ -78,11 +95,15 @@ extern "C-unwind" fn run(start: *mut c_void) -> *mut c_void {
     unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, core::ptr::null_mut()) };
     // SAFETY: takes integers and changes this thread only.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize, 0_usize, 0_usize, 0_usize) };
-    // SAFETY: `spawn` keeps the record until `started` is stored.
-    let (entry, arg, name) = unsafe { ((*start).entry, (*start).arg, (*start).name) };
+    // SAFETY: `spawn` keeps the record until `started` is stored, and has written all but that before.
+    let name = unsafe { (*start).name };
+    // SAFETY: as above.
+    let entry = unsafe { (*start).entry };
+    // SAFETY: as above.
+    let arg = unsafe { (*start).arg };
     // SAFETY: reads a string that ends with NUL.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0_usize, 0_usize, 0_usize) };
-    // SAFETY: as for the record; only the address is used once the store is done.
+    // SAFETY: a place inside the record; after the store below only its address is used.
     let started = unsafe { &raw const (*start).started };
     // SYNC: Release pairs with the load of `spawn` - this thread has read `start` for the last time.
     // SAFETY: `spawn` keeps the record until this very store.
@@ -93,12 +114,14 @@ extern "C-unwind" fn run(start: *mut c_void) -> *mut c_void {
 }
 
 impl Thread {
-    /// Waits until the thread has ended. Not a cancellation point of the caller. Never called by the thread itself.
+    /// Waits until the thread has ended. Not a cancellation point of the caller. Never called by the thread
+    /// itself.
     pub(crate) fn join(self) {
         let mut before = 0;
         // SAFETY: writes one int.
         unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
-        // SAFETY: the thread was started by `spawn` and is neither joined nor detached yet; its result is not wanted.
+        // SAFETY: the thread was started by `spawn` and is neither joined nor detached yet; its result is not
+        // wanted.
         let errno = unsafe { libc::pthread_join(self.id, core::ptr::null_mut()) };
         debug_assert_eq!(errno, 0, "a thread joined itself");
         // SAFETY: restores what was; a null `before` is allowed on Linux.
@@ -112,20 +135,22 @@ impl Thread {
     }
 }
 
-/// A number that no other living thread has; not 0, a multiple of 16. It is the thread pointer: a later thread may get it
-/// again after this one has ended.
+/// A number that no other living thread has; not 0, a multiple of 16. It is the thread pointer: a later
+/// thread may get it again after this one has ended.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn current_id() -> usize {
     let id: usize;
-    // SAFETY: the first word of the thread control block is its own address, by the x86-64 ABI for thread-local
-    // storage; it never changes.
-    unsafe { core::arch::asm!("mov {}, fs:[0]", out(reg) id, options(pure, nomem, nostack, preserves_flags)) };
+    // SAFETY: the first word of the thread control block is its own address, by the x86-64 ABI for
+    // thread-local storage; it never changes.
+    unsafe {
+        core::arch::asm!("mov {}, fs:[0]", out(reg) id, options(pure, nomem, nostack, preserves_flags))
+    };
     id
 }
 
-/// A number that no other living thread has; not 0, a multiple of 16. A later thread may get it again after this one
-/// has ended.
+/// A number that no other living thread has; not 0, a multiple of 16. A later thread may get it again after
+/// this one has ended.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
 pub(crate) fn current_id() -> usize {
@@ -141,7 +166,8 @@ pub(crate) fn current_id() -> usize {
 /// `clear_exit_hook` comes first. `arg` is not null. One hook per thread: a second call replaces the first.
 /// `Err` is an errno (EAGAIN, ENOMEM).
 ///
-/// The hook runs among the destructors of pthread keys: the stack is unwound, thread-locals of Rust may be gone.
+/// The hook runs among the destructors of pthread keys: the stack is unwound, thread-locals of Rust may be
+/// gone.
 pub(crate) fn on_exit(arg: *mut c_void, hook: ExitHook) -> Result<(), i32> {
     debug_assert!(!arg.is_null(), "pthread runs no destructor for a null value");
     let keys = Keys::get()?;
@@ -159,9 +185,9 @@ pub(crate) fn clear_exit_hook() {
     }
 }
 
-/// Two pthread keys: `arg` has the destructor; `hook` has none, so its value is still there when that one runs.
-/// They live as long as the process. pthread keys, because a thread-local of a library loaded late may need memory at its
-/// first use, and aborts without.
+/// Two pthread keys: `arg` has the destructor; `hook` has none, so its value is still there when that one
+/// runs. They live as long as the process. pthread keys, because a thread-local of a library loaded late may
+/// need memory at its first use, and aborts without.
 #[derive(Clone, Copy)]
 struct Keys {
     arg: libc::pthread_key_t,
@@ -207,7 +233,10 @@ impl Keys {
 
     fn unpack(word: u64) -> Option<Keys> {
         let arg = (word >> 32).checked_sub(1)? as libc::pthread_key_t;
-        Some(Keys { arg, hook: word as libc::pthread_key_t })
+        Some(Keys {
+            arg,
+            hook: word as libc::pthread_key_t,
+        })
     }
 }
 
@@ -244,11 +273,19 @@ fn short_name(name: &str) -> [u8; NAME_BYTES] {
     bytes
 }
 
-/// FUTEX_WAIT for `value` or FUTEX_WAKE of `value` threads. Only the kernel looks behind `word`, and copes with a
-/// place that is gone.
+/// FUTEX_WAIT for `value` or FUTEX_WAKE of `value` threads. Only the kernel looks behind `word`, and copes
+/// with a place that is gone.
 fn futex(word: *const AtomicU32, operation: c_int, value: u32) {
     // SAFETY: no time-out, nothing written; a wait reads `word`, which its caller keeps.
-    unsafe { libc::syscall(libc::SYS_futex, word, operation, value, core::ptr::null::<libc::timespec>()) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word,
+            operation,
+            value,
+            core::ptr::null::<libc::timespec>(),
+        )
+    };
 }
 
 /// Initialized thread attributes; destroyed on drop.
@@ -262,9 +299,12 @@ impl Attributes {
         // SAFETY: initializes the attributes in place.
         check(unsafe { libc::pthread_attr_init(raw.as_mut_ptr()) })?;
         // SAFETY: initialized above. Linux's are plain data, so moving them is fine.
-        let mut attributes = Attributes { raw: unsafe { raw.assume_init() } };
+        let raw = unsafe { raw.assume_init() };
+        let mut attributes = Attributes { raw };
         // SAFETY: initialized attributes.
-        check(unsafe { libc::pthread_attr_setstacksize(&raw mut attributes.raw, stack.max(libc::PTHREAD_STACK_MIN)) })?;
+        check(unsafe {
+            libc::pthread_attr_setstacksize(&raw mut attributes.raw, stack.max(libc::PTHREAD_STACK_MIN))
+        })?;
         Ok(attributes)
     }
 }
@@ -290,7 +330,8 @@ impl Blocked {
         // SAFETY: reads one set and writes the other; with valid arguments it cannot fail.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
         // SAFETY: written by the call above.
-        Blocked { before: unsafe { before.assume_init() } }
+        let before = unsafe { before.assume_init() };
+        Blocked { before }
     }
 }
 
@@ -327,7 +368,10 @@ mod tests {
         let seen = unsafe { &mut *arg.cast::<Seen>() };
         let task = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         let field = |key: &str| {
-            task.lines().find_map(|line| line.strip_prefix(key)).map(|rest| rest.trim().to_owned()).unwrap()
+            task.lines()
+                .find_map(|line| line.strip_prefix(key))
+                .map(|rest| rest.trim().to_owned())
+                .unwrap()
         };
         seen.name = field("Name:");
         seen.blocked = u64::from_str_radix(&field("SigBlk:"), 16).unwrap();
@@ -336,8 +380,10 @@ mod tests {
         // SAFETY: writes one int.
         unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut seen.cancel) };
         let mut attributes = MaybeUninit::uninit();
+        // SAFETY: takes nothing.
+        let this = unsafe { libc::pthread_self() };
         // SAFETY: the calling thread; initializes the attributes.
-        unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+        unsafe { libc::pthread_getattr_np(this, attributes.as_mut_ptr()) };
         // SAFETY: initialized above.
         unsafe { libc::pthread_attr_getstacksize(attributes.as_ptr(), &raw mut seen.stack) };
         // SAFETY: initialized above.
@@ -348,7 +394,10 @@ mod tests {
 
     fn own_mask() -> u64 {
         let task = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-        let line = task.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+        let line = task
+            .lines()
+            .find_map(|line| line.strip_prefix("SigBlk:"))
+            .unwrap();
         u64::from_str_radix(line.trim(), 16).unwrap()
     }
 
@@ -384,7 +433,10 @@ mod tests {
     #[test]
     fn a_stack_that_cannot_be_is_refused() {
         let refused = spawn("mb-huge", usize::MAX / 2, look, core::ptr::null_mut()).map(Thread::join);
-        assert!(matches!(refused, Err(libc::EAGAIN | libc::ENOMEM | libc::EINVAL)), "{refused:?}");
+        assert!(
+            matches!(refused, Err(libc::EAGAIN | libc::ENOMEM | libc::EINVAL)),
+            "{refused:?}"
+        );
     }
 
     struct Ending {
@@ -402,7 +454,9 @@ mod tests {
 
     extern "C" fn count(arg: *mut c_void) {
         // SAFETY: the test keeps the value until it has joined the thread.
-        unsafe { &*arg.cast::<Ending>() }.hooks.fetch_add(1, Ordering::Relaxed);
+        unsafe { &*arg.cast::<Ending>() }
+            .hooks
+            .fetch_add(1, Ordering::Relaxed);
     }
 
     extern "C-unwind" fn end(arg: *mut c_void) -> *mut c_void {
@@ -423,7 +477,11 @@ mod tests {
     #[test]
     fn the_exit_hook_runs_once_however_the_thread_ends_unless_cleared() {
         for (how, hooks) in [(How::Return, 1), (How::Exit, 1), (How::Cleared, 0)] {
-            let ending = Ending { how, hooks: AtomicUsize::new(0), hook_failed: AtomicUsize::new(0) };
+            let ending = Ending {
+                how,
+                hooks: AtomicUsize::new(0),
+                hook_failed: AtomicUsize::new(0),
+            };
             let arg = (&raw const ending).cast_mut().cast();
             spawn("mb-end", STACK_BYTES, end, arg).unwrap().join();
             assert_eq!(ending.hook_failed.load(Ordering::Relaxed), 0);
@@ -440,7 +498,9 @@ mod tests {
     #[test]
     fn a_detached_thread_runs() {
         static RAN: AtomicU32 = AtomicU32::new(0);
-        spawn("mb-free", STACK_BYTES, store, (&raw const RAN).cast_mut().cast()).unwrap().detach();
+        spawn("mb-free", STACK_BYTES, store, (&raw const RAN).cast_mut().cast())
+            .unwrap()
+            .detach();
         while RAN.load(Ordering::Acquire) == 0 {
             std::thread::yield_now();
         }

@@ -617,7 +617,11 @@ int main(int argc, char **argv)
             options.owner = owners[atoi(words[1])];
             options.object_release = on_object;
         } else if (strcmp(words[0], "option") == 0) {
-            if (mb_options_set(&options, words[1], words[2], NULL) != MB_OK) die("no such option:", line);
+            mb_status status = mb_options_set(&options, words[1], words[2], NULL);
+            if (status != MB_OK) {
+                printf("new -> %s\n", mb_status_name(status));
+                return 0;
+            }
         } else if (strcmp(words[0], "handler") == 0) {
             add_script(words[1], count > 2 ? line + (words[2] - copy) : "");
         } else if (strcmp(words[0], "on_result") == 0 || strcmp(words[0], "on_release") == 0) {

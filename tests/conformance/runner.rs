@@ -316,7 +316,7 @@ impl Session {
                             };
                         }
                         "keep" => {
-                            let kept = batch.keep();
+                            let kept = batch.keep().expect("a running part can be kept");
                             let mut state = self.state.lock().unwrap();
                             state.held.push(Some(kept));
                             let at = state.held.len();
@@ -426,9 +426,9 @@ impl Session {
             },
             "seal" => batcher.seal(),
             "advance" => batcher.advance(words[1].parse().expect("a time in ns")),
-            "now" => return Some(batcher.now().to_string()),
+            "now" => return Some(batcher.now().expect("no fork").to_string()),
             "next_due" => {
-                let due = batcher.next_due();
+                let due = batcher.next_due().expect("no fork");
                 return Some(if due == i64::MAX {
                     "FOREVER".to_owned()
                 } else {

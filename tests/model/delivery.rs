@@ -5,7 +5,6 @@ use super::rules::{Batcher, Entry, Host, Release, ResultSet, Row, Status};
 use super::text::Value;
 
 impl Batcher {
-
     /// With ordered delivery a batch's results wait for those of all batches dispatched before it.
     pub(crate) fn enter_in_turn(&mut self, flight: usize) {
         if !self.options.ordered {

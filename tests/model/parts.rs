@@ -379,7 +379,8 @@ impl Batcher {
             if this.parts[part].fixed.is_none() {
                 this.drop_set(part);
                 let rows = this.parts[part].rows.len();
-                this.parts[part].fixed = Some(vec![(outcome, "MAYBE", Payload::library(code)); rows]);
+                let handled = if this.parts[part].phase == Phase::Ahead { "NO" } else { "MAYBE" };
+                this.parts[part].fixed = Some(vec![(outcome, handled, Payload::library(code)); rows]);
                 count += rows as u64;
             }
         }

@@ -2,11 +2,10 @@
 
 use super::options::FOREVER;
 use super::parts::Flight;
-use super::rules::{Batch, Batcher, Host, Outcome, Row, RowResult, Status, Entry};
+use super::rules::{Batch, Batcher, Entry, Host, Outcome, Row, RowResult, Status};
 use super::text::Value;
 
 impl Batcher {
-
     pub(crate) fn advance(&mut self, now: i64) -> Status {
         if self.callbacks > 0 {
             return "REENTRANT";

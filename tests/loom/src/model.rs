@@ -11,14 +11,18 @@ pub(crate) mod lock;
 #[allow(dead_code, reason = "the models need no get_mut")]
 mod gate;
 
+#[allow(clippy::expect_used, reason = "a model fails by panicking")]
 mod tests;
 
-/// Handed over at the second push in a row, and at every second one after a revocation.
+/// The first push gets the bias of a fresh gate, the second after a revocation gets it back.
 const BIAS_AFTER: u32 = 1;
 const BIAS_AFTER_MAX: u32 = 1;
 
 /// One slot: the trap of the stale owner is one handover away.
 const GATE_SLOTS: usize = 1;
+
+/// One look shows all there is to see.
+const STEP_BACK: u32 = 1;
 
 loom::thread_local! {
     static ME: Cell<usize> = Cell::new(0);
@@ -81,7 +85,12 @@ impl<T> UnsafeCell<T> {
 }
 
 /// gate.rs with one bug each.
-#[allow(dead_code, unused_variables, unused_imports, reason = "a mutant leaves out what it breaks")]
+#[allow(
+    dead_code,
+    unused_variables,
+    unused_imports,
+    reason = "a mutant leaves out what it breaks"
+)]
 mod mutants {
     use super::*;
 
@@ -92,5 +101,12 @@ mod mutants {
             })*
         };
     }
-    mutants!(no_light_fence, no_heavy_fence, no_second_look, relaxed_revoke, relaxed_return, slot_unseen);
+    mutants!(
+        no_light_fence,
+        no_heavy_fence,
+        no_second_look,
+        relaxed_revoke,
+        relaxed_return,
+        slot_unseen
+    );
 }

@@ -1,0 +1,313 @@
+//! Pushing many values
+//!
+//! A bulk push acts as its values pushed one by one: it takes them in order, stops at the first that is refused and
+//! returns its status. `accepted` is always written (it may be NULL): the index of the refused value, or `count`.
+//!
+//! `validity` says which values there are, as in Arrow: bit i % 8 of byte i / 8, 0 for null; NULL if all are there.
+//! Value i has the tag `tags[i]`, or `first_tag + i` if `tags` is NULL. A deadline in `options` is that of every value; a
+//! release covers the whole array, is for strings and bytes only, and runs once, after the last accepted value of the
+//! call is delivered; if none was accepted it never runs. Return values, threads and blocking are those of the pushes
+//! above; a whole argument that is missing is `MB_ERR_INVALID_ARGUMENT` with 0 accepted.
+
+use super::caller::{Caller, Output};
+use super::guard;
+use super::handle::mb_batcher;
+use super::push::mb_push_options;
+use super::status::mb_status;
+use super::value::mb_value;
+use crate::engine::batch::{Release, ReleaseOnce};
+use crate::engine::batcher::Inner;
+use crate::engine::error::Status;
+use crate::engine::value::{Kind, Value};
+use crate::sync::Shared;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use std::ffi::c_void;
+
+/// What all bulk pushes say besides their values.
+pub(crate) struct Manner {
+    pub(crate) validity: *const u8,
+    pub(crate) count: usize,
+    pub(crate) tags: *const u64,
+    pub(crate) first_tag: u64,
+    pub(crate) options: *const mb_push_options,
+    pub(crate) accepted: *mut usize,
+}
+
+/// The same, checked.
+struct Bulk<'a> {
+    engine: &'a Inner,
+    validity: Option<&'a [u8]>,
+    count: usize,
+    tags: Option<&'a [u64]>,
+    first_tag: u64,
+    deadline: i64,
+    release: Option<Shared<ReleaseOnce>>,
+    accepted: Output<usize>,
+}
+
+/// Whether row `row` is there.
+pub(crate) fn is_valid(validity: Option<&[u8]>, row: usize) -> bool {
+    validity.is_none_or(|bits| bits[row / 8] >> (row % 8) & 1 == 1)
+}
+
+/// The text of a row between its two offsets, which must not go backwards.
+pub(crate) fn piece<'a, O: Copy + TryInto<usize>>(
+    caller: &'a Caller,
+    data: *const c_void,
+    offsets: &[O],
+    row: usize,
+) -> Result<&'a str, Status> {
+    let offset = |at: usize| offsets[at].try_into().map_err(|_| Status::INVALID_ARGUMENT);
+    let (from, to) = (offset(row)?, offset(row + 1)?);
+    let length = to.checked_sub(from).ok_or(Status::INVALID_ARGUMENT)?;
+    if data.is_null() && length > 0 {
+        return Err(Status::INVALID_ARGUMENT);
+    }
+    caller.text(data.cast::<u8>().wrapping_add(from), length)
+}
+
+impl<'a> Bulk<'a> {
+    /// Checks what is the same for all values. Owned pushes are for `ownable` arrays.
+    fn new(caller: &'a Caller, batcher: *mut mb_batcher, manner: &Manner, ownable: bool) -> Result<Bulk<'a>, Status> {
+        let accepted = caller.optional_output(manner.accepted);
+        accepted.set(0);
+        let engine = caller.engine(batcher)?;
+        let check = || {
+            let options = caller.optional_sized(manner.options)?;
+            let release = match options.release {
+                None => None,
+                Some(_) if !ownable => return Err(Status::INVALID_ARGUMENT),
+                Some(call) => {
+                    let once = ReleaseOnce { call, data: options.release_data, armed: AtomicBool::new(false) };
+                    Some(Shared::try_new(once).ok_or(Status::NO_MEMORY)?)
+                }
+            };
+            let validity = caller.optional_array(manner.validity, manner.count.div_ceil(8))?;
+            let tags = caller.optional_array(manner.tags, manner.count)?;
+            Ok((options.deadline, release, validity, tags))
+        };
+        let (deadline, release, validity, tags) = check().map_err(|status| engine.count_refused(status))?;
+        let (count, first_tag) = (manner.count, manner.first_tag);
+        Ok(Bulk { engine, validity, count, tags, first_tag, deadline, release, accepted })
+    }
+
+    fn tag(&self, row: usize) -> u64 {
+        self.tags.map_or(self.first_tag.wrapping_add(row as u64), |tags| tags[row])
+    }
+
+    /// Pushes numbers, whose cells `cell` knows.
+    fn push_cells(self, kind: Kind, cell: impl Fn(usize) -> u64) -> Result<(), Status> {
+        if self.deadline != 0 {
+            return self.push_values(|row| {
+                Ok(match kind {
+                    Kind::Float64 => Value::Float64(f64::from_bits(cell(row))),
+                    _ => Value::Int64(cell(row) as i64),
+                })
+            });
+        }
+        for row in 0..self.count {
+            let status = if is_valid(self.validity, row) {
+                self.engine.push_cell(kind, cell(row), self.tag(row))
+            } else {
+                self.engine.push_cell(Kind::Null, 0, self.tag(row))
+            };
+            if !status.is_ok() {
+                self.accepted.set(row);
+                return Err(status);
+            }
+        }
+        self.accepted.set(self.count);
+        Ok(())
+    }
+
+    /// Pushes any values, one by one.
+    fn push_values<'v>(mut self, value: impl Fn(usize) -> Result<Value<'v>, Status>) -> Result<(), Status> {
+        for row in 0..self.count {
+            let value = if is_valid(self.validity, row) { value(row) } else { Ok(Value::Null) };
+            let status = match value {
+                // The row would have two releases.
+                Ok(Value::Object(_)) if self.release.is_some() => {
+                    self.engine.count_refused(Status::INVALID_ARGUMENT)
+                }
+                Ok(value) => {
+                    let share = self.share(row);
+                    self.engine.push_value(value, self.tag(row), self.deadline, share)
+                }
+                Err(status) => self.engine.count_refused(status),
+            };
+            if !status.is_ok() {
+                self.accepted.set(row);
+                return Err(status);
+            }
+            self.arm();
+        }
+        self.accepted.set(self.count);
+        Ok(())
+    }
+
+    /// A row's share of the release. The last row gets the pusher's own, so that the last one to let go is never
+    /// this call.
+    fn share(&mut self, row: usize) -> Option<Release> {
+        if row + 1 == self.count {
+            // SYNC: Relaxed; ordered by the count of shares. All rows before were accepted, or there are none.
+            if row > 0 && let Some(once) = &self.release {
+                once.armed.store(true, Ordering::Relaxed);
+            }
+            return self.release.take().map(Release::Many);
+        }
+        self.release.clone().map(Release::Many)
+    }
+
+    /// A value was accepted: the release will run.
+    fn arm(&self) {
+        if let Some(once) = &self.release {
+            // SYNC: Relaxed; this share goes later, and the count of shares orders the store before the release.
+            once.armed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Pushes integers.
+///
+/// Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_int64s(
+    batcher: *mut mb_batcher,
+    values: *const i64,
+    validity: *const u8,
+    count: usize,
+    tags: *const u64,
+    first_tag: u64,
+    options: *const mb_push_options,
+    accepted: *mut usize,
+) -> mb_status {
+    let manner = Manner { validity, count, tags, first_tag, options, accepted };
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let bulk = Bulk::new(caller, batcher, &manner, false)?;
+            let values = caller.array(values, count)?;
+            bulk.push_cells(Kind::Int64, |row| values[row] as u64)
+        })
+    }
+}
+
+/// Pushes floating-point numbers.
+///
+/// Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_float64s(
+    batcher: *mut mb_batcher,
+    values: *const f64,
+    validity: *const u8,
+    count: usize,
+    tags: *const u64,
+    first_tag: u64,
+    options: *const mb_push_options,
+    accepted: *mut usize,
+) -> mb_status {
+    let manner = Manner { validity, count, tags, first_tag, options, accepted };
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let bulk = Bulk::new(caller, batcher, &manner, false)?;
+            let values = caller.array(values, count)?;
+            bulk.push_cells(Kind::Float64, |row| values[row].to_bits())
+        })
+    }
+}
+
+/// Pushes strings in Arrow's shape: string i is `data[offsets[i]]` to `data[offsets[i + 1]]`, so there are `count + 1`
+/// offsets. Offsets that are negative or go backwards are an invalid argument of that value.
+///
+/// Since: 0.1.
+///
+/// # Safety
+/// See [`super`]. The bytes of an owned push stay readable and unchanged until their release.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_strings(
+    batcher: *mut mb_batcher,
+    data: *const c_void,
+    offsets: *const i32,
+    validity: *const u8,
+    count: usize,
+    tags: *const u64,
+    first_tag: u64,
+    options: *const mb_push_options,
+    accepted: *mut usize,
+) -> mb_status {
+    let manner = Manner { validity, count, tags, first_tag, options, accepted };
+    // SAFETY: the promise of this function's caller.
+    unsafe { guard::run(|caller| push_strings(caller, batcher, data, offsets, &manner)) }
+}
+
+/// Pushes strings in Arrow's large shape, with 64-bit offsets.
+///
+/// Since: 0.1.
+///
+/// # Safety
+/// See [`super`]. The bytes of an owned push stay readable and unchanged until their release.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_large_strings(
+    batcher: *mut mb_batcher,
+    data: *const c_void,
+    offsets: *const i64,
+    validity: *const u8,
+    count: usize,
+    tags: *const u64,
+    first_tag: u64,
+    options: *const mb_push_options,
+    accepted: *mut usize,
+) -> mb_status {
+    let manner = Manner { validity, count, tags, first_tag, options, accepted };
+    // SAFETY: the promise of this function's caller.
+    unsafe { guard::run(|caller| push_strings(caller, batcher, data, offsets, &manner)) }
+}
+
+fn push_strings<O: Copy + TryInto<usize>>(
+    caller: &Caller,
+    batcher: *mut mb_batcher,
+    data: *const c_void,
+    offsets: *const O,
+    manner: &Manner,
+) -> Result<(), Status> {
+    let bulk = Bulk::new(caller, batcher, manner, true)?;
+    if manner.count == 0 {
+        return Ok(());
+    }
+    let offsets = caller.array(offsets, manner.count.checked_add(1).ok_or(Status::INVALID_ARGUMENT)?)?;
+    bulk.push_values(|row| piece(caller, data, offsets, row).map(Value::String))
+}
+
+/// Pushes values of any kinds. With a release, objects are refused.
+///
+/// Since: 0.1.
+///
+/// # Safety
+/// See [`super`]. The bytes of an owned push stay readable and unchanged until their release.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_values(
+    batcher: *mut mb_batcher,
+    values: *const mb_value,
+    count: usize,
+    tags: *const u64,
+    first_tag: u64,
+    options: *const mb_push_options,
+    accepted: *mut usize,
+) -> mb_status {
+    let manner = Manner { validity: std::ptr::null(), count, tags, first_tag, options, accepted };
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let bulk = Bulk::new(caller, batcher, &manner, true)?;
+            let values = caller.array(values, count)?;
+            bulk.push_values(|row| caller.value(&values[row]))
+        })
+    }
+}

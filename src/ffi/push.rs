@@ -1,0 +1,358 @@
+//! Pushing one value
+//!
+//! A push takes a value or refuses it, and a refusal keeps nothing. Taken strings and bytes were copied when the push
+//! returns. `tag` is any number of yours that comes back with the result; tags need not be unique. Pushing is fine from
+//! any thread and in any callback; values pushed by one thread keep their order.
+//!
+//! Every push returns one of these:
+//!
+//!     MB_OK                    the value is the batcher's
+//!     MB_ERR_INVALID_ARGUMENT  data is NULL and length is not 0; a bool is neither 0 nor 1; the kind is unknown
+//!     MB_ERR_INVALID_UTF8      a string is not UTF-8
+//!     MB_ERR_WRONG_OWNER       an object is not of the owner in the options
+//!     MB_ERR_CLOSED            the batcher was closed
+//!     MB_ERR_NO_HANDLER        no handler takes this kind, and there is no default
+//!     MB_ERR_TOO_LARGE         the value weighs more than max_batch_bytes: 8, plus its length or declared size
+//!     MB_ERR_QUEUE_FULL        queue_capacity values wait
+//!     MB_ERR_QUEUE_FULL_BYTES  the values that wait leave too little of queue_bytes
+//!     MB_ERR_RESULTS_FULL      result_capacity values were accepted whose results nobody took
+//!     MB_ERR_NO_MEMORY         there is no memory for it
+//!     MB_ERR_INVALID_HANDLE    there is no such batcher
+//!     MB_ERR_FORKED            the batcher belongs to the parent process
+//!
+//! The three FULL codes come after a wait of up to push_timeout if on_full is BLOCK, and at once if it is REJECT, in
+//! manual mode and in callbacks of this batcher. `mb_batcher_check` says in words why a value would be refused.
+
+use super::callback::mb_release_fn;
+use super::caller::Caller;
+use super::error::explain;
+use super::guard;
+use super::handle::{mb_batcher, mb_error};
+use super::options::about;
+use super::status::mb_status;
+use super::value::{mb_value, truth};
+use crate::engine::batch::Release;
+use crate::engine::batcher::Inner;
+use crate::engine::error::Status;
+use crate::engine::value::{Kind, Object, Value};
+use std::ffi::{c_char, c_void};
+
+/// What a push may say besides the value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct mb_push_options {
+    /// `sizeof(mb_push_options)`.
+    pub struct_size: usize,
+    /// When the value expires if it still waits, on the batcher's clock (`mb_batcher_now`); 0 is never.
+    pub deadline: i64,
+    /// Makes it an owned push: the string or bytes are not copied but stay where they are, unchanged, until this is
+    /// called, once, after the result is delivered. Never called inside push, or for a refused value. NULL: copy.
+    pub release: mb_release_fn,
+    /// Handed to `release`.
+    pub release_data: *mut c_void,
+}
+
+/// What takes values: a batcher, or a producer.
+pub(crate) trait Taker {
+    fn take_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status;
+    fn take_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status;
+    fn take_value(&self, value: Value<'_>, tag: u64, deadline: i64, owned: Option<Release>) -> Status;
+    /// Counts a refusal that was found here.
+    fn refuse(&self, status: Status) -> Status;
+}
+
+impl Taker for Inner {
+    #[inline(always)]
+    fn take_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
+        self.push_cell(kind, cell, tag)
+    }
+
+    #[inline(always)]
+    fn take_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
+        self.push_text(kind, text, tag)
+    }
+
+    fn take_value(&self, value: Value<'_>, tag: u64, deadline: i64, owned: Option<Release>) -> Status {
+        self.push_value(value, tag, deadline, owned)
+    }
+
+    fn refuse(&self, status: Status) -> Status {
+        self.count_refused(status)
+    }
+}
+
+/// Pushes a bool given as a number.
+pub(crate) fn push_bool(to: &impl Taker, value: i32, tag: u64) -> Status {
+    match truth(i64::from(value)) {
+        Ok(value) => to.take_cell(Kind::Bool, u64::from(value), tag),
+        Err(status) => to.refuse(status),
+    }
+}
+
+/// Pushes text, checked.
+#[inline(always)]
+pub(crate) fn push_text(caller: &Caller, to: &impl Taker, data: *const c_char, length: usize, tag: u64) -> Status {
+    match caller.text(data, length) {
+        Ok(text) => to.take_text(Kind::String, text.as_bytes(), tag),
+        Err(status) => to.refuse(status),
+    }
+}
+
+/// Pushes bytes.
+pub(crate) fn push_bytes(caller: &Caller, to: &impl Taker, data: *const c_void, length: usize, tag: u64) -> Status {
+    match caller.bytes(data, length) {
+        Ok(bytes) => to.take_text(Kind::Bytes, bytes, tag),
+        Err(status) => to.refuse(status),
+    }
+}
+
+/// Pushes any value with its options.
+pub(crate) fn push_value(
+    caller: &Caller,
+    to: &impl Taker,
+    value: *const mb_value,
+    tag: u64,
+    options: *const mb_push_options,
+) -> Status {
+    let read = || {
+        let value = caller.value_at(value)?;
+        let options = caller.optional_sized(options)?;
+        let release = options.release.map(|call| Release::One { call, data: options.release_data });
+        let ownable = matches!(value, Value::String(_) | Value::Bytes(_));
+        if release.is_some() && !ownable { Err(Status::INVALID_ARGUMENT) } else { Ok((value, options, release)) }
+    };
+    match read() {
+        Ok((value, options, release)) => to.take_value(value, tag, options.deadline, release),
+        Err(status) => to.refuse(status),
+    }
+}
+
+/// Pushes null.
+///
+/// Returns: see above. Threads: any, also in callbacks. Blocks: up to push_timeout if on_full is BLOCK. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_null(batcher: *mut mb_batcher, tag: u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => engine.push_cell(Kind::Null, 0, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes a bool: 0 or 1.
+///
+/// Returns: see above. Threads: any, also in callbacks. Blocks: up to push_timeout if on_full is BLOCK. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_bool(batcher: *mut mb_batcher, value: i32, tag: u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => push_bool(engine, value, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes an integer.
+///
+/// Returns: see above. Threads: any, also in callbacks. Blocks: up to push_timeout if on_full is BLOCK. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_int64(batcher: *mut mb_batcher, value: i64, tag: u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => engine.push_cell(Kind::Int64, value as u64, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes a floating-point number.
+///
+/// Returns: see above. Threads: any, also in callbacks. Blocks: up to push_timeout if on_full is BLOCK. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_float64(batcher: *mut mb_batcher, value: f64, tag: u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => engine.push_cell(Kind::Float64, value.to_bits(), tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes a string: `length` bytes of UTF-8, copied.
+///
+/// Returns: see above. Threads: any, also in callbacks. Blocks: up to push_timeout if on_full is BLOCK. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_string(
+    batcher: *mut mb_batcher,
+    data: *const c_char,
+    length: usize,
+    tag: u64,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => push_text(caller, engine, data, length, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes bytes of any content, copied.
+///
+/// Returns: see above. Threads: any, also in callbacks. Blocks: up to push_timeout if on_full is BLOCK. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_bytes(
+    batcher: *mut mb_batcher,
+    data: *const c_void,
+    length: usize,
+    tag: u64,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => push_bytes(caller, engine, data, length, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes an object.
+///
+/// `owner`: its owner, which must be the batcher's. `word`: the object. `size`: its size in bytes for the byte limits, or 0.
+/// Returns: see above.
+/// Ownership: from success on the batcher holds one reference, which object_release gives back; a refused one is yours.
+/// Threads: any, also in callbacks. Blocks: up to push_timeout if on_full is BLOCK. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_object(
+    batcher: *mut mb_batcher,
+    owner: u32,
+    word: u64,
+    size: u64,
+    tag: u64,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => engine.push_value(Value::Object(Object { owner, word, size }), tag, 0, None),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes any value, if need be with a deadline or as an owned push.
+///
+/// `options`: may be NULL. A release with a value that is neither string nor bytes is an invalid argument.
+/// Returns: see above; also `MB_ERR_UNSUPPORTED` if `options` has fields this library does not know.
+/// Ownership: `value` and `options` are borrowed for the call; an owned push keeps the bytes until `release`.
+/// Threads: any, also in callbacks. Blocks: up to push_timeout if on_full is BLOCK. Since: 0.1.
+///
+/// # Safety
+/// See [`super`]. The bytes of an owned push stay readable and unchanged until their release.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_push_value(
+    batcher: *mut mb_batcher,
+    value: *const mb_value,
+    tag: u64,
+    options: *const mb_push_options,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => push_value(caller, engine, value, tag, options),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Why a value would be refused now, in words, without pushing it.
+///
+/// Returns: what `mb_batcher_push_value` would return without waiting; `MB_OK` if it would be taken.
+/// Ownership: `value` is borrowed for the call; free the error. Threads: any, also in callbacks. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_check(
+    batcher: *mut mb_batcher,
+    value: *const mb_value,
+    error: *mut *mut mb_error,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let check = || {
+                let engine = caller.engine(batcher).map_err(|status| about("batcher", status))?;
+                engine.check(caller.value_at(value).map_err(|status| about("value", status))?)
+            };
+            check().map_err(|fault| explain(&caller.optional_output(error), fault))
+        })
+    }
+}
+
+/// Cancels every waiting value with this tag. Their outcome is `MB_OUTCOME_CANCELLED`, at once.
+///
+/// `count`: how many; may be NULL.
+/// Returns: `MB_OK` if at least one was cancelled; `MB_ERR_TOO_LATE` if one is in flight and none waits; `MB_ERR_NOT_FOUND`;
+/// `MB_ERR_NO_MEMORY`; `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
+/// Threads: any, also in callbacks. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_cancel(batcher: *mut mb_batcher, tag: u64, count: *mut u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let count = caller.optional_output(count);
+            count.set(0);
+            count.set(caller.engine(batcher)?.cancel(tag)?);
+            Ok(())
+        })
+    }
+}
+
+/// Waits until there is room for a value of 8 bytes, without pushing one.
+///
+/// `timeout`: nanoseconds, or `MB_FOREVER`; in manual mode and in callbacks of this batcher it never waits.
+/// Returns: `MB_OK` if there is room now (another thread may take it); `MB_ERR_TIMEOUT`; `MB_ERR_CLOSED`;
+/// `MB_ERR_INVALID_ARGUMENT` if `timeout` is negative; `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
+/// Threads: any, also in callbacks. Blocks: up to `timeout`. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_room(batcher: *mut mb_batcher, timeout: i64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let engine = caller.engine(batcher)?;
+            super::batcher::timed(timeout, || engine.wait_for_room(timeout)).into_result()
+        })
+    }
+}
