@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-use microbatch::{Batch, Batcher, Failure, Timeout, Value};
+use microbatch::{Batch, Batcher, Failure, Status, Timeout, Value};
 use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Statement, params_from_iter};
 
@@ -123,7 +123,6 @@ fn in_batches(path: &Path, lines: &[&str]) -> Result<Vec<Answer>, Box<dyn Error>
     let database = Mutex::new(database);
     let progress = Arc::new(Progress::new("a transaction a batch", lines.len() as u64));
     let (sender, received) = mpsc::channel();
-
     let batcher = Batcher::builder()
         .max_batch_size(512)
         .max_delay(Duration::from_millis(2))
@@ -134,7 +133,7 @@ fn in_batches(path: &Path, lines: &[&str]) -> Result<Vec<Answer>, Box<dyn Error>
                 for row in results.iter() {
                     let answer = match row.result {
                         Ok(id) => id.as_int64().ok_or((0, "no row id".to_owned())),
-                        Err(error) => Err((error.code, error.message.to_owned())),
+                        Err(error) => Err((error.code.code(), error.message.to_owned())),
                     };
                     let _ = sender.send((row.tag, answer));
                 }
@@ -143,25 +142,14 @@ fn in_batches(path: &Path, lines: &[&str]) -> Result<Vec<Answer>, Box<dyn Error>
         })
         .build()?;
 
-    // The tag of a value is the place of its line.
     let share = lines.len().div_ceil(PRODUCERS);
     thread::scope(|scope| {
         let batcher = &batcher;
-        let producers: Vec<_> = lines
-            .chunks(share)
-            .enumerate()
-            .map(|(producer, lines)| {
-                scope.spawn(move || -> microbatch::Result {
-                    for (place, &line) in lines.iter().enumerate() {
-                        batcher.push(line, (producer * share + place) as u64)?;
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
+        let start = |(producer, lines)| scope.spawn(move || push_lines(batcher, lines, producer * share));
+        let producers: Vec<_> = lines.chunks(share).enumerate().map(start).collect();
         producers
             .into_iter()
-            .try_for_each(|producer| producer.join().unwrap_or(Err(microbatch::Status::INTERNAL)))
+            .try_for_each(|producer| producer.join().unwrap_or(Err(Status::INTERNAL)))
     })?;
     batcher.flush(Timeout::FOREVER)?;
     progress.finish();
@@ -188,6 +176,14 @@ fn in_batches(path: &Path, lines: &[&str]) -> Result<Vec<Answer>, Box<dyn Error>
         .into_iter()
         .collect::<Option<_>>()
         .ok_or_else(|| "a line has no result".into())
+}
+
+/// One producer. The tag of a value is the place of its line.
+fn push_lines(batcher: &Batcher, lines: &[&str], first_tag: usize) -> microbatch::Result {
+    for (place, &line) in lines.iter().enumerate() {
+        batcher.push(line, (first_tag + place) as u64)?;
+    }
+    Ok(())
 }
 
 /// The handler: a batch is one transaction. An error that leaves through `?` fails the whole batch.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::mpsc;
 
-use microbatch::{Batch, Batcher, Failure, Kind, MapOptions, Mode, Timeout, Value};
+use microbatch::{Batch, Batcher, Failure, Kind, Mode, Split, Timeout, Value};
 
 use crate::cell;
 
@@ -158,7 +158,7 @@ fn show(values: &[Value<'_>]) -> String {
 
 /// One handler for all kinds, called on this thread for each batch in turn.
 fn through_map(values: &[Value<'_>], batches: u64) -> Result<Vec<String>, Box<dyn Error>> {
-    let results = microbatch::map(values, MapOptions { batches, ..Default::default() }, |batch| {
+    let results = microbatch::map(values, Split::Batches(batches), |batch| {
         println!(
             "     batch {}, map got {}: {}",
             batch.number(),

@@ -10,6 +10,7 @@ use super::dispatch::Part;
 use super::error::{Error, Status};
 use super::forming::{self, FOREVER};
 use super::options::{Clock, Limits, Mode, OnFull, Options, ResultsMode};
+use super::producer::Stages;
 use super::queue::{Front, Push};
 use super::stats::Stats;
 use super::value::{Kind, Trigger, Value};
@@ -163,6 +164,7 @@ pub(crate) struct Inner {
     pub(crate) callbacks: Box<dyn Callbacks>,
     fork_epoch: u32,
     pub(crate) gate: Gate<Front>,
+    pub(crate) stages: Stages,
     pub(crate) core: Mutex<Core>,
     /// Handler threads and callers of next_batch wait here.
     pub(crate) work: Condvar,
@@ -210,6 +212,7 @@ impl Inner {
             callbacks,
             fork_epoch: fork::epoch(),
             gate: Gate::new(Front::new()),
+            stages: Stages::new(),
             core: Mutex::new(core),
             work: Condvar::new(),
             time: Condvar::new(),
@@ -304,10 +307,19 @@ impl Inner {
 
     /// Called with the core lock after every change: wakes whoever has something to do now.
     pub(crate) fn touch(&self, core: &mut Core) {
+        let deliver = !core.ready.is_empty() && !core.delivering && !self.pulls_results();
+        self.tell(core, deliver);
+    }
+
+    /// `touch` for a thread that takes its next step at once: it delivers what is ready itself.
+    fn touch_between_steps(&self, core: &mut Core) {
+        self.tell(core, false);
+    }
+
+    fn tell(&self, core: &mut Core, deliver: bool) {
         self.wake_sleeper(core);
         if core.time_sleeps {
             let due = self.next_time_event(core);
-            let deliver = !core.ready.is_empty() && !core.delivering && !self.pulls_results();
             if due < core.time_due || deliver || core.stop {
                 core.time_sleeps = false;
                 self.time.notify_one();
@@ -335,10 +347,10 @@ impl Inner {
             i64::MIN
         } else {
             match &core.open {
+                _ if core.staged_since < FOREVER => self.oldest_due(core),
                 None => return,
-                Some(_) if self.limits.max_delay == 0 => i64::MIN,
                 Some(open) if open.full => i64::MIN,
-                Some(open) => forming::due_at(&self.limits, open.opened_at),
+                Some(_) => self.oldest_due(core),
             }
         };
         let now = due == i64::MIN;
@@ -354,6 +366,21 @@ impl Inner {
             core.waking += 1;
             self.work.notify_one();
         }
+    }
+
+    /// When the open batch or a stage is due by time; i64::MIN for "at once".
+    fn oldest_due(&self, core: &Core) -> i64 {
+        let since = core.open.as_ref().map_or(FOREVER, |open| open.opened_at).min(core.staged_since);
+        match self.limits.max_delay {
+            _ if since == FOREVER => FOREVER,
+            0 => i64::MIN,
+            _ => forming::due_at(&self.limits, since),
+        }
+    }
+
+    /// The open batch, or what may be staged, is due at `now`.
+    fn is_due(&self, core: &Core, now: i64) -> bool {
+        core.open.as_ref().is_some_and(|open| open.full) || self.oldest_due(core) <= now
     }
 
     fn next_time_event(&self, core: &Core) -> i64 {
@@ -510,10 +537,8 @@ impl Inner {
             match core.sealed.front() {
                 None => {
                     // Only a look: `take_open` asks again with the gate.
-                    let due = core.open.as_ref().is_some_and(|open| {
-                        open.first < limit && self.open_due(open, now).is_some()
-                    });
-                    return if due { None } else { Some(None) };
+                    let early = core.open.as_ref().is_none_or(|open| open.first < limit);
+                    return if early && self.is_due(core, now) { None } else { Some(None) };
                 }
                 Some(batch) if batch.first >= limit => return Some(None),
                 Some(_) => {}
@@ -535,6 +560,7 @@ impl Inner {
     /// Seals the open batch into a free slot if it is due, and dispatches it.
     fn take_open(&self, engine: &Shared<Inner>, limit: u64, now: i64) -> Option<(Part, usize)> {
         self.gate.visit(|front| {
+            self.join_stages(front);
             let mut core = self.core.lock();
             if core.sealed.is_empty()
                 && let Some(open) = &core.open
@@ -557,13 +583,10 @@ impl Inner {
         if core.spin.wants() {
             return self.spin(core);
         }
-        let open_due = match &core.open {
-            Some(open) if free => match self.open_due(open, self.now()) {
-                Some(_) => return core,
-                None => forming::due_at(&self.limits, open.opened_at),
-            },
-            _ => FOREVER,
-        };
+        if free && self.is_due(&core, self.now()) {
+            return core;
+        }
+        let open_due = if free { self.oldest_due(&core) } else { FOREVER };
         let idle = core.has_pool() && core.open.is_none() && core.in_flight == 0;
         let trim_at = if idle { forming::after(self.monotonic(), IDLE_TRIM) } else { FOREVER };
         let watch = open_due.min(trim_at);
@@ -653,7 +676,7 @@ impl Inner {
             drop(core);
             return self.call(record, Step::Handle);
         }
-        self.touch(&mut core);
+        self.touch_between_steps(&mut core);
     }
 
     fn end_deliver(&self, record: &mut Record) {
@@ -684,7 +707,7 @@ impl Inner {
         if core.done_waiters > 0 {
             self.done.notify_all();
         }
-        self.touch(core);
+        self.touch_between_steps(core);
     }
 
     /// The next release of the set in the record; false, and the set is recycled, when there is none.
@@ -792,7 +815,10 @@ impl Inner {
 
     /// `run` without its questions.
     pub(crate) fn run_due(&self, engine: &Shared<Inner>) {
-        let limit = self.gate.visit(|front| front.accepted());
+        let limit = self.gate.visit(|front| {
+            self.join_stages(front);
+            front.accepted()
+        });
         if !self.core.lock().reserve_caller() {
             return;
         }
@@ -850,12 +876,10 @@ impl Inner {
             if !core.sealed.is_empty() {
                 return now;
             }
-            if let Some(open) = &core.open {
-                if self.open_due(open, now).is_some() {
-                    return now;
-                }
-                due = due.min(forming::due_at(&self.limits, open.opened_at));
+            if self.is_due(core, now) {
+                return now;
             }
+            due = due.min(self.oldest_due(core));
         }
         due.max(now)
     }
@@ -913,12 +937,7 @@ impl Inner {
         if !self.routes.is_pulled() || core.in_flight >= self.limits.max_in_flight {
             return FOREVER;
         }
-        match &core.open {
-            _ if !core.sealed.is_empty() => now,
-            Some(open) if self.open_due(open, now).is_some() => now,
-            Some(open) => forming::due_at(&self.limits, open.opened_at),
-            None => FOREVER,
-        }
+        if !core.sealed.is_empty() || self.is_due(core, now) { now } else { self.oldest_due(core) }
     }
 
     /// Hands a whole batch to the caller, who completes it.
@@ -1064,6 +1083,7 @@ impl Inner {
         }
         let weight = value.weight();
         self.gate.visit(|front| {
+            self.join_stages(front);
             if front.closed {
                 return Err(Error::new(Status::CLOSED, "batcher", format_args!("the batcher is closed: it takes no values")));
             }
@@ -1123,27 +1143,28 @@ impl Inner {
             return Err(Status::FORKED);
         }
         Ok(self.gate.visit(|front| {
+            let staged = self.stages.len();
             let core = self.core.lock();
             let load = front.load(&core);
             let [ok, failed, expired, cancelled, discarded] = core.outcomes();
             let now = self.now();
             let oldest = core.flights.iter().find(|flight| !flight.fixed).map(|flight| flight.batch.dispatched_at);
             let mut stats = Stats {
-                accepted: front.accepted(),
+                accepted: front.accepted() + staged,
                 ok,
                 failed,
                 expired,
                 cancelled,
                 discarded,
-                outstanding: front.open_live() + core.sealed_live() + core.flying(),
+                outstanding: front.open_live() + core.sealed_live() + core.flying() + staged,
                 undelivered: core.undelivered,
                 triggers: core.triggers,
                 refusals: front.refusals,
                 batches: core.dispatched,
                 late: core.late,
                 stuck: core.flights.iter().filter(|flight| flight.is_stuck()).count() as u64,
-                waiting: load.waiting,
-                waiting_bytes: load.waiting_bytes,
+                waiting: load.waiting - front.reserved + staged,
+                waiting_bytes: load.waiting_bytes - 8 * (front.reserved - staged),
                 in_flight: u64::from(core.in_flight),
                 delivering: u64::from(core.delivering),
                 bytes_in_use: core.memory() + front.memory(),
@@ -1224,6 +1245,7 @@ impl Inner {
             if front.closed {
                 return;
             }
+            self.join_stages(front);
             front.closed = true;
             let mut core = self.core.lock();
             self.seal(front, &mut core, Trigger::Close);

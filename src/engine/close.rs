@@ -19,6 +19,7 @@ impl Inner {
             if front.closed {
                 return Err(Status::CLOSED);
             }
+            self.join_stages(front);
             let mut core = self.core.lock();
             self.seal(front, &mut core, Trigger::Flush);
             let mark = core.ledger.mark();

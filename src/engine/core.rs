@@ -154,6 +154,8 @@ pub(crate) struct Core {
     /// Earliest deadline of a waiting value, and of one in the open batch; FOREVER without.
     pub(crate) next_deadline: i64,
     pub(crate) open_deadline: i64,
+    /// When the oldest group was granted to a producer that may have staged values; FOREVER without.
+    pub(crate) staged_since: i64,
     // ---- what is in flight, in dispatch order
     pub(crate) flights: Vec<Flight>,
     /// Slots taken.
@@ -222,6 +224,7 @@ impl Core {
             sealed: VecDeque::new(),
             next_deadline: FOREVER,
             open_deadline: FOREVER,
+            staged_since: FOREVER,
             flights: Vec::new(),
             in_flight: 0,
             dispatched: 0,

@@ -27,6 +27,8 @@ pub(crate) struct Front {
     accepted_before: u64,
     bytes_before: u64,
     pub(crate) closed: bool,
+    /// Places that producers hold for values they stage.
+    pub(crate) reserved: u64,
     /// Refused pushes by negated code.
     pub(crate) refusals: [u64; 24],
 }
@@ -73,6 +75,7 @@ impl Front {
             accepted_before: 0,
             bytes_before: 0,
             closed: false,
+            reserved: 0,
             refusals: [0; 24],
         }
     }
@@ -97,9 +100,9 @@ impl Front {
 
     pub(crate) fn load(&self, core: &Core) -> Load {
         Load {
-            waiting: self.accepted() - core.left,
-            waiting_bytes: self.bytes_accepted() - core.left_bytes,
-            held: self.accepted() - core.delivered,
+            waiting: self.accepted() + self.reserved - core.left,
+            waiting_bytes: self.bytes_accepted() + 8 * self.reserved - core.left_bytes,
+            held: self.accepted() + self.reserved - core.delivered,
         }
     }
 
@@ -294,6 +297,12 @@ impl Inner {
             return refused(front, Status::TOO_LARGE);
         }
         let mut core = self.core.lock();
+        if front.reserved > 0 && forming::lack(&self.limits, front.load(&core), weight).is_some() {
+            // Places held for values that did not come are room.
+            drop(core);
+            self.join_stages(front);
+            core = self.core.lock();
+        }
         if let Some(lack) = forming::lack(&self.limits, front.load(&core), weight) {
             if let Some(open) = &mut core.open {
                 open.full = true;
@@ -335,6 +344,39 @@ impl Inner {
         }
         self.touch(&mut core);
         Pushed::Done(Status::OK)
+    }
+
+    /// Adds a staged value: its place was reserved, so only memory can be lacking.
+    pub(crate) fn join_row(&self, front: &mut Front, row: (u64, u64, u8), since: i64) -> bool {
+        let (cell, tag, kind) = row;
+        if !front.writer.put(cell, tag, kind) {
+            let mut core = self.core.lock();
+            let open =
+                Open { rows: front.writer.row as u64, bytes: front.open_bytes(), opened_at: 0, full: false };
+            if forming::seals_before(&self.limits, open, 8) {
+                self.seal(front, &mut core, Trigger::Bytes);
+            }
+            let opening = front.open.is_none();
+            let Some(kind) = Kind::from_code(kind) else { return true };
+            if !self.append(front, &mut core, &mut Push::cell(kind, cell, tag)).is_ok() {
+                return false;
+            }
+            if opening && let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) {
+                batch.opened_at = since;
+                if let Some(open) = &mut core.open {
+                    open.opened_at = since;
+                }
+            }
+            front.set_limits(self, &core);
+            if !forming::seals_after(&self.limits, front.writer.row as u64) {
+                return true;
+            }
+            self.seal(front, &mut core, Trigger::Size);
+            self.touch(&mut core);
+        } else if front.writer.row >= front.writer.limit {
+            self.filled(front);
+        }
+        true
     }
 
     /// Adds a value that has room. Every allocation comes before the first change.
@@ -571,6 +613,7 @@ impl Inner {
             return Err(Status::FORKED);
         }
         self.gate.visit(|front| {
+            self.join_stages(front);
             let mut core = self.core.lock();
             let cancelled = self.remove_waiting(
                 front,
@@ -599,6 +642,7 @@ impl Inner {
             if front.closed {
                 return Status::CLOSED;
             }
+            self.join_stages(front);
             let mut core = self.core.lock();
             self.seal(front, &mut core, trigger);
             self.touch(&mut core);
@@ -614,6 +658,7 @@ impl Inner {
         let until = forming::after(self.monotonic(), timeout.max(0));
         loop {
             let (lack, seen, reentrant) = self.gate.visit(|front| {
+                self.join_stages(front);
                 let mut core = self.core.lock();
                 let lack = forming::lack(&self.limits, front.load(&core), 8);
                 match lack {

@@ -137,6 +137,19 @@ impl Caller {
         self.array(from.cast::<u8>(), length)
     }
 
+    /// Memory to write text to. NULL is fine for none.
+    #[expect(clippy::mut_from_ref, reason = "what is borrowed is the caller's memory, not the token")]
+    pub(crate) fn buffer(&self, to: *mut u8, capacity: usize) -> Result<&mut [u8], Status> {
+        if capacity == 0 {
+            return Ok(&mut []);
+        }
+        if to.is_null() || capacity > isize::MAX as usize {
+            return Err(Status::INVALID_ARGUMENT);
+        }
+        // SAFETY: writable by the caller's promise, and used for one output only; a byte may be anything.
+        Ok(unsafe { slice::from_raw_parts_mut(to, capacity) })
+    }
+
     /// Text with a length.
     pub(crate) fn text<T>(&self, from: *const T, length: usize) -> Result<&str, Status> {
         std::str::from_utf8(self.bytes(from, length)?).map_err(|_| Status::INVALID_UTF8)

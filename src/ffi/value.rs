@@ -12,8 +12,7 @@ use super::caller::Caller;
 use super::guard;
 use super::status::mb_status;
 use crate::engine::error::Status;
-use crate::engine::value::{Kind, Object, Value};
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::engine::value::{Kind, Object, Value, new_owner};
 use std::ffi::c_void;
 
 /// No value.
@@ -174,26 +173,20 @@ impl From<Value<'_>> for mb_value {
     }
 }
 
-/// A new owner number, which nobody else in this process has.
+/// A new owner number, which no other owner has in this copy of the library.
 ///
-/// Returns: `MB_OK`; `MB_ERR_INVALID_ARGUMENT` if `owner` is NULL.
+/// Returns: `MB_OK`; `MB_ERR_INVALID_ARGUMENT` if `owner` is NULL; `MB_ERR_NO_MEMORY` once 2^32 - 1 numbers were given out.
 /// Threads: any. Blocks: never. Since: 0.1.
 ///
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mb_owner_new(owner: *mut u32) -> mb_status {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
             let owner = caller.output(owner)?;
-            // Copies of the library in one process count from different numbers: from where they lie.
-            let start = ((&raw const GIVEN).addr() >> 12) as u32 | 1;
-            // SYNC: Relaxed; only the number matters.
-            let given = GIVEN.fetch_add(2, Ordering::Relaxed);
-            // Odd numbers only, so that none is 0.
-            owner.set(start.wrapping_add(given));
+            owner.set(new_owner()?);
             Ok(())
         })
     }

@@ -5,14 +5,14 @@
 #![allow(dead_code, reason = "every test file uses its own part of this module")]
 
 use microbatch::{
-    Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, Kind, Mode, Object, Outcome, Results, Status,
-    Timeout, Trigger, Value,
+    Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, Kind, Mode, Object, Outcome, Results,
+    Status, Timeout, Trigger, Value,
 };
 use std::collections::HashMap;
 use std::io::Write;
 use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -35,11 +35,17 @@ pub(crate) fn watchdog() -> Watchdog {
     let thread = thread::spawn(move || {
         if ended.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
             // Not eprintln!, whose text is kept back while a test runs.
-            let _ = writeln!(std::io::stderr(), "watchdog: {test} hangs: it has run for {WATCHDOG:?}");
+            let _ = writeln!(
+                std::io::stderr(),
+                "watchdog: {test} hangs: it has run for {WATCHDOG:?}"
+            );
             std::process::abort();
         }
     });
-    Watchdog { alive: Some(alive), thread: Some(thread) }
+    Watchdog {
+        alive: Some(alive),
+        thread: Some(thread),
+    }
 }
 
 impl Drop for Watchdog {
@@ -67,10 +73,16 @@ pub(crate) fn alone(name: &str) -> bool {
     }
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new(program);
-    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env("MICROBATCH_TEST_ALONE", "1");
+    command
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env("MICROBATCH_TEST_ALONE", "1");
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        text.contains("1 passed"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     false
 }
 
@@ -148,6 +160,153 @@ pub(crate) fn ints(values: &[i64]) -> Vec<Copied> {
     values.iter().copied().map(Copied::Int64).collect()
 }
 
+// ---- Handlers that do not return
+
+/// Where handlers stop until the test lets them go on. Clones are one door.
+#[derive(Clone, Default)]
+pub(crate) struct Door(Arc<(Mutex<DoorState>, Condvar)>);
+
+#[derive(Default)]
+struct DoorState {
+    came: u64,
+    open: bool,
+}
+
+/// Opens its door when it goes.
+pub(crate) struct Opener(Door);
+
+impl Door {
+    pub(crate) fn new() -> Door {
+        Door::default()
+    }
+
+    /// Called by a handler: does not return before the door is open.
+    pub(crate) fn stop(&self) {
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap();
+        state.came += 1;
+        changed.notify_all();
+        while !state.open {
+            state = changed.wait(state).unwrap();
+        }
+    }
+
+    /// Waits until `count` handlers came.
+    pub(crate) fn wait_for(&self, count: u64) {
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap();
+        while state.came < count {
+            state = changed.wait(state).unwrap();
+        }
+    }
+
+    /// Lets everyone through, also those who come later.
+    pub(crate) fn open(&self) {
+        let (state, changed) = &*self.0;
+        state.lock().unwrap().open = true;
+        changed.notify_all();
+    }
+
+    /// Made after the batcher, so that it goes first: a test that fails must not wait for a stuck handler.
+    pub(crate) fn opens_at_the_end(&self) -> Opener {
+        Opener(self.clone())
+    }
+}
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+// ---- Notes
+
+/// What callbacks write down for the test to look at afterwards: an assertion that fails inside a callback is one
+/// more failure of a handler to the engine. Clones write on the same page.
+pub(crate) struct Notes<T>(Arc<Mutex<Vec<T>>>);
+
+impl<T: Clone> Notes<T> {
+    pub(crate) fn new() -> Notes<T> {
+        Notes(Arc::default())
+    }
+
+    pub(crate) fn add(&self, note: T) {
+        self.0.lock().unwrap().push(note);
+    }
+
+    pub(crate) fn all(&self) -> Vec<T> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Everything so far, and begins a new page.
+    pub(crate) fn take(&self) -> Vec<T> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+impl<T> Clone for Notes<T> {
+    fn clone(&self) -> Notes<T> {
+        Notes(self.0.clone())
+    }
+}
+
+/// A place for the batch that a handler kept.
+#[derive(Clone, Default)]
+pub(crate) struct Shelf(Arc<Mutex<Vec<HeldBatch>>>);
+
+impl Shelf {
+    pub(crate) fn new() -> Shelf {
+        Shelf::default()
+    }
+
+    /// A handler that keeps every batch.
+    pub(crate) fn keep(&self) -> impl Fn(&mut Batch<'_>) -> Result<(), Failure> + Send + Sync + 'static {
+        let shelf = self.clone();
+        move |batch| {
+            shelf.put(batch.keep()?);
+            Ok(())
+        }
+    }
+
+    pub(crate) fn put(&self, batch: HeldBatch) {
+        self.0.lock().unwrap().push(batch);
+    }
+
+    /// Takes the batch that was kept first.
+    pub(crate) fn take(&self) -> HeldBatch {
+        self.0.lock().unwrap().remove(0)
+    }
+
+    /// Takes the kept batch, or part, in which this tag is.
+    pub(crate) fn take_tag(&self, tag: u64) -> HeldBatch {
+        let mut batches = self.0.lock().unwrap();
+        let at = batches
+            .iter()
+            .position(|batch| batch.tags().contains(&tag))
+            .unwrap();
+        batches.remove(at)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+/// Answers every value of a held batch with itself and completes it.
+pub(crate) fn finish(batch: HeldBatch) -> Status {
+    for (row, value) in batch.values().enumerate() {
+        if let Err(status) = batch.set(row, value) {
+            drop(batch);
+            return status;
+        }
+    }
+    status(batch.complete())
+}
+
 // ---- The journal
 
 /// A batch, or a part of one, as a handler saw it.
@@ -190,13 +349,16 @@ impl Set {
                 tag: results.tags()[row],
                 outcome: results.outcome(row),
                 handled: results.handled(row),
-                code: error.map_or(Status::OK, |error| error.status()),
+                code: error.map_or(Status::OK, |error| error.code),
                 type_name: error.map_or("", |error| error.type_name).to_owned(),
                 message: error.map_or("", |error| error.message).to_owned(),
                 value: results.value(row).map_or(Copied::Null, Copied::from),
             }
         });
-        Set { batch: results.batch(), rows: rows.collect() }
+        Set {
+            batch: results.batch(),
+            rows: rows.collect(),
+        }
     }
 
     pub(crate) fn tags(&self) -> Vec<u64> {
@@ -285,7 +447,13 @@ impl Journal {
 
     /// The triggers of the batches so far.
     pub(crate) fn triggers(&self) -> Vec<Trigger> {
-        self.pages.lock().unwrap().batches.iter().map(|batch| batch.trigger).collect()
+        self.pages
+            .lock()
+            .unwrap()
+            .batches
+            .iter()
+            .map(|batch| batch.trigger)
+            .collect()
     }
 
     /// What `on_result` was given, one set a call.
@@ -295,7 +463,13 @@ impl Journal {
 
     /// All results so far, in order of delivery.
     pub(crate) fn rows(&self) -> Vec<Row> {
-        self.pages.lock().unwrap().sets.iter().flat_map(|set| set.rows.clone()).collect()
+        self.pages
+            .lock()
+            .unwrap()
+            .sets
+            .iter()
+            .flat_map(|set| set.rows.clone())
+            .collect()
     }
 
     /// The one result of the value with this tag.
@@ -313,6 +487,13 @@ impl Journal {
         let row = self.row(tag);
         Some((row.outcome, row.code, row.handled))
     }
+}
+
+/// Builds a batcher whose default handler echoes, and the journal of it.
+pub(crate) fn journaled(builder: Builder) -> (Batcher, Journal) {
+    let journal = Journal::new();
+    let batcher = builder.handler(journal.echo()).on_result(journal.on_result()).build().unwrap();
+    (batcher, journal)
 }
 
 /// Answers every value with itself.
@@ -351,7 +532,11 @@ impl Ledger {
     pub(crate) fn came(&self, results: &Results<'_>) {
         let mut accounts = self.accounts.lock().unwrap();
         for (row, tag) in results.tags().iter().enumerate() {
-            accounts.entry(*tag).or_default().outcomes.push(results.outcome(row));
+            accounts
+                .entry(*tag)
+                .or_default()
+                .outcomes
+                .push(results.outcome(row));
         }
     }
 
@@ -363,20 +548,33 @@ impl Ledger {
 
     /// How many pushes were noted.
     pub(crate) fn accepted(&self) -> u64 {
-        self.accounts.lock().unwrap().values().map(|account| account.pushed).sum()
+        self.accounts
+            .lock()
+            .unwrap()
+            .values()
+            .map(|account| account.pushed)
+            .sum()
     }
 
     /// How many results ended this way.
     pub(crate) fn count(&self, outcome: Outcome) -> u64 {
         let accounts = self.accounts.lock().unwrap();
-        accounts.values().flat_map(|account| &account.outcomes).filter(|seen| **seen == outcome).count() as u64
+        accounts
+            .values()
+            .flat_map(|account| &account.outcomes)
+            .filter(|seen| **seen == outcome)
+            .count() as u64
     }
 
     /// Every pushed value had exactly one result, and nothing else had any.
     pub(crate) fn assert_exactly_one_result_each(&self) {
         for (tag, account) in &*self.accounts.lock().unwrap() {
             let results = account.outcomes.len() as u64;
-            assert_eq!(results, account.pushed, "tag {tag}: pushes and results ({:?})", account.outcomes);
+            assert_eq!(
+                results, account.pushed,
+                "tag {tag}: pushes and results ({:?})",
+                account.outcomes
+            );
         }
     }
 }

@@ -1,0 +1,241 @@
+//! Producers
+//!
+//! A producer is a way into a batcher for one thread. Values pushed through it keep their order; that among several
+//! producers, and between them and the batcher's own pushes, is given up for speed. Its pushes return, take and block as
+//! the batcher's do.
+
+use super::guard;
+use super::handle::{Handle, mb_batcher, mb_producer};
+use super::push::{Taker, mb_push_options, push_bool, push_bytes, push_text, push_value};
+use super::status::mb_status;
+use super::table::{self, Type};
+use super::value::mb_value;
+use crate::engine::batch::Release;
+use crate::engine::error::Status;
+use crate::engine::producer::Producer;
+use crate::engine::value::{Kind, Object, Value};
+use crate::sync::try_box;
+use std::ffi::{c_char, c_void};
+
+/// What a producer's handle stands for.
+pub(crate) struct Producing(Producer);
+
+impl Taker for Producing {
+    #[inline(always)]
+    fn take_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
+        self.0.push_cell(kind, cell, tag)
+    }
+
+    #[inline(always)]
+    fn take_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
+        self.0.push_text(kind, text, tag)
+    }
+
+    fn take_value(&self, value: Value<'_>, tag: u64, deadline: i64, owned: Option<Release>) -> Status {
+        self.0.push_value(value, tag, deadline, owned)
+    }
+
+    fn refuse(&self, status: Status) -> Status {
+        self.0.count_refused(status)
+    }
+}
+
+/// Makes a producer.
+///
+/// Returns: `MB_OK`; `MB_ERR_INVALID_ARGUMENT` if `producer` is NULL; `MB_ERR_NO_MEMORY`; `MB_ERR_INVALID_HANDLE`;
+/// `MB_ERR_FORKED`.
+/// Ownership: free it with `mb_producer_free`, before or after the batcher. Threads: any. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_new(batcher: *mut mb_batcher, producer: *mut *mut mb_producer) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let (engine, producer) = (caller.shared_engine(batcher)?, caller.output(producer)?);
+            let made = try_box(Producing(Producer::new(&engine)?)).ok_or(Status::NO_MEMORY)?;
+            let slot = table::take().ok_or(Status::NO_MEMORY)?;
+            let word = slot.publish(Type::Producer, Box::into_raw(made).cast(), 0, 0);
+            producer.set(mb_producer::from_word(word));
+            Ok(())
+        })
+    }
+}
+
+/// Frees a producer; what it pushed goes its way. NULL is fine.
+///
+/// Returns: `MB_OK`; `MB_ERR_INVALID_HANDLE`.
+/// Ownership: takes the producer. Threads: any; no thread may be in a call with it. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_free(producer: *mut mb_producer) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            if producer.is_null() {
+                return Ok(());
+            }
+            caller.take(producer).map(drop).ok_or(Status::INVALID_HANDLE)
+        })
+    }
+}
+
+/// Pushes null through a producer: see `mb_batcher_push_null`.
+///
+/// Threads: one at a time. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_push_null(producer: *mut mb_producer, tag: u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.object(producer) {
+            Ok(producer) => producer.take_cell(Kind::Null, 0, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes a bool through a producer: see `mb_batcher_push_bool`.
+///
+/// Threads: one at a time. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_push_bool(producer: *mut mb_producer, value: i32, tag: u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.object(producer) {
+            Ok(producer) => push_bool(producer, value, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes an integer through a producer: see `mb_batcher_push_int64`.
+///
+/// Threads: one at a time. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_push_int64(producer: *mut mb_producer, value: i64, tag: u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.object(producer) {
+            Ok(producer) => producer.take_cell(Kind::Int64, value as u64, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes a floating-point number through a producer: see `mb_batcher_push_float64`.
+///
+/// Threads: one at a time. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_push_float64(producer: *mut mb_producer, value: f64, tag: u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.object(producer) {
+            Ok(producer) => producer.take_cell(Kind::Float64, value.to_bits(), tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes a string through a producer: see `mb_batcher_push_string`.
+///
+/// Threads: one at a time. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_push_string(
+    producer: *mut mb_producer,
+    data: *const c_char,
+    length: usize,
+    tag: u64,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.object(producer) {
+            Ok(producer) => push_text(caller, producer, data, length, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes bytes through a producer: see `mb_batcher_push_bytes`.
+///
+/// Threads: one at a time. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_push_bytes(
+    producer: *mut mb_producer,
+    data: *const c_void,
+    length: usize,
+    tag: u64,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.object(producer) {
+            Ok(producer) => push_bytes(caller, producer, data, length, tag),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes an object through a producer: see `mb_batcher_push_object`.
+///
+/// Threads: one at a time. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_push_object(
+    producer: *mut mb_producer,
+    owner: u32,
+    word: u64,
+    size: u64,
+    tag: u64,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.object(producer) {
+            Ok(producer) => producer.take_value(Value::Object(Object { owner, word, size }), tag, 0, None),
+            Err(status) => status,
+        })
+    }
+}
+
+/// Pushes any value through a producer: see `mb_batcher_push_value`.
+///
+/// Threads: one at a time. Since: 0.1.
+///
+/// # Safety
+/// See [`super`]. The bytes of an owned push stay readable and unchanged until their release.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_producer_push_value(
+    producer: *mut mb_producer,
+    value: *const mb_value,
+    tag: u64,
+    options: *const mb_push_options,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::push(|caller| match caller.object(producer) {
+            Ok(producer) => push_value(caller, producer, value, tag, options),
+            Err(status) => status,
+        })
+    }
+}
