@@ -230,6 +230,12 @@ impl Inner {
                 return Err(error);
             }
         }
+        if limits.drain_at_exit > 0
+            && let Err(error) = super::exit::register(&engine)
+        {
+            engine.stop_threads();
+            return Err(error);
+        }
         Ok(engine)
     }
 

@@ -165,6 +165,7 @@ impl Inner {
         if engine.core.lock().in_callback() {
             return Inner::abandon(engine);
         }
+        super::exit::forget(&engine);
         engine.begin_close(0);
         if engine.is_manual() {
             engine.deliver_all(&engine);
@@ -181,6 +182,7 @@ impl Inner {
             std::mem::forget(engine);
             return Status::OK;
         }
+        super::exit::forget(&engine);
         engine.begin_close(0);
         if engine.is_manual() {
             if engine.core.lock().callbacks_run() == 0 {

@@ -13,6 +13,7 @@ pub(crate) mod dispatch;
 pub(crate) mod results;
 pub(crate) mod batcher;
 pub(crate) mod close;
+pub(crate) mod exit;
 pub(crate) mod producer;
 pub(crate) mod map;
 pub(crate) mod stats;

@@ -266,8 +266,10 @@ fn complete(caller: &Caller, batch: *mut mb_batch, ending: Ending<'_>) -> Status
 /// Counts a completion that comes after the handle has ended, if its batcher is still there.
 fn too_late(caller: &Caller, batch: *mut mb_batch) -> Status {
     let parent = table::find_consumed(batch.addr() as u64).map_or(0, |slot| slot.parent());
-    if let Ok(engine) = caller.engine(mb_batcher::from_word(parent)) {
-        engine.count_late();
+    if let Ok(engine) = caller.engine(mb_batcher::from_word(parent))
+        && !engine.is_foreign()
+    {
+        engine.core.lock().late += 1;
     }
     Status::TOO_LATE
 }

@@ -4,8 +4,8 @@
 //! again and again, each time under a new generation of the same slot: a call costs no allocation. `keep` turns a
 //! loan into a holding: object and slot leave the pool and belong to whoever completes the batch.
 //!
-//! Nothing on the stack between the engine and the host's function needs to be dropped: a loan is two plain words.
-//! A thread that ends in a callback leaves its loan behind; `forget_thread` takes it back.
+//! Nothing on the stack between the engine and the host's function needs to be dropped: a loan is a plain word. A
+//! thread that ends in a callback leaves its loan behind; `forget_thread` takes it back.
 
 use super::ctext::CText;
 use super::gather::Gathered;
@@ -255,7 +255,6 @@ impl Lendable for HeldResults {
 #[derive(Clone, Copy)]
 pub(crate) struct Loan {
     pub(crate) word: u64,
-    slot: &'static Slot,
 }
 
 /// The objects of one batcher that are lent, or can be.
@@ -289,6 +288,7 @@ impl<T: Lendable> Pool<T> {
 
     /// Lends a handle that shows this; None if memory ran out.
     pub(crate) fn lend(&self, shown: &T::Shown, parent: u64) -> Option<Loan> {
+        self.forget_thread();
         let mut entries = self.entries.lock();
         let entry = match entries.iter().position(|entry| entry.word == 0) {
             Some(at) => &mut entries[at],
@@ -298,7 +298,7 @@ impl<T: Lendable> Pool<T> {
         unsafe { entry.object.as_ref() }.show(shown);
         entry.word = entry.slot.publish(T::TYPE, entry.object.as_ptr().cast(), parent, 0);
         entry.thread = thread::current_id();
-        Some(Loan { word: entry.word, slot: entry.slot })
+        Some(Loan { word: entry.word })
     }
 
     /// The call is over. A handle that was kept, or has ended already, is not the pool's any more.
@@ -309,7 +309,8 @@ impl<T: Lendable> Pool<T> {
         }
     }
 
-    /// The calling thread has ended inside a callback: what was lent to it comes back.
+    /// Takes back what was lent to the calling thread. It is in no callback of the batcher: it is ending, or was made
+    /// after another thread of this number ended in one.
     pub(crate) fn forget_thread(&self) {
         let mut entries = self.entries.lock();
         let thread = thread::current_id();

@@ -9,7 +9,6 @@ use super::bulk::{is_valid, piece};
 use super::callback::{mb_handler, mb_handler_fn};
 use super::caller::{Caller, Output};
 use super::error::explain;
-use super::guard;
 use super::handle::{Handle, mb_error, mb_results};
 use super::host::MapHost;
 use super::lent::{HeldResults, Place};
@@ -49,23 +48,14 @@ struct Job {
 }
 
 /// Runs a map. The handler is called on this thread, so the whole is not guarded: see `guard`.
-///
-/// # Safety
-/// The calling exported function's caller keeps the rules of [`super`].
-unsafe fn run(job: &Job, input: impl FnOnce(&Caller) -> Result<MapInput<'_>, Error>) -> mb_status {
-    // SAFETY: passed on.
-    let caller = unsafe { Caller::promised() };
-    match prepared(&caller, job, input) {
+fn run(caller: &Caller, job: &Job, input: Result<MapInput<'_>, Error>) -> mb_status {
+    match prepared(caller, job, input) {
         Ok(()) => Status::OK.code(),
         Err(error) => explain(&caller.optional_output(job.error), error).code(),
     }
 }
 
-fn prepared<'a>(
-    caller: &'a Caller,
-    job: &Job,
-    input: impl FnOnce(&'a Caller) -> Result<MapInput<'a>, Error>,
-) -> Result<(), Error> {
+fn prepared(caller: &Caller, job: &Job, input: Result<MapInput<'_>, Error>) -> Result<(), Error> {
     let results = caller.output(job.results).map_err(|status| about("results", status))?;
     let options = caller.optional_sized(job.options).map_err(|status| about("options", status))?;
     if options.reserved != 0 {
@@ -74,7 +64,7 @@ fn prepared<'a>(
     if job.handler.is_none() {
         return Err(about("handler", Status::INVALID_ARGUMENT));
     }
-    let input = input(caller)?;
+    let input = input?;
     let no_memory = || Error::bare(Status::NO_MEMORY);
     let handler = mb_handler { call: job.handler, user_data: job.user_data, release: None };
     let place = Place::<HeldResults>::reserve().ok_or_else(no_memory)?;
@@ -143,7 +133,8 @@ pub unsafe extern "C-unwind" fn mb_map_int64s(
 ) -> mb_status {
     let job = Job { options, handler, user_data, results, error };
     // SAFETY: the promise of this function's caller.
-    unsafe { run(&job, |caller| cells(caller, Kind::Int64, values, validity, count)) }
+    let caller = unsafe { Caller::promised() };
+    run(&caller, &job, cells(&caller, Kind::Int64, values, validity, count))
 }
 
 /// Maps floating-point numbers.
@@ -165,7 +156,8 @@ pub unsafe extern "C-unwind" fn mb_map_float64s(
 ) -> mb_status {
     let job = Job { options, handler, user_data, results, error };
     // SAFETY: the promise of this function's caller.
-    unsafe { run(&job, |caller| cells(caller, Kind::Float64, values, validity, count)) }
+    let caller = unsafe { Caller::promised() };
+    run(&caller, &job, cells(&caller, Kind::Float64, values, validity, count))
 }
 
 /// Maps strings in Arrow's shape, as in `mb_batcher_push_strings`.
@@ -204,8 +196,7 @@ pub unsafe extern "C-unwind" fn mb_map_strings(
         false => Ok(Value::Null),
     };
     let at = |row| value(row).unwrap_or(Value::Null);
-    // SAFETY: the promise of this function's caller.
-    unsafe { run(&job, |_| checked(count, &value, &at)) }
+    run(&caller, &job, checked(count, &value, &at))
 }
 
 /// Maps values of any kinds.
@@ -238,8 +229,7 @@ pub unsafe extern "C-unwind" fn mb_map_values(
         value => Ok(value),
     };
     let at = |row| value(row).unwrap_or(Value::Null);
-    // SAFETY: the promise of this function's caller.
-    unsafe { run(&job, |_| checked(count, &value, &at)) }
+    run(&caller, &job, checked(count, &value, &at))
 }
 
 fn refused(caller: &Caller, error: *mut *mut mb_error, why: Error) -> mb_status {

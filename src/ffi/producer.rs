@@ -11,32 +11,36 @@ use super::status::mb_status;
 use super::table::{self, Type};
 use super::value::mb_value;
 use crate::engine::batch::Release;
+use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
 use crate::engine::producer::Producer;
 use crate::engine::value::{Kind, Object, Value};
-use crate::sync::try_box;
+use crate::sync::{Shared, try_box};
 use std::ffi::{c_char, c_void};
 
 /// What a producer's handle stands for.
-pub(crate) struct Producing(Producer);
+pub(crate) struct Producing {
+    producer: Producer,
+    engine: Shared<Inner>,
+}
 
 impl Taker for Producing {
     #[inline(always)]
     fn take_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
-        self.0.push_cell(kind, cell, tag)
+        self.producer.push_cell(kind, cell, tag)
     }
 
     #[inline(always)]
     fn take_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
-        self.0.push_text(kind, text, tag)
+        self.producer.push_text(kind, text, tag)
     }
 
     fn take_value(&self, value: Value<'_>, tag: u64, deadline: i64, owned: Option<Release>) -> Status {
-        self.0.push_value(value, tag, deadline, owned)
+        self.producer.push_value(value, tag, deadline, owned)
     }
 
     fn refuse(&self, status: Status) -> Status {
-        self.0.count_refused(status)
+        self.engine.count_refused(status)
     }
 }
 
@@ -54,7 +58,8 @@ pub unsafe extern "C" fn mb_producer_new(batcher: *mut mb_batcher, producer: *mu
     unsafe {
         guard::run(|caller| {
             let (engine, producer) = (caller.shared_engine(batcher)?, caller.output(producer)?);
-            let made = try_box(Producing(Producer::new(&engine)?)).ok_or(Status::NO_MEMORY)?;
+            let producing = Producing { producer: Producer::new(&engine)?, engine: Shared::clone(&engine) };
+            let made = try_box(producing).ok_or(Status::NO_MEMORY)?;
             let slot = table::take().ok_or(Status::NO_MEMORY)?;
             let word = slot.publish(Type::Producer, Box::into_raw(made).cast(), 0, 0);
             producer.set(mb_producer::from_word(word));

@@ -42,7 +42,7 @@ macro_rules! sized {
 sized! {
     mb_options = 384;
     mb_push_options = 32;
-    mb_batch_view = 104;
+    mb_batch_view = 96;
     mb_column = 48;
     mb_results_view = 72;
     mb_row_error = 40;

@@ -342,6 +342,12 @@ impl Drop for Blocked {
     }
 }
 
+/// Has `hook` called when the process exits; false if there is no room for it.
+pub(crate) fn at_exit(hook: extern "C" fn()) -> bool {
+    // SAFETY: the hook is a plain function that lives as long as the library, which is never unloaded.
+    unsafe { libc::atexit(hook) == 0 }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
