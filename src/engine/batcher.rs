@@ -19,6 +19,7 @@ use crate::sync::fd::TimerFd;
 use crate::sync::thread::Thread;
 use crate::sync::{Condvar, Gate, Mutex, MutexGuard, Shared, clock, fork, thread};
 use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// `which` of the default handler.
 pub(crate) const DEFAULT: usize = Kind::COUNT;
@@ -440,7 +441,7 @@ impl Inner {
             if let Some(step) = self.take_ready(&mut core, engine, record) {
                 return step;
             }
-            if core.stop && record.role != (Role::Host { limit: u64::MAX }) {
+            if core.stop {
                 return Step::End;
             }
             match record.role {
@@ -647,18 +648,20 @@ impl Inner {
             Step::Handle => {
                 if let Some(part) = &record.part {
                     let status = self.callbacks.handle(record.which, part);
-                    self.end_handle(record, status);
+                    if self.contained(false, || self.end_handle(record, status)) {
+                        return self.call(record, Step::Handle);
+                    }
                 }
             }
             Step::Deliver => {
                 if let Some(set) = &record.set {
                     self.callbacks.on_result(set);
-                    self.end_deliver(record);
+                    self.contained((), || self.end_deliver(record));
                 }
             }
             Step::Release | Step::End => {}
         }
-        while self.next_release(record) {
+        while self.contained(false, || self.next_release(record)) {
             match record.release.take() {
                 Some(ToRelease::Object(word)) => self.callbacks.release_object(word),
                 Some(ToRelease::Owned(release)) => release.run(),
@@ -667,10 +670,11 @@ impl Inner {
         }
     }
 
-    fn end_handle(&self, record: &mut Record, status: Status) {
-        let Some(part) = record.part.take() else { return };
+    /// A handler returned. True: the batch's next part is in the record.
+    fn end_handle(&self, record: &mut Record, status: Status) -> bool {
+        let Some(part) = record.part.take() else { return false };
         let now = self.now();
-        let Some(engine) = part.engine() else { return };
+        let Some(engine) = part.engine() else { return false };
         let number = part.flight();
         let mut core = self.core.lock();
         core.leave_callback();
@@ -679,10 +683,10 @@ impl Inner {
             core.enter_callback();
             record.part = Some(part);
             record.which = which;
-            drop(core);
-            return self.call(record, Step::Handle);
+            return true;
         }
         self.touch_between_steps(&mut core);
+        false
     }
 
     fn end_deliver(&self, record: &mut Record) {
@@ -781,7 +785,7 @@ impl Inner {
             core.ready.push_front(Ready::Releases(releases));
             self.end_delivery(&mut core);
         }
-        if !self.core.lock().stop {
+        if !matches!(record.role, Role::Host { .. }) && !self.core.lock().stop {
             let made = Inner::spawn(engine, record.role == Role::Worker);
             if made.is_err() {
                 self.callbacks.log(LOG_ERROR, "no thread could be made in its place");
@@ -791,11 +795,38 @@ impl Inner {
 
     fn drive(&self, engine: &Shared<Inner>, record: &mut Record) {
         loop {
-            match self.next_step(engine, record) {
+            match self.contained(Step::End, || self.next_step(engine, record)) {
                 Step::End => return,
                 step => self.call(record, step),
             }
         }
+    }
+
+    /// Drives as a host: a thread of the host's that ends inside a callback leaves word of what it held, too.
+    fn drive_as_host(&self, engine: &Shared<Inner>, limit: u64) {
+        struct Visit<'a> {
+            engine: &'a Shared<Inner>,
+            record: Record,
+        }
+        impl Drop for Visit<'_> {
+            fn drop(&mut self) {
+                let record = &mut self.record;
+                if record.part.is_some() || record.set.is_some() || record.releases.is_some() {
+                    self.engine.thread_ended(self.engine, record);
+                }
+            }
+        }
+        let mut visit = Visit { engine, record: Record::new(Role::Host { limit }) };
+        self.drive(engine, &mut visit.record);
+    }
+
+    /// Runs a piece of the engine between two callbacks. A panic in it is a bug; it must not unwind into the host.
+    /// The callbacks themselves are outside, so that a thread may end in them without passing `catch_unwind`.
+    fn contained<T>(&self, otherwise: T, piece: impl FnOnce() -> T) -> T {
+        catch_unwind(AssertUnwindSafe(piece)).unwrap_or_else(|panic| {
+            std::mem::forget(panic);
+            otherwise
+        })
     }
 
     // ---- the host's calls ------------------------------------------------------------------------------------
@@ -828,8 +859,7 @@ impl Inner {
         if !self.core.lock().reserve_caller() {
             return;
         }
-        let mut record = Record::new(Role::Host { limit });
-        self.drive(engine, &mut record);
+        self.drive_as_host(engine, limit);
         let mut core = self.core.lock();
         let quiet = core.open.is_none() && core.in_flight == 0 && core.sealed.is_empty() && core.ready.is_empty();
         if quiet && core.has_pool() {
@@ -1226,8 +1256,7 @@ impl Inner {
         if !self.core.lock().reserve_caller() {
             return;
         }
-        let mut record = Record::new(Role::Host { limit: 0 });
-        self.drive(engine, &mut record);
+        self.drive_as_host(engine, 0);
     }
 
     /// Drops sets nobody will pull any more, running what they release.
