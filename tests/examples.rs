@@ -350,28 +350,27 @@ enum Link {
 /// The compiled program, or None when there is no C compiler.
 fn compile_quickstart(link: Link) -> Option<PathBuf> {
     static PROGRAMS: [OnceLock<Option<PathBuf>>; 2] = [const { OnceLock::new() }; 2];
-    let program = PROGRAMS[link as usize].get_or_init(|| {
+    let build = || {
         let sqlite = Sqlite::find();
-        let mut arguments = vec![
-            "-std=c99".into(),
-            "-isystem".into(),
-            sqlite.include.into_os_string(),
+        let arguments = [
+            "-isystem".as_ref(),
+            sqlite.include.as_os_str(),
+            sqlite.library.as_os_str(),
         ];
-        arguments.push(sqlite.library.into_os_string());
-        compile("quickstart", link, &arguments)
-    });
-    program.clone()
+        compile("quickstart", "-std=c99", link, &arguments)
+    };
+    PROGRAMS[link as usize].get_or_init(build).clone()
 }
 
 /// The compiled program, or None when there is no C compiler.
 fn compile_legacy(link: Link) -> Option<PathBuf> {
     static PROGRAMS: [OnceLock<Option<PathBuf>>; 2] = [const { OnceLock::new() }; 2];
     PROGRAMS[link as usize]
-        .get_or_init(|| compile("legacy", link, &["-std=c89".into()]))
+        .get_or_init(|| compile("legacy", "-std=c89", link, &[]))
         .clone()
 }
 
-fn compile(name: &str, link: Link, arguments: &[impl AsRef<OsStr>]) -> Option<PathBuf> {
+fn compile(name: &str, standard: &str, link: Link, arguments: &[&OsStr]) -> Option<PathBuf> {
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     if Command::new(&compiler).arg("--version").output().is_err() {
         let message = format!(
@@ -391,7 +390,15 @@ fn compile(name: &str, link: Link, arguments: &[impl AsRef<OsStr>]) -> Option<Pa
     let program = directory.join(name);
     let mut command = Command::new(&compiler);
     command
-        .args(["-O1", "-g", "-pedantic-errors", "-Wall", "-Wextra", "-Werror"])
+        .args([
+            standard,
+            "-O1",
+            "-g",
+            "-pedantic-errors",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+        ])
         .arg(concat!("-I", env!("CARGO_MANIFEST_DIR"), "/include"))
         .arg(examples().join(format!("{name}.c")))
         .arg("-o")

@@ -63,9 +63,9 @@ impl Routes {
         self.own == 0 && !self.default
     }
 
-    #[inline(always)]
-    pub(crate) fn accepts(&self, kind: Kind) -> bool {
-        self.default || self.own & (1 << kind as u8) != 0 || self.own == 0
+    /// A bit for every kind that is taken.
+    fn accepted(&self) -> u8 {
+        if self.default || self.is_pulled() { u8::MAX } else { self.own }
     }
 }
 
@@ -162,6 +162,7 @@ enum Step {
 pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) routes: Routes,
+    accepted: u8,
     pub(crate) callbacks: Box<dyn Callbacks>,
     fork_epoch: u32,
     pub(crate) gate: Gate<Front>,
@@ -204,12 +205,13 @@ impl Inner {
             Mode::Manual => 0,
             Mode::Threaded => 1 + if routes.is_pulled() { 0 } else { limits.threads as usize },
         };
-        let core = Core::new(threads + 2).ok_or_else(no_memory)?;
+        let core = Core::new(threads + 2, limits.max_in_flight).ok_or_else(no_memory)?;
         let mut handles = Vec::new();
         handles.try_reserve(threads).map_err(|_| no_memory())?;
         let engine = Shared::try_new(Inner {
             limits,
             routes,
+            accepted: routes.accepted(),
             callbacks,
             fork_epoch: fork::epoch(),
             gate: Gate::new(Front::new()),
@@ -273,6 +275,12 @@ impl Inner {
         self.fork_epoch != fork::epoch()
     }
 
+    /// There is somebody for values of this kind.
+    #[inline(always)]
+    pub(crate) fn accepts(&self, kind: Kind) -> bool {
+        self.accepted & (1 << kind as u8) != 0
+    }
+
     pub(crate) fn is_manual(&self) -> bool {
         self.limits.mode == Mode::Manual
     }
@@ -325,6 +333,9 @@ impl Inner {
 
     fn tell(&self, core: &mut Core, deliver: bool) {
         self.wake_sleeper(core);
+        if core.closing() {
+            self.tell_closers(core);
+        }
         if core.time_sleeps {
             let due = self.next_time_event(core);
             if due < core.time_due || deliver || core.stop {
@@ -334,6 +345,19 @@ impl Inner {
         }
         if core.fd.is_some() {
             self.set_fd(core);
+        }
+    }
+
+    /// Those who wait for the end: close itself, and pullers that would wait in vain.
+    fn tell_closers(&self, core: &Core) {
+        if core.sleepers > 0 && core.open.is_none() && core.sealed.is_empty() && self.routes.is_pulled() {
+            self.work.notify_all();
+        }
+        if core.result_waiters > 0 && core.drained(true) {
+            self.results.notify_all();
+        }
+        if core.done_waiters > 0 && core.drained(self.pulls_results()) {
+            self.done.notify_all();
         }
     }
 
@@ -1123,7 +1147,7 @@ impl Inner {
             if front.closed {
                 return Err(Error::new(Status::CLOSED, "batcher", format_args!("the batcher is closed: it takes no values")));
             }
-            if !self.routes.accepts(value.kind()) {
+            if !self.accepts(value.kind()) {
                 return Err(Error::new(
                     Status::NO_HANDLER,
                     "value",

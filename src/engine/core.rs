@@ -158,6 +158,7 @@ pub(crate) struct Core {
     pub(crate) staged_since: i64,
     // ---- what is in flight, in dispatch order
     pub(crate) flights: Vec<Flight>,
+    max_flights: usize,
     /// Slots taken.
     pub(crate) in_flight: u32,
     /// Batches dispatched so far.
@@ -218,7 +219,7 @@ pub(crate) struct Core {
 
 impl Core {
     /// None if memory ran out.
-    pub(crate) fn new(callers: usize) -> Option<Core> {
+    pub(crate) fn new(callers: usize, max_in_flight: u32) -> Option<Core> {
         let mut core = Core {
             open: None,
             sealed: VecDeque::new(),
@@ -226,6 +227,7 @@ impl Core {
             open_deadline: FOREVER,
             staged_since: FOREVER,
             flights: Vec::new(),
+            max_flights: max_in_flight as usize,
             in_flight: 0,
             dispatched: 0,
             ready: VecDeque::new(),
@@ -282,7 +284,7 @@ impl Core {
             && reserve(&mut self.sealed, batches)
             && reserve(&mut self.ready, batches)
             && reserve(&mut self.turns, batches)
-            && reserve_vec(&mut self.flights, batches)
+            && reserve_vec(&mut self.flights, batches.min(self.max_flights))
             && reserve_vec(&mut self.lingering, batches)
             && reserve_vec(&mut self.pool, batches)
     }

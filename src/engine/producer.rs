@@ -134,10 +134,10 @@ impl Producer {
     /// Pushes a value of 8 bytes.
     #[inline(always)]
     pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
-        if self.engine.is_foreign() || !self.engine.routes.accepts(kind) {
+        if self.engine.is_foreign() || !self.engine.accepts(kind) {
             return self.engine.push_cell(kind, cell, tag);
         }
-        let taken = self.stage.gate.push(|staged| {
+        let taken = self.stage.gate.push(move |staged| {
             let row = staged.len;
             if row >= staged.limit || row >= STAGE {
                 return false;

@@ -148,10 +148,10 @@ impl Inner {
     /// Pushes a value of 8 bytes: null, bool, int64 or float64.
     #[inline(always)]
     pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
-        if self.is_foreign() || !self.routes.accepts(kind) {
+        if self.is_foreign() || !self.accepts(kind) {
             return self.push_slow(Push::cell(kind, cell, tag));
         }
-        let taken = self.gate.push(|front| {
+        let taken = self.gate.push(move |front| {
             if !front.writer.put(cell, tag, kind as u8) {
                 return false;
             }
@@ -167,10 +167,10 @@ impl Inner {
     #[inline]
     pub(crate) fn push_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
         let push = Push { text, ..Push::cell(kind, 0, tag) };
-        if self.is_foreign() || !self.routes.accepts(kind) {
+        if self.is_foreign() || !self.accepts(kind) {
             return self.push_slow(push);
         }
-        let taken = self.gate.push(|front| {
+        let taken = self.gate.push(move |front| {
             let bytes = front.open_bytes() + 8 + text.len() as u64;
             let row = front.writer.row;
             if bytes > front.byte_limit || row >= front.writer.limit {
@@ -202,7 +202,7 @@ impl Inner {
         deadline: i64,
     ) -> (usize, Status) {
         let valid = |row: usize| validity.is_none_or(|bits| bits[row / 8] & (1 << (row % 8)) != 0);
-        let whole = deadline == 0 && validity.is_none() && self.routes.accepts(kind);
+        let whole = deadline == 0 && validity.is_none() && self.accepts(kind);
         let mut at = 0;
         while at < cells.len() {
             if whole && !self.is_foreign() {
@@ -289,7 +289,7 @@ impl Inner {
         if front.closed {
             return refused(front, Status::CLOSED);
         }
-        if !self.routes.accepts(push.kind) {
+        if !self.accepts(push.kind) {
             return refused(front, Status::NO_HANDLER);
         }
         let weight = push.weight();

@@ -54,8 +54,8 @@ unsafe impl Sync for mb_api {}
 
 // All exported functions, by section; tests/header fails if one is missing. Append only.
 table! {
-    version: mb_version_number, mb_version_string, mb_abi_version, mb_abi_check;
     status: mb_status_table, mb_status_name, mb_status_text;
+    version: mb_version_number, mb_version_string, mb_abi_version, mb_abi_check;
     error: mb_error_code, mb_error_message, mb_error_subject, mb_error_free;
     value: mb_owner_new;
     options: mb_options_init, mb_options_set, mb_option_table;

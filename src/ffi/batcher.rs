@@ -68,7 +68,7 @@ fn make(options: &mb_options) -> Result<u64, Error> {
     }
 }
 
-/// Closes the open batch, whatever it holds, and does not wait for anything.
+/// Seals the open batch, whatever it holds, and does not wait for anything.
 ///
 /// Returns: `MB_OK`, also if there is no open batch; `MB_ERR_CLOSED`; `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
 /// Threads: any, also in callbacks. Blocks: never. Since: 0.1.

@@ -5,7 +5,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `version` `status` `handle` `error` `value` `callback` `options` | what the rest of the header is made of |
+//! | `status` `version` `handle` `error` `value` `callback` `options` | what the rest of the header is made of |
 //! | `batcher` `push` `bulk` `producer` `run` | the batcher: its life, values going in, a host that drives it |
 //! | `batch` `set` `results` `map` `stats` `api` | batches and results, known data sets, numbers, the function table |
 //! | `guard` | the panic guard and the panic hook |
@@ -33,8 +33,8 @@ mod lent;
 mod sized;
 mod table;
 
-pub mod version;
 pub mod status;
+pub mod version;
 pub mod handle;
 pub mod error;
 pub mod value;

@@ -492,7 +492,11 @@ impl Journal {
 /// Builds a batcher whose default handler echoes, and the journal of it.
 pub(crate) fn journaled(builder: Builder) -> (Batcher, Journal) {
     let journal = Journal::new();
-    let batcher = builder.handler(journal.echo()).on_result(journal.on_result()).build().unwrap();
+    let batcher = builder
+        .handler(journal.echo())
+        .on_result(journal.on_result())
+        .build()
+        .unwrap();
     (batcher, journal)
 }
 

@@ -1,0 +1,66 @@
+//! What the engine finds in `crate::sync` here: the names of `src/sync`, over shuttle.
+//!
+//! | file | stands for |
+//! |---|---|
+//! | [`atomic`] | atomics with a choice of who runs before every access; sequentially consistent |
+//! | [`mutex`] | a mutex, and a condition variable whose waits time out, or end for no reason, at the scheduler's whim |
+//! | [`gate`] | the biased lock as a plain one: `tests/loom` checks the real one |
+//! | [`clock`] | virtual time |
+//! | [`thread`] | coroutines with exit hooks |
+//! | [`fd`] | a descriptor that models can wait for |
+//! | [`fork`] | no forks |
+//!
+//! `boxed.rs` and `shared.rs` are the real files.
+
+pub(crate) mod atomic;
+#[path = "../../../../src/sync/boxed.rs"]
+pub(crate) mod boxed;
+pub(crate) mod clock;
+pub(crate) mod fd;
+pub(crate) mod fork;
+pub(crate) mod gate;
+pub(crate) mod mutex;
+#[path = "../../../../src/sync/shared.rs"]
+#[allow(dead_code, reason = "the C boundary uses the rest")]
+pub(crate) mod shared;
+pub(crate) mod thread;
+
+pub(crate) use boxed::try_box;
+pub(crate) use gate::Gate;
+pub(crate) use mutex::{Condvar, Mutex, MutexGuard};
+pub(crate) use shared::Shared;
+
+use crate::world;
+
+/// Whether a planted bug is on.
+#[allow(dead_code, reason = "no bug may be planted")]
+pub(crate) fn bug(name: &str) -> bool {
+    world::bug(name)
+}
+
+/// A cell that is set once.
+pub(crate) struct OnceLock<T>(std::sync::OnceLock<T>);
+
+impl<T> OnceLock<T> {
+    /// An empty cell.
+    pub(crate) const fn new() -> OnceLock<T> {
+        OnceLock(std::sync::OnceLock::new())
+    }
+
+    /// The value, once it is set.
+    pub(crate) fn get(&self) -> Option<&T> {
+        world::point();
+        self.0.get()
+    }
+
+    /// Sets the value; `Err` if another was.
+    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+        world::point();
+        self.0.set(value)
+    }
+
+    /// Empties the cell.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.0.take()
+    }
+}
