@@ -144,10 +144,10 @@ static void set_options(mb_options *options, int argc, char **argv)
     for (i = 1; i < argc; i++) {
         char *equals = strchr(argv[i], '=');
         if (equals == NULL)
-            die(argv[i], "is not of the form option=value");
+            die(argv[i], "must be of the form option=value");
         *equals = '\0';
         if (mb_options_set(options, argv[i], equals + 1, &error) != MB_OK)
-            die(argv[i], mb_error_message(error));
+            die("option", mb_error_message(error)); /* says which, and what it would take */
     }
 }
 

@@ -574,14 +574,14 @@ fn p22_the_descriptor_fires_when_there_is_room_after_a_refusal() {
 /// Fails if the descriptor goes on firing for room that was found: a host that polls would spin.
 #[test]
 fn p22_the_descriptor_is_quiet_once_the_push_found_room() {
-    let batcher = refusing().queue_capacity(1).pull_results().handler(echo).build().unwrap();
+    let batcher = refusing().queue_bytes(24).pull_results().handler(echo).build().unwrap();
     let fd = batcher.fd().unwrap();
-    batcher.push(1, 1).unwrap();
-    assert_eq!(status(batcher.push(2, 2)), Status::QUEUE_FULL);
+    batcher.push("12345678", 1).unwrap();
+    assert_eq!(status(batcher.push("123", 2)), Status::QUEUE_FULL_BYTES);
     batcher.run().unwrap(); // the refusal had made the open batch due
     drop(batcher.next_results(Timeout::ZERO).unwrap());
     assert!(fires(fd), "there is room");
-    batcher.push(2, 2).unwrap();
+    batcher.push("123", 2).unwrap();
     assert_eq!(batcher.next_due(), Ok(i64::MAX), "nothing is to be done");
     assert!(!readable(fd, 0), "the value that was refused is in, and nothing is due");
 }
@@ -1544,7 +1544,7 @@ fn p26_free_gives_back_threads_and_descriptors() {
             || Batcher::builder().handler(echo),
             || Batcher::builder().handler(echo).threads(4).on_result(|_| {}),
             || Batcher::builder().pull_results().handler(echo),
-            || Batcher::builder(),
+            || Batcher::builder().close_timeout(ms(1)),
             || Batcher::builder().mode(Mode::Manual).handler(echo).on_result(|_| {}),
         ];
         for make in makes {

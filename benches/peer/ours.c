@@ -1,4 +1,6 @@
 /* microbatch behind the calls of side.h, as a C program uses it. */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+
 #include "../../include/microbatch.h"
 #include "side.h"
 
@@ -55,7 +57,7 @@ static void *create(const struct side_config *config) {
     options.max_batch_size = config->max_batch_size;
     options.queue_capacity = config->outstanding;
     options.result_capacity = config->outstanding;
-    options.queue_bytes = 8 * config->outstanding + options.max_batch_bytes;
+    options.queue_bytes = 8 * config->outstanding + 16 * 1024 * 1024; /* at least max_batch_bytes */
     options.max_delay = config->max_delay_ns;
     options.on_full = MB_FULL_BLOCK;
     options.push_timeout = MB_FOREVER;

@@ -10,6 +10,8 @@ use super::options::FOREVER;
 use super::results::{Side, Settled};
 use super::value::{Kind, Object, Trigger, Value};
 use crate::sync::{Mutex, Shared, OnceLock};
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::Ordering::AcqRel;
 use std::ffi::c_void;
 
 /// Kind byte of a row whose value was cancelled, expired or discarded while it waited.
@@ -19,8 +21,8 @@ pub(crate) const REMOVED: u8 = 7;
 pub(crate) enum Release {
     /// For one value.
     One { call: ReleaseFn, data: *mut c_void },
-    /// For all values of a bulk push: runs when the last of them lets go.
-    Many(Shared<ReleaseOnce>),
+    /// One row's share of the release of a bulk push: runs with the last share.
+    Many(Shared<ReleaseMany>),
 }
 
 /// A foreign release function.
@@ -32,45 +34,45 @@ unsafe impl Send for Release {}
 unsafe impl Sync for Release {}
 
 impl Release {
-    /// Runs the callback, or gives up one share of it.
+    /// Runs the callback, or gives up one share of it. A release that is dropped instead was never taken over.
     pub(crate) fn run(self) {
-        match self {
-            Release::One { call, data } => {
-                // SAFETY: the pusher promised that `call` may be called once with `data`, from any thread.
-                unsafe { call(data) };
-            }
-            Release::Many(shared) => drop(shared),
-        }
-    }
-
-    /// A second share for the next row of the same bulk push.
-    pub(crate) fn share(&self) -> Option<Release> {
-        match self {
-            Release::One { .. } => None,
-            Release::Many(shared) => Some(Release::Many(shared.clone())),
-        }
+        let (call, data) = match self {
+            Release::One { call, data } => (call, data),
+            Release::Many(many) if many.give_up(1) => (many.call, many.data),
+            Release::Many(_) => return,
+        };
+        // SAFETY: the pusher promised that `call` may be called once with `data`, from any thread.
+        unsafe { call(data) };
     }
 }
 
-/// The release of a bulk push. `armed` is false until a value was accepted: a refused push keeps nothing.
-pub(crate) struct ReleaseOnce {
-    pub(crate) call: ReleaseFn,
-    pub(crate) data: *mut c_void,
-    pub(crate) armed: crate::sync::atomic::AtomicBool,
+/// The release of a bulk push.
+pub(crate) struct ReleaseMany {
+    call: ReleaseFn,
+    data: *mut c_void,
+    shares: AtomicUsize,
 }
 
 // SAFETY: as for Release.
-unsafe impl Send for ReleaseOnce {}
-// SAFETY: as for Release; `armed` is atomic.
-unsafe impl Sync for ReleaseOnce {}
+unsafe impl Send for ReleaseMany {}
+// SAFETY: as for Release; the count is atomic.
+unsafe impl Sync for ReleaseMany {}
 
-impl Drop for ReleaseOnce {
-    fn drop(&mut self) {
-        // SYNC: the last owner reads what the pusher set before it gave shares away; the count orders them.
-        if self.armed.load(crate::sync::atomic::Ordering::Relaxed) {
-            // SAFETY: as in Release::run; this runs once, when the last share goes.
-            unsafe { (self.call)(self.data) };
-        }
+impl ReleaseMany {
+    /// A release with a share for each of `rows` rows.
+    pub(crate) fn new(call: ReleaseFn, data: *mut c_void, rows: usize) -> ReleaseMany {
+        ReleaseMany { call, data, shares: AtomicUsize::new(rows) }
+    }
+
+    /// Gives up shares; true if they were the last, so that the caller must see to the release.
+    pub(crate) fn give_up(&self, shares: usize) -> bool {
+        // SYNC: AcqRel among themselves - whoever runs the release comes after all that used the bytes.
+        self.shares.fetch_sub(shares, AcqRel) == shares
+    }
+
+    /// The release alone, for whoever gave up the last shares.
+    pub(crate) fn alone(&self) -> Release {
+        Release::One { call: self.call, data: self.data }
     }
 }
 

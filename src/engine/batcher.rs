@@ -4,7 +4,7 @@
 //! lock held, and an `end_*` call brings the answer back. Handler threads, the time thread and a host's `run`
 //! drive the same steps; only what they wait for differs.
 
-use super::batch::{Batch, ToRelease};
+use super::batch::{Batch, Release, ToRelease};
 use super::core::{Core, Ready, Releases};
 use super::dispatch::Part;
 use super::error::{Error, Status};
@@ -433,10 +433,10 @@ impl Inner {
             if let Some(close) = core.close
                 && !close.discarded
                 && close.due <= now
-                && !core.drained(true)
             {
+                let running = core.delivering.then_some(core.deliveries);
                 let left = close.left + self.discard_all(&mut core);
-                core.close = Some(super::core::Closing { discarded: true, left, ..close });
+                core.close = Some(super::core::Closing { due: close.due, discarded: true, left, running });
                 self.done.notify_all();
             }
             self.touch(&mut core);
@@ -463,6 +463,8 @@ impl Inner {
                 continue;
             }
             if let Some(step) = self.take_ready(&mut core, engine, record) {
+                // A thread that was woken for a batch and goes into on_result passes the wake on.
+                self.wake_sleeper(&mut core);
                 return step;
             }
             if core.stop {
@@ -962,7 +964,7 @@ impl Inner {
     /// Makes the descriptor fire now, at the next due time, or not at all.
     fn set_fd(&self, core: &mut Core) {
         let now = self.now();
-        let asked = core.flush_watch.is_some_and(|mark| core.ledger.reached(mark))
+        let asked = core.a_mark_is_reached()
             || core.wanted_room_is_there(&self.limits);
         let due = if asked {
             now
@@ -1281,6 +1283,26 @@ impl Inner {
             return;
         }
         self.drive_as_host(engine, 0);
+    }
+
+    /// Has a release run where releases run: never on the thread that calls this.
+    pub(crate) fn release_later(&self, release: Release) {
+        let mut core = self.core.lock();
+        let set = core.take_set(1, self.batch_rows());
+        let Some(mut set) = set else {
+            // Without memory to pass it on, here and now is better than never.
+            drop(core);
+            return release.run();
+        };
+        if let Some(batch) = set.get_mut()
+            && batch.reserve_owned()
+        {
+            batch.rows.put(0, 0, 0, Kind::Null as u8);
+            batch.put_owned(0, std::ptr::null(), 0, Some(release));
+            batch.len = 1;
+        }
+        self.let_go(&mut core, set, true);
+        self.touch(&mut core);
     }
 
     /// Drops sets nobody will pull any more, running what they release.

@@ -23,7 +23,7 @@ impl Inner {
             let mut core = self.core.lock();
             self.seal(front, &mut core, Trigger::Flush);
             let mark = core.ledger.mark();
-            core.flush_watch = Some(mark);
+            core.watch_mark(mark);
             self.touch(&mut core);
             Ok(mark)
         })
@@ -48,10 +48,8 @@ impl Inner {
         }
         loop {
             if core.ledger.reached(mark) {
-                if core.flush_watch == Some(mark) {
-                    core.flush_watch = None;
-                    this.touch(&mut core);
-                }
+                core.forget_mark(mark);
+                this.touch(&mut core);
                 return Status::OK;
             }
             if this.is_manual() || timeout <= 0 {
@@ -74,10 +72,18 @@ impl Inner {
         if engine.core.lock().in_callback() {
             return Status::REENTRANT;
         }
-        match engine.flush_begin() {
-            Ok(mark) => Inner::flush_end(engine, mark, timeout),
-            Err(status) => status,
+        let mark = match engine.flush_begin() {
+            Ok(mark) => mark,
+            Err(status) => return status,
+        };
+        let status = Inner::flush_end(engine, mark, timeout);
+        if !status.is_ok() {
+            // The caller has no mark to ask with.
+            let mut core = engine.core.lock();
+            core.forget_mark(mark);
+            engine.touch(&mut core);
         }
+        status
     }
 
     // ---- close -----------------------------------------------------------------------------------------------
@@ -108,7 +114,7 @@ impl Inner {
         let now = self.now();
         let due = if timeout == FOREVER { FOREVER } else { forming::after(now, timeout.max(0)) };
         let mut core = self.core.lock();
-        let close = core.close.get_or_insert(Closing { due: FOREVER, discarded: false, left: 0 });
+        let close = core.close.get_or_insert(Closing { due: FOREVER, discarded: false, left: 0, running: None });
         close.due = close.due.min(due);
         let sweep = close.due <= now && !close.discarded;
         if core.drained(true) && self.pulls_results() {
@@ -127,19 +133,15 @@ impl Inner {
     /// Waits until a threaded batcher is drained, or its leftovers are discarded and delivered.
     fn wait_closed(&self) -> (Status, u64) {
         let mut core = self.core.lock();
-        // A delivery that was running when the time-out came may never return: close does not wait for it.
-        let mut running_at_timeout = None;
         loop {
             let Some(close) = core.close else { return (Status::INTERNAL, 0) };
             if core.drained(self.pulls_results()) {
                 self.results.notify_all();
                 return ended(close);
             }
-            if close.discarded {
-                let running = *running_at_timeout.get_or_insert(core.delivering.then_some(core.deliveries));
-                if core.delivering && running == Some(core.deliveries) {
-                    return ended(close);
-                }
+            if close.discarded && core.delivering && close.running == Some(core.deliveries) {
+                // It was running when the time-out came, and may never return.
+                return (Status::TIMEOUT, close.left);
             }
             core.done_waiters += 1;
             core = self.done.wait_until(core, if close.discarded { FOREVER } else { close.due });

@@ -75,6 +75,9 @@ impl Releases {
     }
 }
 
+/// Flush marks the descriptor watches at a time.
+const MARKS: usize = 64;
+
 /// A close under way.
 #[derive(Clone, Copy)]
 pub(crate) struct Closing {
@@ -84,6 +87,8 @@ pub(crate) struct Closing {
     pub(crate) discarded: bool,
     /// How many values it discarded.
     pub(crate) left: u64,
+    /// The delivery that was running then: close does not wait for that one.
+    pub(crate) running: Option<u64>,
 }
 
 /// A push that was refused for want of room, for the descriptor: it fires when there would be.
@@ -190,8 +195,8 @@ pub(crate) struct Core {
     pub(crate) close: Option<Closing>,
     /// Threads end once nothing is left to deliver.
     pub(crate) stop: bool,
-    /// The last flush mark, for the descriptor.
-    pub(crate) flush_watch: Option<u64>,
+    /// Flush marks that were begun and not ended, for the descriptor.
+    flush_marks: Vec<u64>,
     // ---- who waits
     /// Threads in a callback of this batcher.
     callers: Vec<usize>,
@@ -248,7 +253,7 @@ impl Core {
             ledger: Ledger::default(),
             close: None,
             stop: false,
-            flush_watch: None,
+            flush_marks: Vec::new(),
             callers: Vec::new(),
             sleepers: 0,
             waking: 0,
@@ -405,6 +410,30 @@ impl Core {
             };
             super::forming::lack(limits, load, wanted.weight).is_none()
         })
+    }
+
+    // ---- flush marks -----------------------------------------------------------------------------------------
+
+    /// The descriptor is to fire for this mark. Of many the oldest are forgotten: who began them never asked.
+    pub(crate) fn watch_mark(&mut self, mark: u64) {
+        if self.flush_marks.contains(&mark) {
+            return;
+        }
+        if self.flush_marks.len() >= MARKS || self.flush_marks.try_reserve(1).is_err() {
+            if self.flush_marks.is_empty() {
+                return;
+            }
+            self.flush_marks.remove(0);
+        }
+        self.flush_marks.push(mark);
+    }
+
+    pub(crate) fn forget_mark(&mut self, mark: u64) {
+        self.flush_marks.retain(|other| *other != mark);
+    }
+
+    pub(crate) fn a_mark_is_reached(&self) -> bool {
+        self.flush_marks.iter().any(|mark| self.ledger.reached(*mark))
     }
 
     // ---- callbacks -------------------------------------------------------------------------------------------

@@ -257,16 +257,12 @@ impl Inner {
                 Pushed::Done(status) => return status,
                 Pushed::Wait(status, seen) => (status, seen),
             };
-            if self.limits.push_timeout == 0 || self.is_manual() {
-                return self.refuse(status);
-            }
             let until = *until
                 .get_or_insert_with(|| forming::after(self.monotonic(), self.limits.push_timeout));
-            let mut core = self.core.lock();
-            if core.in_callback() || until <= self.monotonic() {
-                drop(core);
+            if until <= self.monotonic() {
                 return self.refuse(status);
             }
+            let mut core = self.core.lock();
             core.room_waiters += 1;
             while core.room_changes == seen && !core.closing() && self.monotonic() < until {
                 core = self.room.wait_until(core, until);
@@ -316,12 +312,11 @@ impl Inner {
                         return refused(front, status);
                     }
                 }
-                OnFull::Block => {
-                    core.want_room(front.accepted(), front.bytes_accepted(), weight);
+                OnFull::Block if !self.is_manual() && !core.in_callback() => {
                     self.touch(&mut core);
                     return Pushed::Wait(status, core.room_changes);
                 }
-                OnFull::Reject => {
+                OnFull::Block | OnFull::Reject => {
                     core.want_room(front.accepted(), front.bytes_accepted(), weight);
                     self.touch(&mut core);
                     return refused(front, status);
@@ -337,6 +332,7 @@ impl Inner {
             self.touch(&mut core);
             return refused(front, status);
         }
+        core.room_wanted = None;
         if forming::seals_after(&self.limits, front.writer.row as u64) {
             self.seal(front, &mut core, Trigger::Size);
         } else {

@@ -15,12 +15,12 @@ use super::handle::mb_batcher;
 use super::push::mb_push_options;
 use super::status::mb_status;
 use super::value::mb_value;
-use crate::engine::batch::{Release, ReleaseOnce};
+use crate::engine::batch::{Release, ReleaseMany};
 use crate::engine::batcher::Inner;
+use crate::engine::column::as_cells;
 use crate::engine::error::Status;
 use crate::engine::value::{Kind, Value};
 use crate::sync::Shared;
-use crate::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::c_void;
 
 /// What all bulk pushes say besides their values.
@@ -41,7 +41,7 @@ struct Bulk<'a> {
     tags: Option<&'a [u64]>,
     first_tag: u64,
     deadline: i64,
-    release: Option<Shared<ReleaseOnce>>,
+    release: Option<Shared<ReleaseMany>>,
     accepted: Output<usize>,
 }
 
@@ -78,8 +78,8 @@ impl<'a> Bulk<'a> {
                 None => None,
                 Some(_) if !ownable => return Err(Status::INVALID_ARGUMENT),
                 Some(call) => {
-                    let once = ReleaseOnce { call, data: options.release_data, armed: AtomicBool::new(false) };
-                    Some(Shared::try_new(once).ok_or(Status::NO_MEMORY)?)
+                    let many = ReleaseMany::new(call, options.release_data, manner.count);
+                    Some(Shared::try_new(many).ok_or(Status::NO_MEMORY)?)
                 }
             };
             let validity = caller.optional_array(manner.validity, manner.count.div_ceil(8))?;
@@ -95,33 +95,16 @@ impl<'a> Bulk<'a> {
         self.tags.map_or(self.first_tag.wrapping_add(row as u64), |tags| tags[row])
     }
 
-    /// Pushes numbers, whose cells `cell` knows.
-    fn push_cells(self, kind: Kind, cell: impl Fn(usize) -> u64) -> Result<(), Status> {
-        if self.deadline != 0 {
-            return self.push_values(|row| {
-                Ok(match kind {
-                    Kind::Float64 => Value::Float64(f64::from_bits(cell(row))),
-                    _ => Value::Int64(cell(row) as i64),
-                })
-            });
-        }
-        for row in 0..self.count {
-            let status = if is_valid(self.validity, row) {
-                self.engine.push_cell(kind, cell(row), self.tag(row))
-            } else {
-                self.engine.push_cell(Kind::Null, 0, self.tag(row))
-            };
-            if !status.is_ok() {
-                self.accepted.set(row);
-                return Err(status);
-            }
-        }
-        self.accepted.set(self.count);
-        Ok(())
+    /// Pushes numbers.
+    fn push_cells(self, kind: Kind, cells: &[u64]) -> Result<(), Status> {
+        let tag = |row| self.tag(row);
+        let (taken, status) = self.engine.push_cells(kind, cells, self.validity, tag, self.deadline);
+        self.accepted.set(taken);
+        status.into_result()
     }
 
     /// Pushes any values, one by one.
-    fn push_values<'v>(mut self, value: impl Fn(usize) -> Result<Value<'v>, Status>) -> Result<(), Status> {
+    fn push_values<'v>(self, value: impl Fn(usize) -> Result<Value<'v>, Status>) -> Result<(), Status> {
         for row in 0..self.count {
             let value = if is_valid(self.validity, row) { value(row) } else { Ok(Value::Null) };
             let status = match value {
@@ -130,39 +113,29 @@ impl<'a> Bulk<'a> {
                     self.engine.count_refused(Status::INVALID_ARGUMENT)
                 }
                 Ok(value) => {
-                    let share = self.share(row);
+                    let share = self.release.clone().map(Release::Many);
                     self.engine.push_value(value, self.tag(row), self.deadline, share)
                 }
                 Err(status) => self.engine.count_refused(status),
             };
             if !status.is_ok() {
                 self.accepted.set(row);
+                self.stop(row);
                 return Err(status);
             }
-            self.arm();
         }
         self.accepted.set(self.count);
         Ok(())
     }
 
-    /// A row's share of the release. The last row gets the pusher's own, so that the last one to let go is never
-    /// this call.
-    fn share(&mut self, row: usize) -> Option<Release> {
-        if row + 1 == self.count {
-            // SYNC: Relaxed; ordered by the count of shares. All rows before were accepted, or there are none.
-            if row > 0 && let Some(once) = &self.release {
-                once.armed.store(true, Ordering::Relaxed);
-            }
-            return self.release.take().map(Release::Many);
-        }
-        self.release.clone().map(Release::Many)
-    }
-
-    /// A value was accepted: the release will run.
-    fn arm(&self) {
-        if let Some(once) = &self.release {
-            // SYNC: Relaxed; this share goes later, and the count of shares orders the store before the release.
-            once.armed.store(true, Ordering::Relaxed);
+    /// The rows from `taken` on were not accepted, and with them go their shares of the release. If all others
+    /// were delivered meanwhile it is due, but not inside a push.
+    fn stop(&self, taken: usize) {
+        if let Some(many) = &self.release
+            && many.give_up(self.count - taken)
+            && taken > 0
+        {
+            self.engine.release_later(many.alone());
         }
     }
 }
@@ -190,7 +163,7 @@ pub unsafe extern "C" fn mb_batcher_push_int64s(
         guard::run(|caller| {
             let bulk = Bulk::new(caller, batcher, &manner, false)?;
             let values = caller.array(values, count)?;
-            bulk.push_cells(Kind::Int64, |row| values[row] as u64)
+            bulk.push_cells(Kind::Int64, as_cells(values))
         })
     }
 }
@@ -218,7 +191,7 @@ pub unsafe extern "C" fn mb_batcher_push_float64s(
         guard::run(|caller| {
             let bulk = Bulk::new(caller, batcher, &manner, false)?;
             let values = caller.array(values, count)?;
-            bulk.push_cells(Kind::Float64, |row| values[row].to_bits())
+            bulk.push_cells(Kind::Float64, as_cells(values))
         })
     }
 }

@@ -8,6 +8,7 @@
 //! `tests/` holds the models, one file per group; `build.rs` plants bugs for their positive controls.
 
 mod sync;
+pub mod account;
 pub mod ending;
 pub mod world;
 

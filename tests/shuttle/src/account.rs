@@ -1,0 +1,432 @@
+//! What went in and what came out: the bookkeeping behind every model.
+
+use crate::world::{self, ensure, ensure_eq};
+use crate::{
+    Batch, Batcher, Builder, Failure, Handled, HeldBatch, Kind, Object, Outcome, Producer, Results, Stats, Status, Value,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The owner of the objects of all models.
+pub const OWNER: u32 = 77;
+
+/// Object results have this on top of their value's tag.
+const RESULT: u64 = 1 << 32;
+
+/// Tags of one producer run from `producer * PRODUCER` on.
+pub const PRODUCER: u64 = 100;
+
+/// The limits that a snapshot is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// `max_batch_size`.
+    pub size: u64,
+    /// `queue_capacity`.
+    pub queue: u64,
+    /// `result_capacity`.
+    pub results: u64,
+    /// `max_in_flight`.
+    pub flights: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { size: 2, queue: 8, results: 64, flights: 1 }
+    }
+}
+
+/// One value's story.
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    /// What the push answered; None while it runs.
+    answer: Option<Status>,
+    /// When it expires; 0: never.
+    deadline: i64,
+    /// Handlers that saw it.
+    seen: u32,
+    /// What it ended as.
+    ended: Option<(Outcome, Status, Handled)>,
+    /// Its set was delivered, and the callback returned.
+    delivered: bool,
+    object: bool,
+    releases: u32,
+    /// Object results handed over, and given back.
+    results: u32,
+    result_releases: u32,
+}
+
+#[derive(Default)]
+struct Book {
+    values: BTreeMap<u64, Entry>,
+    /// Tags by number of the batch they were dispatched in.
+    dispatched: BTreeMap<u64, Vec<u64>>,
+    /// Numbers of the batches in order of delivery; 0 for values never dispatched.
+    delivered: Vec<u64>,
+    /// An on_result runs.
+    delivering: bool,
+}
+
+/// The accounts of one model.
+pub struct Account {
+    bounds: Bounds,
+    /// Objects and strings among the values.
+    mixed: bool,
+    book: Mutex<Book>,
+}
+
+/// Where a value is pushed.
+pub trait Push {
+    /// Pushes it.
+    fn push_value(&self, value: Value<'_>, tag: u64) -> Result<(), Status>;
+}
+
+impl Push for Batcher {
+    fn push_value(&self, value: Value<'_>, tag: u64) -> Result<(), Status> {
+        match value {
+            Value::Int64(value) => self.push_int64(value, tag),
+            Value::Bytes(bytes) => match String::from_utf8(bytes.to_vec()) {
+                Ok(owned) => self.push_owned(owned, tag).map_err(|(status, _)| status),
+                Err(_) => Err(Status::INVALID_UTF8),
+            },
+            other => self.push(other, tag),
+        }
+    }
+}
+
+impl Push for Producer {
+    fn push_value(&self, value: Value<'_>, tag: u64) -> Result<(), Status> {
+        match value {
+            Value::Int64(value) => self.push_int64(value, tag),
+            other => self.push(other, tag),
+        }
+    }
+}
+
+impl Account {
+    /// Nothing pushed yet; every value is an int64.
+    pub fn new(bounds: Bounds) -> Arc<Account> {
+        Arc::new(Account { bounds, mixed: false, book: Mutex::default() })
+    }
+
+    /// As `new`, with strings, owned strings and objects among the values.
+    pub fn mixed(bounds: Bounds) -> Arc<Account> {
+        Arc::new(Account { bounds, mixed: true, book: Mutex::default() })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A builder with the bounds set and all callbacks that belong to the account.
+    pub fn builder(self: &Arc<Self>) -> Builder {
+        let account = self.clone();
+        let builder = Batcher::builder()
+            .max_batch_size(self.bounds.size)
+            .queue_capacity(self.bounds.queue)
+            .result_capacity(self.bounds.results)
+            .max_in_flight(self.bounds.flights as u32);
+        builder.on_object_release(OWNER, move |word| account.released(word))
+    }
+
+    /// `builder`, with a handler that answers every value at once.
+    pub fn handled(self: &Arc<Self>) -> Builder {
+        let account = self.clone();
+        self.builder().handler(move |batch| account.handle(batch))
+    }
+
+    /// `builder`, with results delivered to the account.
+    pub fn delivered(self: &Arc<Self>, builder: Builder) -> Builder {
+        let account = self.clone();
+        builder.on_result(move |results| account.deliver(results))
+    }
+
+    // ---- pushing -----------------------------------------------------------------------------------------------
+
+    /// Pushes the value of `tag` and notes the answer.
+    pub fn push(&self, into: &impl Push, tag: u64) -> Status {
+        let text = format!("v{tag}");
+        let value = match tag % 4 {
+            1 if self.mixed => Value::String(&text),
+            2 if self.mixed => Value::Object(Object { owner: OWNER, word: tag, size: 0 }),
+            3 if self.mixed => Value::Bytes(text.as_bytes()),
+            _ => Value::Int64(tag as i64),
+        };
+        self.try_push(tag, 0, matches!(value, Value::Object(_)), || into.push_value(value, tag))
+    }
+
+    /// Pushes a value by `push` and notes the answer.
+    pub fn try_push(
+        &self,
+        tag: u64,
+        deadline: i64,
+        object: bool,
+        push: impl FnOnce() -> Result<(), Status>,
+    ) -> Status {
+        let entry = Entry { deadline, object, ..Entry::default() };
+        ensure(self.book().values.insert(tag, entry).is_none(), "the model pushes a tag twice");
+        let status = push().err().unwrap_or(Status::OK);
+        world::note(|| format!("push {tag}: {status}"));
+        self.entry(tag, |entry| entry.answer = Some(status));
+        status
+    }
+
+    fn entry(&self, tag: u64, act: impl FnOnce(&mut Entry)) {
+        match self.book().values.get_mut(&tag) {
+            Some(entry) => act(entry),
+            None => world::fail(&format!("tag {tag} was never pushed")),
+        }
+    }
+
+    /// Tags whose push returned OK.
+    pub fn accepted(&self) -> Vec<u64> {
+        let book = self.book();
+        let accepted = book.values.iter().filter(|(_, entry)| entry.answer == Some(Status::OK));
+        accepted.map(|(tag, _)| *tag).collect()
+    }
+
+    /// Whether the result of each of these was delivered and its callback has returned.
+    pub fn are_delivered(&self, tags: &[u64]) -> bool {
+        let book = self.book();
+        tags.iter().all(|tag| book.values.get(tag).is_some_and(|entry| entry.delivered))
+    }
+
+    /// How many values ended so.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        let book = self.book();
+        book.values.values().filter(|entry| entry.ended.is_some_and(|ended| ended.0 == outcome)).count() as u64
+    }
+
+    /// What the value of `tag` ended as.
+    pub fn outcome(&self, tag: u64) -> Option<(Outcome, Status, Handled)> {
+        self.book().values.get(&tag).and_then(|entry| entry.ended)
+    }
+
+    // ---- handling ----------------------------------------------------------------------------------------------
+
+    /// Notes that a handler sees a batch.
+    pub fn see(&self, number: u64, tags: &[u64]) {
+        ensure_eq(world::locks(), 0, "a handler is called with a lock held");
+        ensure(!tags.is_empty(), "an empty batch");
+        ensure(tags.len() as u64 <= self.bounds.size, "a batch is larger than max_batch_size");
+        world::note(|| format!("batch {number}: {tags:?}"));
+        let mut book = self.book();
+        book.dispatched.entry(number).or_default().extend(tags);
+        drop(book);
+        for tag in tags {
+            self.entry(*tag, |entry| {
+                entry.seen += 1;
+                ensure(entry.seen == 1, format_args!("two handlers see value {tag}"));
+                ensure(entry.ended.is_none(), format_args!("value {tag} is handled after it ended"));
+            });
+        }
+    }
+
+    /// The result of a value, of its own kind.
+    fn answer(&self, kind: u8, tag: u64, set: impl FnOnce(Value<'_>) -> Result<(), Status>) -> Result<(), Status> {
+        let text = format!("r{tag}");
+        if kind == Kind::Object as u8 {
+            let object = Object { owner: OWNER, word: tag + RESULT, size: 0 };
+            let status = set(Value::Object(object));
+            if matches!(status, Ok(()) | Err(Status::TOO_LATE)) {
+                self.entry(tag, |entry| entry.results += 1);
+            }
+            return status;
+        }
+        set(if kind == Kind::String as u8 { Value::String(&text) } else { Value::Int64(2 * tag as i64) })
+    }
+
+    /// A handler that answers every value.
+    ///
+    /// # Errors
+    /// None.
+    pub fn handle(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+        self.see(batch.number(), batch.tags());
+        for (row, tag) in batch.tags().iter().enumerate() {
+            // TOO_LATE after a time-out.
+            let _ = self.answer(batch.kinds()[row], *tag, |value| batch.set(row, value));
+        }
+        Ok(())
+    }
+
+    /// Answers every value of a held batch.
+    pub fn answer_held(&self, batch: &HeldBatch) {
+        for (row, tag) in batch.tags().iter().enumerate() {
+            let _ = self.answer(batch.kinds()[row], *tag, |value| batch.set(row, value));
+        }
+    }
+
+    /// Takes a set of results.
+    pub fn deliver(&self, results: &Results<'_>) {
+        ensure_eq(world::locks(), 0, "on_result is called with a lock held");
+        let beside = std::mem::replace(&mut self.book().delivering, true);
+        ensure(!beside, "on_result runs beside itself");
+        self.take(results);
+        world::dawdle(1);
+        self.done(results);
+        self.book().delivering = false;
+    }
+
+    /// Notes a set that was pulled.
+    pub fn pulled(&self, results: &Results<'_>) {
+        self.take(results);
+        self.done(results);
+    }
+
+    fn take(&self, results: &Results<'_>) {
+        ensure(!results.is_empty(), "an empty set");
+        world::note(|| format!("results of batch {}: {results:?}", results.batch()));
+        self.book().delivered.push(results.batch());
+        for (row, tag) in results.tags().iter().copied().enumerate() {
+            let outcome = results.outcome(row);
+            let error = results.error(row);
+            let code = error.map_or(Status::OK, |error| error.code);
+            let now = world::read_clock();
+            if outcome == Outcome::Ok {
+                let right = match results.value(row) {
+                    Some(Value::Int64(value)) => value == 2 * tag as i64,
+                    Some(Value::String(text)) => text == format!("r{tag}"),
+                    Some(Value::Object(object)) => object.word == tag + RESULT,
+                    _ => false,
+                };
+                ensure(right, format_args!("value {tag} has the result {:?}", results.value(row)));
+            }
+            self.entry(tag, |entry| {
+                ensure(entry.ended.is_none(), format_args!("value {tag} is delivered twice"));
+                let refused = entry.answer.is_some_and(|answer| answer != Status::OK);
+                ensure(!refused, format_args!("value {tag} was refused and is delivered"));
+                entry.ended = Some((outcome, code, results.handled(row)));
+                let sound = match outcome {
+                    Outcome::Ok => entry.seen == 1 && results.handled(row) == Handled::Yes,
+                    Outcome::Failed => code != Status::OK,
+                    Outcome::Cancelled => entry.seen == 0 && code == Status::CANCELLED,
+                    Outcome::Discarded => code == Status::DISCARDED,
+                    Outcome::Expired if code == Status::DEADLINE => {
+                        entry.seen == 0 && entry.deadline != 0 && entry.deadline <= now
+                    }
+                    Outcome::Expired => code == Status::HANDLER_TIMEOUT,
+                };
+                ensure(sound, format_args!("value {tag} ended as {outcome} with {code} and {entry:?}"));
+                let handled = results.handled(row);
+                let said = match entry.seen {
+                    0 => handled != Handled::Yes,
+                    _ => handled != Handled::No,
+                };
+                ensure(said, format_args!("value {tag}: handled {handled:?} but seen {} times", entry.seen));
+            });
+        }
+    }
+
+    fn done(&self, results: &Results<'_>) {
+        for tag in results.tags() {
+            self.entry(*tag, |entry| entry.delivered = true);
+        }
+    }
+
+    fn released(&self, word: u64) {
+        ensure_eq(world::locks(), 0, "a release is called with a lock held");
+        world::note(|| format!("release {word:#x}"));
+        self.entry(word & (RESULT - 1), |entry| {
+            if word >= RESULT {
+                entry.result_releases += 1;
+                ensure(entry.result_releases <= entry.results, "a result object is released twice");
+            } else {
+                entry.releases += 1;
+                ensure(entry.releases == 1, "an object is released twice");
+                ensure(entry.delivered, "an object is released before its result is delivered");
+            }
+        });
+    }
+
+    // ---- looking -----------------------------------------------------------------------------------------------
+
+    /// A snapshot of the stats at any time keeps the law and the bounds.
+    pub fn snapshot(&self, batcher: &Batcher) -> Stats {
+        let before = self.accepted().len() as u64;
+        let Ok(stats) = batcher.stats() else {
+            world::fail("no stats");
+            return Stats::default();
+        };
+        let (tried, delivered) = {
+            let book = self.book();
+            let delivered = book.values.values().filter(|entry| entry.ended.is_some()).count() as u64;
+            (book.values.len() as u64, delivered)
+        };
+        let fixed = stats.ok + stats.failed + stats.expired + stats.cancelled + stats.discarded;
+        ensure(stats.balanced(), format_args!("not balanced: {}", brief(&stats)));
+        ensure(stats.accepted >= before, format_args!("{before} accepted before: {}", brief(&stats)));
+        ensure(stats.accepted <= tried, format_args!("{tried} tried: {}", brief(&stats)));
+        ensure(fixed >= stats.undelivered, format_args!("undelivered: {}", brief(&stats)));
+        ensure(fixed - stats.undelivered <= delivered, format_args!("{delivered} delivered: {}", brief(&stats)));
+        ensure(stats.waiting <= self.bounds.queue, format_args!("queue_capacity is passed: {}", brief(&stats)));
+        ensure(stats.waiting <= stats.outstanding, format_args!("waiting and not outstanding: {}", brief(&stats)));
+        ensure(
+            stats.outstanding + stats.undelivered <= self.bounds.results,
+            format_args!("result_capacity is passed: {}", brief(&stats)),
+        );
+        ensure(stats.in_flight <= self.bounds.flights, format_args!("max_in_flight is passed: {}", brief(&stats)));
+        stats
+    }
+
+    /// At the end of a drained batcher the stats are those of the account.
+    pub fn settle(&self, batcher: &Batcher) -> Stats {
+        let stats = self.snapshot(batcher);
+        ensure_eq(stats.accepted, self.accepted().len() as u64, "accepted");
+        ensure_eq(stats.outstanding, 0, "outstanding at the end");
+        let counts = [stats.ok, stats.failed, stats.expired, stats.cancelled, stats.discarded];
+        for (outcome, count) in Outcome::ALL.iter().zip(counts) {
+            ensure_eq(count, self.count(*outcome), outcome);
+        }
+        stats
+    }
+
+    /// Sets of dispatched batches came in order of dispatch.
+    pub fn ensure_ordered(&self) {
+        let book = self.book();
+        let numbers: Vec<u64> = book.delivered.iter().copied().filter(|number| *number != 0).collect();
+        ensure(numbers.is_sorted(), format_args!("not in order of dispatch: {numbers:?}"));
+    }
+
+    /// Values pushed by one thread were dispatched in its order.
+    pub fn ensure_order_of_producers(&self) {
+        let book = self.book();
+        let mut last = BTreeMap::new();
+        for tags in book.dispatched.values() {
+            for tag in tags {
+                let before = last.insert(tag / PRODUCER, *tag);
+                ensure(before < Some(*tag), format_args!("out of order: {:?}", book.dispatched));
+            }
+        }
+    }
+
+    /// The batcher is gone: every accepted value was delivered once and given back, and nobody has the account but
+    /// the caller.
+    pub fn finish(self: Arc<Self>) {
+        world::wait_for_threads();
+        ensure_eq(Arc::strong_count(&self), 1, "the callbacks outlive their batcher");
+        let book = self.book();
+        for (tag, entry) in &book.values {
+            let accepted = entry.answer == Some(Status::OK);
+            ensure_eq(entry.ended.is_some(), accepted, format_args!("value {tag} at the end: {entry:?}"));
+            let releases = u32::from(entry.object && accepted);
+            ensure_eq(entry.releases, releases, format_args!("releases of {tag}: {entry:?}"));
+            ensure_eq(entry.result_releases, entry.results, format_args!("result releases of {tag}: {entry:?}"));
+        }
+    }
+}
+
+fn brief(stats: &Stats) -> String {
+    format!(
+        "accepted {} ok {} failed {} expired {} cancelled {} discarded {} outstanding {} undelivered {} waiting {} \
+         in flight {}",
+        stats.accepted,
+        stats.ok,
+        stats.failed,
+        stats.expired,
+        stats.cancelled,
+        stats.discarded,
+        stats.outstanding,
+        stats.undelivered,
+        stats.waiting,
+        stats.in_flight
+    )
+}

@@ -1,0 +1,1 @@
+//! A batcher whose callbacks may end the thread they run on.

@@ -1,0 +1,137 @@
+//! Values flow: pushes, bounds, flush and a close that drains.
+
+use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
+use microbatch_shuttle::world::{self, ensure, ensure_eq, explore, must_catch, one_of};
+use microbatch_shuttle::{Batcher, Closed, OnFull, Status, Timeout};
+use std::sync::Arc;
+use std::time::Duration;
+
+const FOREVER: Timeout = Timeout::FOREVER;
+
+fn microseconds(count: u64) -> Timeout {
+    Duration::from_micros(count).into()
+}
+
+/// Starts a producer of `count` values.
+fn producer(number: u64, count: u64, account: &Arc<Account>, batcher: &Arc<Batcher>) -> world::Task {
+    let (account, batcher) = (account.clone(), batcher.clone());
+    world::spawn("producer", move || {
+        for at in 0..count {
+            let status = account.push(&*batcher, number * PRODUCER + at);
+            ensure(matches!(status, Status::OK | Status::CLOSED), status);
+        }
+    })
+}
+
+/// Two producers, a flusher, somebody who looks at the stats, and a close that drains.
+fn push_flush_close() {
+    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let account = Account::mixed(bounds);
+    let builder = account
+        .delivered(account.handled())
+        .threads(one_of(&[1, 2]))
+        .max_delay(one_of(&[Timeout::ZERO, microseconds(10), FOREVER]));
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
+    let flusher = {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("flusher", move || {
+            let before = account.accepted();
+            match batcher.flush(FOREVER) {
+                Ok(()) => ensure(account.are_delivered(&before), "flush returns before its values are delivered"),
+                Err(status) => ensure_eq(status, Status::CLOSED, "flush"),
+            }
+        })
+    };
+    let looker = {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("looker", move || {
+            for _ in 0..3 {
+                account.snapshot(&batcher);
+            }
+        })
+    };
+    if one_of(&[true, false]) {
+        // Else they race with close.
+        producers.map(world::Task::join);
+    } else {
+        world::dawdle(20);
+        let before = account.accepted();
+        let closed = batcher.close(FOREVER);
+        ensure_eq(closed, Ok(Closed { left: 0 }), "close");
+        ensure(account.are_delivered(&before), "close returns before all is delivered");
+        producers.map(world::Task::join);
+    }
+    ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    ensure(account.are_delivered(&account.accepted()), "close returns before all is delivered");
+    ensure_eq(batcher.push_int64(0, 0), Err(Status::CLOSED), "push after close");
+    flusher.join();
+    looker.join();
+    account.settle(&batcher);
+    drop(batcher);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p15_p16_p23_p24_push_flush_close() {
+    explore("push_flush_close", 300, push_flush_close);
+}
+
+/// BLOCK with room for one or two values, and a slow handler.
+fn block() {
+    let queue = one_of(&[1, 2]);
+    let bounds = Bounds {
+        queue,
+        size: 1 + world::random(queue),
+        results: one_of(&[1, 2, 8]),
+        flights: one_of(&[1, 2]),
+    };
+    let account = Account::new(bounds);
+    let handle = account.clone();
+    let builder = account.delivered(account.builder()).handler(move |batch| {
+        world::dawdle(4);
+        handle.handle(batch)
+    });
+    let builder = builder
+        .threads(one_of(&[1, 2]))
+        .on_full(OnFull::Block)
+        .push_timeout(FOREVER)
+        .max_delay(one_of(&[Timeout::ZERO, microseconds(10), FOREVER]));
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
+    let waiter = {
+        let batcher = batcher.clone();
+        world::spawn("waiter", move || {
+            let room = batcher.room(FOREVER);
+            ensure(matches!(room, Ok(()) | Err(Status::CLOSED)), format_args!("room: {room:?}"));
+        })
+    };
+    account.snapshot(&batcher);
+    account.snapshot(&batcher);
+    if one_of(&[true, false]) {
+        producers.map(world::Task::join);
+        waiter.join();
+        account.snapshot(&batcher);
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    } else {
+        world::dawdle(20);
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+        producers.map(world::Task::join);
+        waiter.join();
+    }
+    account.settle(&batcher);
+    drop(batcher);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p22_block() {
+    explore("block", 300, block);
+}
+
+#[test]
+fn control_block_deadlocks_when_notifications_get_lost() {
+    must_catch(world::LOSE_NOTIFICATIONS, 300, block);
+}
