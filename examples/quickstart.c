@@ -71,6 +71,8 @@ static double seconds_now(void)
 
 /* ---- The file: lines, and cells as the values they are ------------------------------------------------------ */
 
+enum { COLUMNS = 19 };
+
 struct text { const char *data; size_t length; };
 
 struct flights { char *bytes; struct text *lines; size_t count; };
@@ -400,12 +402,11 @@ static void values_of_every_kind(const struct flights *file)
         for (struct text line = file->lines[CHOSEN[i]]; count < MERGED_CAPACITY && next_cell(&line, &cells[count]);)
             count++;
     }
-    size_t each = count / CHOSEN_COUNT;
     printf("\n   The %zu cells of four flights (the last was cancelled), in batches of up to 32:\n\n", count);
     through_handlers(cells, count, 32, &results);
     printf("\n   pushed, and the results in push order, a flight a line:\n");
-    for (size_t from = 0; each > 0 && from < count; from += each) {
-        size_t to = from + each < count ? from + each : count;
+    for (size_t from = 0; from < count; from += COLUMNS) {
+        size_t to = from + COLUMNS < count ? from + COLUMNS : count;
         printf("     ");
         print_values(cells + from, to - from);
         print_merged(&results, from, to);
@@ -493,7 +494,7 @@ static const char INSERT[] =
 static const char EXTRA[] =
     "2013,2,7,1531,1530,1,1828,1855,-27,AA,9999,N3DGAA,JFK,JFK,152,0,15,30,2013-02-07T20:00:00Z";
 
-enum { COLUMNS = 19, PRODUCERS = 4 };
+enum { PRODUCERS = 4 };
 
 /* What became of one line: its row id, or the code and message of its failure. */
 struct answer { int results; int64_t id; mb_status code; char message[120]; };
@@ -744,16 +745,30 @@ static void verify(const char *path, const struct text *lines, size_t count, con
     free(line_of);
 }
 
-static void a_real_database(const struct flights *file, double seconds)
+/* The databases live in a directory that goes when the program ends, however it ends. */
+static char directory[400], slow_path[440], fast_path[440];
+
+static void remove_directory(void)
+{
+    unlink(slow_path);
+    unlink(fast_path);
+    rmdir(directory);
+}
+
+static void make_directory(void)
 {
     const char *temporary = getenv("TMPDIR");
-    char directory[400], slow_path[440], fast_path[440];
     snprintf(directory, sizeof directory, "%s/microbatch-quickstart-XXXXXX", temporary ? temporary : "/tmp");
     if (mkdtemp(directory) == NULL)
         die(directory, "cannot be made");
     snprintf(slow_path, sizeof slow_path, "%s/one-by-one.db", directory);
     snprintf(fast_path, sizeof fast_path, "%s/in-batches.db", directory);
+    atexit(remove_directory);
+}
 
+static void a_real_database(const struct flights *file, double seconds)
+{
+    make_directory();
     printf("\n2. A real database\n\n");
     double begun = seconds_now();
     size_t slow_rows = one_by_one(slow_path, file, seconds);
@@ -776,9 +791,6 @@ static void a_real_database(const struct flights *file, double seconds)
     printf("   rate  a transaction a batch: %zu rows in %.2f s, %.0f rows/s\n", file->count, fast_time, fast);
     printf("   rate  ratio: %.1f\n", fast / slow);
 
-    unlink(slow_path);
-    unlink(fast_path);
-    rmdir(directory);
     free(answers);
     free(lines);
 }

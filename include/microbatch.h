@@ -566,7 +566,7 @@ mb_status mb_option_table(const mb_option_info **table, size_t *count);
      be started; MB_ERR_NO_MEMORY.
    Ownership: free the batcher with mb_batcher_free. options is borrowed for the call; callbacks and user data
      are the batcher's from success on, and yours as before after a failure.
-   Threads: any, but not inside a callback of a batcher that is to be freed soon.
+   Threads: any, also in callbacks.
    Blocks: until the threads run.
    Since: 0.1. */
 mb_status mb_batcher_new(const mb_options *options, mb_batcher **batcher, mb_error **error);

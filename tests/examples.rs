@@ -58,7 +58,7 @@ fn quickstart_in_c_linked_shared_prints_what_is_expected() {
 
 /// Runs the program and compares what it prints. Its temporary directory must be empty again afterwards.
 fn check_quickstart(program: &Path, name: &str) {
-    let temporary = scratch(&format!("quickstart-{name}"));
+    let temporary = scratch(format!("quickstart-{name}"));
     let output = finish(
         Command::new(program)
             .arg(examples().join("data/flights-2013-02.csv"))

@@ -21,7 +21,7 @@ pub(crate) fn run(flights: &[&str]) -> Result<(), Box<dyn Error>> {
         .flat_map(|flight| flight.split(','))
         .map(cell::parse)
         .collect();
-    let each = cells.len() / CHOSEN.len();
+    let columns = flights.first().map_or(1, |flight| flight.split(',').count());
     println!();
     println!(
         "   The {} cells of four flights (the last was cancelled), in batches of up to 32:",
@@ -31,27 +31,15 @@ pub(crate) fn run(flights: &[&str]) -> Result<(), Box<dyn Error>> {
     let results = through_handlers(&cells, 32)?;
     println!();
     println!("   pushed, and the results in push order, a flight a line:");
-    for (pushed, results) in cells.chunks(each).zip(results.chunks(each)) {
+    for (pushed, results) in cells.chunks(columns).zip(results.chunks(columns)) {
         println!("     {}", show(pushed));
         println!("  -> {}", results.join(" "));
     }
 
+    #[rustfmt::skip]
     let list = [
-        Value::from(1),
-        2.0.into(),
-        "hello".into(),
-        "world".into(),
-        3.into(),
-        4.0.into(),
-        5.into(),
-        "Python".into(),
-        6.into(),
-        7.0.into(),
-        8.into(),
-        "deep".into(),
-        "learning".into(),
-        9.into(),
-        10.0.into(),
+        Value::from(1), 2.0.into(), "hello".into(), "world".into(), 3.into(), 4.0.into(), 5.into(), "Python".into(),
+        6.into(), 7.0.into(), 8.into(), "deep".into(), "learning".into(), 9.into(), 10.0.into(),
     ];
     println!();
     println!("   A list of {}, in 2 batches:", list.len());

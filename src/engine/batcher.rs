@@ -901,7 +901,7 @@ impl Inner {
         self.touch(&mut core);
     }
 
-    /// Moves a given clock; backwards is ignored.
+    /// Moves a given clock; backwards is ignored, and FOREVER never comes.
     pub(crate) fn advance(&self, now: i64) -> Status {
         if self.is_foreign() {
             return Status::FORKED;
@@ -913,7 +913,7 @@ impl Inner {
             return Status::REENTRANT;
         }
         // SYNC: Relaxed; a given clock orders nothing.
-        self.given_now.fetch_max(now, Ordering::Relaxed);
+        self.given_now.fetch_max(now.min(FOREVER - 1), Ordering::Relaxed);
         let mut core = self.core.lock();
         self.touch(&mut core);
         Status::OK
@@ -1056,28 +1056,26 @@ impl Inner {
             return Err(Status::REENTRANT);
         }
         let until = forming::after(this.monotonic(), timeout.max(0));
+        this.sweep_if_due(this.now());
+        let mut core = this.core.lock();
         loop {
-            this.sweep_if_due(this.now());
-            let mut core = this.core.lock();
-            loop {
-                let at = core.ready.iter().position(|ready| matches!(ready, Ready::Set(_)));
-                if let Some(Some(Ready::Set(set))) = at.map(|at| core.ready.remove(at)) {
-                    this.mark_delivered(&mut core, &set);
-                    core.taken += 1;
-                    this.touch(&mut core);
-                    let owner = this.limits.owner;
-                    return Ok(ResultSet { engine: Some(engine.clone()), set: Some(set), owner });
-                }
-                if core.closing() && core.drained(true) {
-                    return Err(Status::CLOSED);
-                }
-                if this.is_manual() || this.monotonic() >= until {
-                    return Err(Status::TIMEOUT);
-                }
-                core.result_waiters += 1;
-                core = this.results.wait_until(core, until);
-                core.result_waiters -= 1;
+            let at = core.ready.iter().position(|ready| matches!(ready, Ready::Set(_)));
+            if let Some(Some(Ready::Set(set))) = at.map(|at| core.ready.remove(at)) {
+                this.mark_delivered(&mut core, &set);
+                core.taken += 1;
+                this.touch(&mut core);
+                let owner = this.limits.owner;
+                return Ok(ResultSet { engine: Some(engine.clone()), set: Some(set), owner });
             }
+            if core.closing() && core.drained(true) {
+                return Err(Status::CLOSED);
+            }
+            if this.is_manual() || this.monotonic() >= until {
+                return Err(Status::TIMEOUT);
+            }
+            core.result_waiters += 1;
+            core = this.results.wait_until(core, until);
+            core.result_waiters -= 1;
         }
     }
 

@@ -77,7 +77,7 @@ pub(crate) fn due_at(limits: &Limits, opened_at: i64) -> i64 {
 pub(crate) fn due(limits: &Limits, open: Open, now: i64) -> Option<Trigger> {
     if limits.max_delay == 0 {
         Some(Trigger::Idle)
-    } else if due_at(limits, open.opened_at) <= now {
+    } else if limits.max_delay != FOREVER && due_at(limits, open.opened_at) <= now {
         Some(Trigger::Delay)
     } else if open.full {
         Some(Trigger::Full)

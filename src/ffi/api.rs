@@ -4,11 +4,13 @@
 //! only in the copy that made it. So a batcher travels between copies as an `mb_shared`: its handle together with the
 //! functions of its copy. Every callback gets that table too.
 //!
-//!     mb_shared shared;
-//!     shared.struct_size = sizeof shared;
-//!     mb_batcher_share(batcher, &shared);
-//!     ... hand it to the other side, which pushes:
-//!     shared.api->mb_batcher_push_int64(shared.batcher, 42, 0);
+//! ```c
+//! mb_shared shared;
+//! shared.struct_size = sizeof shared;
+//! mb_batcher_share(batcher, &shared);
+//! ... hand it to the other side, which pushes:
+//! shared.api->mb_batcher_push_int64(shared.batcher, 42, 0);
+//! ```
 //!
 //! A newer library has a longer table: look at `struct_size` before a function that your header's first version did not
 //! have.
@@ -126,7 +128,11 @@ pub unsafe extern "C" fn mb_batcher_share(batcher: *mut mb_batcher, shared: *mut
         guard::run(|caller| {
             let (engine, shared) = (caller.engine(batcher)?, caller.sized_output(shared)?);
             engine.clock_now()?;
-            shared.set(&mb_shared { struct_size: size_of::<mb_shared>(), api: api(), batcher });
+            shared.set(&mb_shared {
+                struct_size: size_of::<mb_shared>(),
+                api: api(),
+                batcher,
+            });
             Ok(())
         })
     }

@@ -113,8 +113,16 @@ pub unsafe extern "C" fn mb_batch_get_view(batch: *mut mb_batch, view: *mut mb_b
 
 fn view_of(held: &HeldBatch) -> mb_batch_view {
     let batch = held.part().batch();
-    let offsets = if batch.owned.is_empty() { batch.text_offsets() } else { None };
-    let deadlines = if batch.has_deadlines { batch.deadlines.as_ref() } else { None };
+    let offsets = if batch.owned.is_empty() {
+        batch.text_offsets()
+    } else {
+        None
+    };
+    let deadlines = if batch.has_deadlines {
+        batch.deadlines.as_ref()
+    } else {
+        None
+    };
     mb_batch_view {
         struct_size: size_of::<mb_batch_view>(),
         count: batch.len,
@@ -166,7 +174,11 @@ pub unsafe extern "C" fn mb_batch_value(batch: *mut mb_batch, row: usize, value:
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_batch_gather(batch: *mut mb_batch, kind: u32, column: *mut mb_column) -> mb_status {
+pub unsafe extern "C" fn mb_batch_gather(
+    batch: *mut mb_batch,
+    kind: u32,
+    column: *mut mb_column,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
@@ -216,7 +228,11 @@ pub unsafe extern "C" fn mb_batch_keep(batch: *mut mb_batch) -> mb_status {
     unsafe {
         guard::run(|caller| {
             let (held, slot) = (caller.unfinished(batch)?, caller.slot(batch)?);
-            if slot.has(KEPT) { Err(Status::INVALID_ARGUMENT) } else { held.keep(slot) }
+            if slot.has(KEPT) {
+                Err(Status::INVALID_ARGUMENT)
+            } else {
+                held.keep(slot)
+            }
         })
     }
 }

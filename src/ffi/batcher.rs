@@ -21,7 +21,7 @@ use crate::sync::{Shared, try_box};
 /// `options` has fields this library does not know; `MB_ERR_SYSTEM` if a thread could not be started; `MB_ERR_NO_MEMORY`.
 /// Ownership: free the batcher with `mb_batcher_free`. `options` is borrowed for the call; callbacks and user data are
 /// the batcher's from success on, and yours as before after a failure.
-/// Threads: any, but not inside a callback of a batcher that is to be freed soon. Blocks: until the threads run. Since: 0.1.
+/// Threads: any, also in callbacks. Blocks: until the threads run. Since: 0.1.
 ///
 /// # Safety
 /// See [`super`].
@@ -36,7 +36,9 @@ pub unsafe extern "C" fn mb_batcher_new(
     unsafe {
         guard::run(|caller| {
             let make = || {
-                let batcher = caller.output(batcher).map_err(|status| options::about("batcher", status))?;
+                let batcher = caller
+                    .output(batcher)
+                    .map_err(|status| options::about("batcher", status))?;
                 batcher.set(mb_batcher::from_word(make(&options::read(caller, options)?)?));
                 Ok(())
             };
@@ -95,7 +97,11 @@ pub unsafe extern "C" fn mb_batcher_seal(batcher: *mut mb_batcher) -> mb_status 
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn mb_batcher_flush(batcher: *mut mb_batcher, timeout: i64) -> mb_status {
     // SAFETY: the promise of this function's caller.
-    unsafe { guard::calling_back(batcher, |_, engine| timed(timeout, || Inner::flush(engine, timeout))) }
+    unsafe {
+        guard::calling_back(batcher, |_, engine| {
+            timed(timeout, || Inner::flush(engine, timeout))
+        })
+    }
 }
 
 /// The first half of a flush: seals and answers a mark behind everything accepted so far. The descriptor of
@@ -128,9 +134,17 @@ pub unsafe extern "C" fn mb_batcher_flush_begin(batcher: *mut mb_batcher, mark: 
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn mb_batcher_flush_end(batcher: *mut mb_batcher, mark: u64, timeout: i64) -> mb_status {
+pub unsafe extern "C-unwind" fn mb_batcher_flush_end(
+    batcher: *mut mb_batcher,
+    mark: u64,
+    timeout: i64,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
-    unsafe { guard::calling_back(batcher, |_, engine| timed(timeout, || Inner::flush_end(engine, mark, timeout))) }
+    unsafe {
+        guard::calling_back(batcher, |_, engine| {
+            timed(timeout, || Inner::flush_end(engine, mark, timeout))
+        })
+    }
 }
 
 /// Stops acceptance at once, waits until all values have their outcome and all results are delivered, and discards
@@ -146,7 +160,11 @@ pub unsafe extern "C-unwind" fn mb_batcher_flush_end(batcher: *mut mb_batcher, m
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn mb_batcher_close(batcher: *mut mb_batcher, timeout: i64, left: *mut u64) -> mb_status {
+pub unsafe extern "C-unwind" fn mb_batcher_close(
+    batcher: *mut mb_batcher,
+    timeout: i64,
+    left: *mut u64,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::calling_back(batcher, |caller, engine| {
@@ -194,5 +212,9 @@ pub unsafe extern "C-unwind" fn mb_batcher_abandon(batcher: *mut mb_batcher) -> 
 
 /// A wait that is not negative.
 pub(crate) fn timed(timeout: i64, wait: impl FnOnce() -> Status) -> Status {
-    if timeout < 0 { Status::INVALID_ARGUMENT } else { wait() }
+    if timeout < 0 {
+        Status::INVALID_ARGUMENT
+    } else {
+        wait()
+    }
 }

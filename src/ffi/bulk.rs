@@ -68,7 +68,12 @@ pub(crate) fn piece<'a, O: Copy + TryInto<usize>>(
 
 impl<'a> Bulk<'a> {
     /// Checks what is the same for all values. Owned pushes are for `ownable` arrays.
-    fn new(caller: &'a Caller, batcher: *mut mb_batcher, manner: &Manner, ownable: bool) -> Result<Bulk<'a>, Status> {
+    fn new(
+        caller: &'a Caller,
+        batcher: *mut mb_batcher,
+        manner: &Manner,
+        ownable: bool,
+    ) -> Result<Bulk<'a>, Status> {
         let accepted = caller.optional_output(manner.accepted);
         accepted.set(0);
         let engine = caller.engine(batcher)?;
@@ -88,17 +93,29 @@ impl<'a> Bulk<'a> {
         };
         let (deadline, release, validity, tags) = check().map_err(|status| engine.count_refused(status))?;
         let (count, first_tag) = (manner.count, manner.first_tag);
-        Ok(Bulk { engine, validity, count, tags, first_tag, deadline, release, accepted })
+        Ok(Bulk {
+            engine,
+            validity,
+            count,
+            tags,
+            first_tag,
+            deadline,
+            release,
+            accepted,
+        })
     }
 
     fn tag(&self, row: usize) -> u64 {
-        self.tags.map_or(self.first_tag.wrapping_add(row as u64), |tags| tags[row])
+        self.tags
+            .map_or(self.first_tag.wrapping_add(row as u64), |tags| tags[row])
     }
 
     /// Pushes numbers.
     fn push_cells(self, kind: Kind, cells: &[u64]) -> Result<(), Status> {
         let tag = |row| self.tag(row);
-        let (taken, status) = self.engine.push_cells(kind, cells, self.validity, tag, self.deadline);
+        let (taken, status) = self
+            .engine
+            .push_cells(kind, cells, self.validity, tag, self.deadline);
         self.accepted.set(taken);
         status.into_result()
     }
@@ -106,7 +123,11 @@ impl<'a> Bulk<'a> {
     /// Pushes any values, one by one.
     fn push_values<'v>(self, value: impl Fn(usize) -> Result<Value<'v>, Status>) -> Result<(), Status> {
         for row in 0..self.count {
-            let value = if is_valid(self.validity, row) { value(row) } else { Ok(Value::Null) };
+            let value = if is_valid(self.validity, row) {
+                value(row)
+            } else {
+                Ok(Value::Null)
+            };
             let status = match value {
                 // The row would have two releases.
                 Ok(Value::Object(_)) if self.release.is_some() => {
@@ -157,7 +178,14 @@ pub unsafe extern "C" fn mb_batcher_push_int64s(
     options: *const mb_push_options,
     accepted: *mut usize,
 ) -> mb_status {
-    let manner = Manner { validity, count, tags, first_tag, options, accepted };
+    let manner = Manner {
+        validity,
+        count,
+        tags,
+        first_tag,
+        options,
+        accepted,
+    };
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
@@ -185,7 +213,14 @@ pub unsafe extern "C" fn mb_batcher_push_float64s(
     options: *const mb_push_options,
     accepted: *mut usize,
 ) -> mb_status {
-    let manner = Manner { validity, count, tags, first_tag, options, accepted };
+    let manner = Manner {
+        validity,
+        count,
+        tags,
+        first_tag,
+        options,
+        accepted,
+    };
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
@@ -215,7 +250,14 @@ pub unsafe extern "C" fn mb_batcher_push_strings(
     options: *const mb_push_options,
     accepted: *mut usize,
 ) -> mb_status {
-    let manner = Manner { validity, count, tags, first_tag, options, accepted };
+    let manner = Manner {
+        validity,
+        count,
+        tags,
+        first_tag,
+        options,
+        accepted,
+    };
     // SAFETY: the promise of this function's caller.
     unsafe { guard::run(|caller| push_strings(caller, batcher, data, offsets, &manner)) }
 }
@@ -238,7 +280,14 @@ pub unsafe extern "C" fn mb_batcher_push_large_strings(
     options: *const mb_push_options,
     accepted: *mut usize,
 ) -> mb_status {
-    let manner = Manner { validity, count, tags, first_tag, options, accepted };
+    let manner = Manner {
+        validity,
+        count,
+        tags,
+        first_tag,
+        options,
+        accepted,
+    };
     // SAFETY: the promise of this function's caller.
     unsafe { guard::run(|caller| push_strings(caller, batcher, data, offsets, &manner)) }
 }
@@ -254,7 +303,10 @@ fn push_strings<O: Copy + TryInto<usize>>(
     if manner.count == 0 {
         return Ok(());
     }
-    let offsets = caller.array(offsets, manner.count.checked_add(1).ok_or(Status::INVALID_ARGUMENT)?)?;
+    let offsets = caller.array(
+        offsets,
+        manner.count.checked_add(1).ok_or(Status::INVALID_ARGUMENT)?,
+    )?;
     bulk.push_values(|row| piece(caller, data, offsets, row).map(Value::String))
 }
 
@@ -274,7 +326,14 @@ pub unsafe extern "C" fn mb_batcher_push_values(
     options: *const mb_push_options,
     accepted: *mut usize,
 ) -> mb_status {
-    let manner = Manner { validity: std::ptr::null(), count, tags, first_tag, options, accepted };
+    let manner = Manner {
+        validity: std::ptr::null(),
+        count,
+        tags,
+        first_tag,
+        options,
+        accepted,
+    };
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {

@@ -25,12 +25,17 @@ use std::ffi::{c_char, c_void};
 /// `MB_ERR_HANDLER_FAILED` if it is none. To give a reason in words, call `mb_batch_fail_all` first and return
 /// `MB_OK`. The answer does not count for a batch that was kept or completed inside the handler.
 pub type mb_handler_fn = Option<
-    unsafe extern "C-unwind" fn(user_data: *mut c_void, batch: *mut mb_batch, api: *const mb_api) -> mb_status,
+    unsafe extern "C-unwind" fn(
+        user_data: *mut c_void,
+        batch: *mut mb_batch,
+        api: *const mb_api,
+    ) -> mb_status,
 >;
 
 /// Takes the results of a batch, borrowed until it returns.
-pub type mb_result_fn =
-    Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, results: *const mb_results, api: *const mb_api)>;
+pub type mb_result_fn = Option<
+    unsafe extern "C-unwind" fn(user_data: *mut c_void, results: *const mb_results, api: *const mb_api),
+>;
 
 /// Gives `user_data` back: nobody will use it any more.
 pub type mb_release_fn = Option<unsafe extern "C-unwind" fn(user_data: *mut c_void)>;
@@ -40,8 +45,9 @@ pub type mb_object_release_fn = Option<unsafe extern "C-unwind" fn(user_data: *m
 
 /// Takes a line of log. `level`: 0 debug, 1 information, 2 warning, 3 error. `message` has `length` bytes of UTF-8 and
 /// is not ended by a NUL.
-pub type mb_log_fn =
-    Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, level: i32, message: *const c_char, length: usize)>;
+pub type mb_log_fn = Option<
+    unsafe extern "C-unwind" fn(user_data: *mut c_void, level: i32, message: *const c_char, length: usize),
+>;
 
 /// A handler with its pointer.
 #[repr(C)]

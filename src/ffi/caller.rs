@@ -57,10 +57,11 @@ impl Caller {
 
     /// As [`Caller::batch`], for what changes the batch: one that is completed or freed answers TOO_LATE.
     pub(crate) fn unfinished(&self, batch: *mut mb_batch) -> Result<&HeldBatch, Status> {
-        self.batch(batch).map_err(|status| match table::find_consumed(batch.addr() as u64) {
-            Some(_) => Status::TOO_LATE,
-            None => status,
-        })
+        self.batch(batch)
+            .map_err(|status| match table::find_consumed(batch.addr() as u64) {
+                Some(_) => Status::TOO_LATE,
+                None => status,
+            })
     }
 
     /// The object behind any other handle.
@@ -103,7 +104,11 @@ impl Caller {
 
     /// A place for an output that must not be NULL.
     pub(crate) fn output<T>(&self, to: *mut T) -> Result<Output<T>, Status> {
-        if to.is_null() { Err(Status::INVALID_ARGUMENT) } else { Ok(Output(to)) }
+        if to.is_null() {
+            Err(Status::INVALID_ARGUMENT)
+        } else {
+            Ok(Output(to))
+        }
     }
 
     /// A place for an output that may be NULL.
@@ -116,7 +121,9 @@ impl Caller {
         if count == 0 {
             return Ok(&[]);
         }
-        let bytes = count.checked_mul(size_of::<T>()).ok_or(Status::INVALID_ARGUMENT)?;
+        let bytes = count
+            .checked_mul(size_of::<T>())
+            .ok_or(Status::INVALID_ARGUMENT)?;
         if from.is_null() || !from.is_aligned() || bytes > isize::MAX as usize {
             return Err(Status::INVALID_ARGUMENT);
         }
@@ -125,8 +132,16 @@ impl Caller {
     }
 
     /// An array that may be left out.
-    pub(crate) fn optional_array<T: Copy>(&self, from: *const T, count: usize) -> Result<Option<&[T]>, Status> {
-        if from.is_null() { Ok(None) } else { self.array(from, count).map(Some) }
+    pub(crate) fn optional_array<T: Copy>(
+        &self,
+        from: *const T,
+        count: usize,
+    ) -> Result<Option<&[T]>, Status> {
+        if from.is_null() {
+            Ok(None)
+        } else {
+            self.array(from, count).map(Some)
+        }
     }
 
     /// Bytes. Longer ones than memory can hold are too large, whatever the pointer.
@@ -138,7 +153,10 @@ impl Caller {
     }
 
     /// Memory to write text to. NULL is fine for none.
-    #[expect(clippy::mut_from_ref, reason = "what is borrowed is the caller's memory, not the token")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "what is borrowed is the caller's memory, not the token"
+    )]
     pub(crate) fn buffer(&self, to: *mut u8, capacity: usize) -> Result<&mut [u8], Status> {
         if capacity == 0 {
             return Ok(&mut []);
@@ -192,7 +210,11 @@ impl Caller {
 
     /// The same, where NULL means all zeros.
     pub(crate) fn optional_sized<T: Sized>(&self, from: *const T) -> Result<T, Status> {
-        if from.is_null() { Ok(T::zeroed()) } else { self.read_sized(from) }
+        if from.is_null() {
+            Ok(T::zeroed())
+        } else {
+            self.read_sized(from)
+        }
     }
 
     /// A place for a struct of whatever version, to be filled as far as both sides know it.
@@ -203,7 +225,11 @@ impl Caller {
 
     fn size_of_given<T: Sized>(&self, given: *const T) -> Result<usize, Status> {
         let size = self.read(given.cast::<usize>())?;
-        if size < T::FIRST_SIZE || size > T::LARGEST { Err(Status::INVALID_ARGUMENT) } else { Ok(size) }
+        if size < T::FIRST_SIZE || size > T::LARGEST {
+            Err(Status::INVALID_ARGUMENT)
+        } else {
+            Ok(size)
+        }
     }
 }
 
@@ -241,6 +267,11 @@ impl<T: Sized> SizedOutput<T> {
         // SAFETY: `known` bytes are inside both, of which `to` is writable by the promise to the Caller.
         unsafe { ptr::copy_nonoverlapping(from, to, known - first) };
         // SAFETY: the rest up to the size that the caller gave is writable by the same promise.
-        unsafe { self.to.cast::<u8>().wrapping_add(known).write_bytes(0, self.size - known) };
+        unsafe {
+            self.to
+                .cast::<u8>()
+                .wrapping_add(known)
+                .write_bytes(0, self.size - known)
+        };
     }
 }

@@ -11,7 +11,10 @@ pub(crate) struct Packed<const N: usize> {
 impl<const N: usize> Packed<N> {
     /// An empty one.
     pub(crate) const fn new() -> Packed<N> {
-        Packed { bytes: [0; N], used: 0 }
+        Packed {
+            bytes: [0; N],
+            used: 0,
+        }
     }
 
     /// Adds text and a NUL.

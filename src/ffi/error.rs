@@ -3,11 +3,13 @@
 //! Functions whose failure needs words take a place for an error, last and optional: pass NULL if the status is enough.
 //! It is written on failure only, and what is written there is yours to free.
 //!
-//!     mb_error *error = NULL;
-//!     if (mb_batcher_new(&options, &batcher, &error) != MB_OK) {
-//!         fprintf(stderr, "%s\n", mb_error_message(error));
-//!         mb_error_free(error);
-//!     }
+//! ```c
+//! mb_error *error = NULL;
+//! if (mb_batcher_new(&options, &batcher, &error) != MB_OK) {
+//!     fprintf(stderr, "%s\n", mb_error_message(error));
+//!     mb_error_free(error);
+//! }
+//! ```
 
 use super::caller::{Caller, Output};
 use super::ctext::CText;
@@ -39,7 +41,11 @@ pub(crate) fn explain(to: &Output<*mut mb_error>, error: Error) -> Status {
 
 fn store(error: &Error) -> Option<u64> {
     let (message, subject) = (CText::copy(error.message())?, CText::copy(error.subject())?);
-    let explained = try_box(Explained { status: error.status(), message, subject })?;
+    let explained = try_box(Explained {
+        status: error.status(),
+        message,
+        subject,
+    })?;
     let slot = table::take()?;
     Some(slot.publish(Type::Error, Box::into_raw(explained).cast(), 0, 0))
 }
@@ -68,7 +74,11 @@ pub unsafe extern "C" fn mb_error_code(error: *const mb_error) -> mb_status {
     }
     let none = Status::INVALID_HANDLE.code();
     // SAFETY: the promise of this function's caller.
-    unsafe { guard::value(none, |caller| explained(caller, error).map_or(none, |error| error.status.code())) }
+    unsafe {
+        guard::value(none, |caller| {
+            explained(caller, error).map_or(none, |error| error.status.code())
+        })
+    }
 }
 
 /// What was wrong and what would be accepted. Never NULL; "" if there is no such error.
@@ -85,7 +95,11 @@ pub unsafe extern "C" fn mb_error_message(error: *const mb_error) -> *const c_ch
     }
     let none = c"".as_ptr();
     // SAFETY: the promise of this function's caller.
-    unsafe { guard::value(none, |caller| explained(caller, error).map_or(none, |error| error.message.as_ptr())) }
+    unsafe {
+        guard::value(none, |caller| {
+            explained(caller, error).map_or(none, |error| error.message.as_ptr())
+        })
+    }
 }
 
 /// The option or value that was wrong, for example "max_delay". Never NULL; "" if there is none to name.
@@ -98,7 +112,11 @@ pub unsafe extern "C" fn mb_error_message(error: *const mb_error) -> *const c_ch
 pub unsafe extern "C" fn mb_error_subject(error: *const mb_error) -> *const c_char {
     let none = c"".as_ptr();
     // SAFETY: the promise of this function's caller.
-    unsafe { guard::value(none, |caller| explained(caller, error).map_or(none, |error| error.subject.as_ptr())) }
+    unsafe {
+        guard::value(none, |caller| {
+            explained(caller, error).map_or(none, |error| error.subject.as_ptr())
+        })
+    }
 }
 
 /// Frees an error. NULL is fine, and so is an error freed before.

@@ -17,7 +17,14 @@ pub(crate) struct Gathered {
 impl Gathered {
     /// None if memory ran out.
     pub(crate) fn new(batch: &Batch, kind: Kind) -> Option<Gathered> {
-        let rows = || batch.kinds().iter().enumerate().filter(|(_, code)| **code == kind as u8).map(|(row, _)| row);
+        let rows = || {
+            batch
+                .kinds()
+                .iter()
+                .enumerate()
+                .filter(|(_, code)| **code == kind as u8)
+                .map(|(row, _)| row)
+        };
         let count = rows().count();
         let mut cells = Column::new(count)?;
         let mut positions = Column::new(count)?;
@@ -29,11 +36,20 @@ impl Gathered {
             Kind::String | Kind::Bytes => Some(gather_text(batch, rows(), count)?),
             _ => None,
         };
-        Some(Gathered { count, cells, positions, text })
+        Some(Gathered {
+            count,
+            cells,
+            positions,
+            text,
+        })
     }
 }
 
-fn gather_text(batch: &Batch, rows: impl Iterator<Item = usize>, count: usize) -> Option<(Column<i32>, Bytes)> {
+fn gather_text(
+    batch: &Batch,
+    rows: impl Iterator<Item = usize>,
+    count: usize,
+) -> Option<(Column<i32>, Bytes)> {
     let mut offsets = Column::new(count + 1)?;
     let mut bytes = Bytes::new();
     for (at, row) in rows.enumerate() {

@@ -166,9 +166,12 @@ fn is_ours(info: &PanicHookInfo<'_>) -> bool {
 
 /// Whether a file is one of `src/engine`, `src/ffi` and `src/sync`, wherever the crate was built.
 fn in_sources(file: &str) -> bool {
-    let Some(root) = file!().strip_suffix("ffi/guard.rs") else { return false };
+    let Some(root) = file!().strip_suffix("ffi/guard.rs") else {
+        return false;
+    };
     let layers = ["engine/", "ffi/", "sync/"];
-    file.strip_prefix(root).is_some_and(|rest| layers.iter().any(|layer| rest.starts_with(layer)))
+    file.strip_prefix(root)
+        .is_some_and(|rest| layers.iter().any(|layer| rest.starts_with(layer)))
 }
 
 #[cfg(test)]
@@ -195,6 +198,8 @@ mod tests {
         assert!(in_sources(file!()));
         assert!(in_sources(&file!().replace("ffi/guard.rs", "engine/queue.rs")));
         assert!(!in_sources("/elsewhere/src/ffi/guard.rs"));
-        assert!(!in_sources(&file!().replace("src/ffi/guard.rs", "examples/quickstart/main.rs")));
+        assert!(!in_sources(
+            &file!().replace("src/ffi/guard.rs", "examples/quickstart/main.rs")
+        ));
     }
 }

@@ -28,7 +28,10 @@ pub(crate) struct Birth {
 
 impl Birth {
     pub(crate) const fn new() -> Birth {
-        Birth { accepted: AtomicBool::new(false), batcher: AtomicU64::new(0) }
+        Birth {
+            accepted: AtomicBool::new(false),
+            batcher: AtomicU64::new(0),
+        }
     }
 
     /// The batcher exists and has this handle.
@@ -66,7 +69,11 @@ unsafe impl Sync for Host {}
 impl Host {
     /// None if memory ran out.
     pub(crate) fn new(options: &mb_options, birth: Shared<Birth>) -> Option<Host> {
-        let mut handlers = [mb_handler { call: None, user_data: std::ptr::null_mut(), release: None }; MB_KINDS + 1];
+        let mut handlers = [mb_handler {
+            call: None,
+            user_data: std::ptr::null_mut(),
+            release: None,
+        }; MB_KINDS + 1];
         handlers[..MB_KINDS].copy_from_slice(&options.by_kind);
         handlers[DEFAULT] = mb_handler {
             call: options.handler,
@@ -97,7 +104,11 @@ impl Host {
     pub(crate) fn routes(&self) -> Routes {
         let own = |(kind, handler): (usize, &mb_handler)| u8::from(handler.call.is_some()) << kind;
         Routes {
-            own: self.handlers[..MB_KINDS].iter().enumerate().map(own).fold(0, |all, bit| all | bit),
+            own: self.handlers[..MB_KINDS]
+                .iter()
+                .enumerate()
+                .map(own)
+                .fold(0, |all, bit| all | bit),
             default: self.handlers[DEFAULT].call.is_some(),
             on_result: self.on_result.is_some(),
         }
@@ -111,7 +122,12 @@ impl Host {
 
 impl Callbacks for Host {
     fn handle(&self, which: usize, part: &Part) -> Status {
-        let Some(mb_handler { call: Some(call), user_data, .. }) = self.handlers.get(which) else {
+        let Some(mb_handler {
+            call: Some(call),
+            user_data,
+            ..
+        }) = self.handlers.get(which)
+        else {
             return Status::NO_HANDLER;
         };
         let Some(loan) = self.batches.lend(part, self.batcher()) else {
@@ -127,7 +143,9 @@ impl Callbacks for Host {
     fn on_result(&self, results: &ResultSet) {
         let Some(call) = self.on_result else { return };
         // `new` made an object; only a thread that ended in on_result can have taken it along.
-        let Some(loan) = self.results.lend(results, 0) else { return };
+        let Some(loan) = self.results.lend(results, 0) else {
+            return;
+        };
         // SAFETY: as in `handle`.
         unsafe { call(self.result_data, mb_results::from_word(loan.word), api()) };
         self.results.end(loan);
@@ -155,7 +173,10 @@ impl Drop for Host {
         if !self.birth.accepted.load(Ordering::Acquire) {
             return;
         }
-        let handlers = self.handlers.iter().map(|handler| (handler.release, handler.user_data));
+        let handlers = self
+            .handlers
+            .iter()
+            .map(|handler| (handler.release, handler.user_data));
         let others = [
             (self.result_release, self.result_data),
             (self.object_data_release, self.object_data),
@@ -178,13 +199,20 @@ pub(crate) struct MapHost {
 
 impl MapHost {
     pub(crate) fn new(handler: mb_handler) -> MapHost {
-        MapHost { handler, batches: Pool::new() }
+        MapHost {
+            handler,
+            batches: Pool::new(),
+        }
     }
 
     /// Runs the handler on a part.
     pub(crate) fn handle(&self, part: &Part) -> Status {
-        let Some(call) = self.handler.call else { return Status::NO_HANDLER };
-        let Some(loan) = self.batches.lend(part, 0) else { return Status::NO_MEMORY };
+        let Some(call) = self.handler.call else {
+            return Status::NO_HANDLER;
+        };
+        let Some(loan) = self.batches.lend(part, 0) else {
+            return Status::NO_MEMORY;
+        };
         // SAFETY: the caller of map promised that the handler may be called with its user data.
         let status = unsafe { call(self.handler.user_data, mb_batch::from_word(loan.word), api()) };
         self.batches.end(loan);

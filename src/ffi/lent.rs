@@ -89,7 +89,10 @@ pub(crate) struct Place<T> {
 impl Place<HeldBatch> {
     pub(crate) fn reserve() -> Option<Place<HeldBatch>> {
         let object = try_box(HeldBatch::empty())?;
-        Some(Place { object, slot: table::take()? })
+        Some(Place {
+            object,
+            slot: table::take()?,
+        })
     }
 
     /// Puts the part in and answers the handle.
@@ -103,7 +106,10 @@ impl Place<HeldBatch> {
 impl Place<HeldResults> {
     pub(crate) fn reserve() -> Option<Place<HeldResults>> {
         let object = try_box(HeldResults::empty())?;
-        Some(Place { object, slot: table::take()? })
+        Some(Place {
+            object,
+            slot: table::take()?,
+        })
     }
 
     /// Puts the set in and answers the handle.
@@ -178,7 +184,14 @@ impl HeldResults {
                 notes.try_reserve(1).map_err(|_| Status::NO_MEMORY)?;
                 let type_name = CText::copy(type_name).ok_or(Status::NO_MEMORY)?;
                 let message = CText::copy(message).ok_or(Status::NO_MEMORY)?;
-                notes.insert(at, Note { key, type_name, message });
+                notes.insert(
+                    at,
+                    Note {
+                        key,
+                        type_name,
+                        message,
+                    },
+                );
                 at
             }
         };
@@ -278,7 +291,9 @@ unsafe impl<T: Lendable> Sync for Pool<T> {}
 
 impl<T: Lendable> Pool<T> {
     pub(crate) const fn new() -> Pool<T> {
-        Pool { entries: Mutex::new(Vec::new()) }
+        Pool {
+            entries: Mutex::new(Vec::new()),
+        }
     }
 
     /// Makes an object in advance; false if memory ran out.
@@ -296,7 +311,9 @@ impl<T: Lendable> Pool<T> {
         };
         // SAFETY: an entry that is not lent has its object to itself.
         unsafe { entry.object.as_ref() }.show(shown);
-        entry.word = entry.slot.publish(T::TYPE, entry.object.as_ptr().cast(), parent, 0);
+        entry.word = entry
+            .slot
+            .publish(T::TYPE, entry.object.as_ptr().cast(), parent, 0);
         entry.thread = thread::current_id();
         Some(Loan { word: entry.word })
     }
@@ -314,7 +331,10 @@ impl<T: Lendable> Pool<T> {
     pub(crate) fn forget_thread(&self) {
         let mut entries = self.entries.lock();
         let thread = thread::current_id();
-        while let Some(at) = entries.iter().position(|entry| entry.word != 0 && entry.thread == thread) {
+        while let Some(at) = entries
+            .iter()
+            .position(|entry| entry.word != 0 && entry.thread == thread)
+        {
             settle(&mut entries, at);
         }
     }
@@ -326,7 +346,12 @@ fn add<T: Lendable>(entries: &mut Vec<Entry<T>>) -> Option<&mut Entry<T>> {
     let object = try_box(T::new())?;
     let slot = table::take()?;
     let object = NonNull::from(Box::leak(object));
-    entries.push(Entry { object, slot, word: 0, thread: 0 });
+    entries.push(Entry {
+        object,
+        slot,
+        word: 0,
+        thread: 0,
+    });
     entries.last_mut()
 }
 

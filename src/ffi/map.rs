@@ -56,8 +56,12 @@ fn run(caller: &Caller, job: &Job, input: Result<MapInput<'_>, Error>) -> mb_sta
 }
 
 fn prepared(caller: &Caller, job: &Job, input: Result<MapInput<'_>, Error>) -> Result<(), Error> {
-    let results = caller.output(job.results).map_err(|status| about("results", status))?;
-    let options = caller.optional_sized(job.options).map_err(|status| about("options", status))?;
+    let results = caller
+        .output(job.results)
+        .map_err(|status| about("results", status))?;
+    let options = caller
+        .optional_sized(job.options)
+        .map_err(|status| about("options", status))?;
     if options.reserved != 0 {
         return Err(about("options", Status::UNSUPPORTED));
     }
@@ -66,16 +70,25 @@ fn prepared(caller: &Caller, job: &Job, input: Result<MapInput<'_>, Error>) -> R
     }
     let input = input?;
     let no_memory = || Error::bare(Status::NO_MEMORY);
-    let handler = mb_handler { call: job.handler, user_data: job.user_data, release: None };
+    let handler = mb_handler {
+        call: job.handler,
+        user_data: job.user_data,
+        release: None,
+    };
     let place = Place::<HeldResults>::reserve().ok_or_else(no_memory)?;
-    let made = try_box(MapHost::new(handler)).ok_or_else(no_memory).and_then(|host| {
-        // A thread that ends in the handler leaves both where they are.
-        let host = ManuallyDrop::new(host);
-        let split = Split { max_batch_size: options.max_batch_size, batches: options.batches };
-        let set = map(input, split, options.owner, &|part| host.handle(part));
-        drop(ManuallyDrop::into_inner(host));
-        set
-    });
+    let made = try_box(MapHost::new(handler))
+        .ok_or_else(no_memory)
+        .and_then(|host| {
+            // A thread that ends in the handler leaves both where they are.
+            let host = ManuallyDrop::new(host);
+            let split = Split {
+                max_batch_size: options.max_batch_size,
+                batches: options.batches,
+            };
+            let set = map(input, split, options.owner, &|part| host.handle(part));
+            drop(ManuallyDrop::into_inner(host));
+            set
+        });
     finish(&results, place, made)
 }
 
@@ -104,9 +117,17 @@ fn cells<T: Copy>(
     validity: *const u8,
     count: usize,
 ) -> Result<MapInput<'_>, Error> {
-    let cells = caller.array(values.cast::<u64>(), count).map_err(|status| about("values", status))?;
-    let validity = caller.optional_array(validity, count.div_ceil(8)).map_err(|status| about("validity", status))?;
-    Ok(MapInput::Cells { kind, cells, validity })
+    let cells = caller
+        .array(values.cast::<u64>(), count)
+        .map_err(|status| about("values", status))?;
+    let validity = caller
+        .optional_array(validity, count.div_ceil(8))
+        .map_err(|status| about("validity", status))?;
+    Ok(MapInput::Cells {
+        kind,
+        cells,
+        validity,
+    })
 }
 
 /// Maps integers.
@@ -131,10 +152,20 @@ pub unsafe extern "C-unwind" fn mb_map_int64s(
     results: *mut *mut mb_results,
     error: *mut *mut mb_error,
 ) -> mb_status {
-    let job = Job { options, handler, user_data, results, error };
+    let job = Job {
+        options,
+        handler,
+        user_data,
+        results,
+        error,
+    };
     // SAFETY: the promise of this function's caller.
     let caller = unsafe { Caller::promised() };
-    run(&caller, &job, cells(&caller, Kind::Int64, values, validity, count))
+    run(
+        &caller,
+        &job,
+        cells(&caller, Kind::Int64, values, validity, count),
+    )
 }
 
 /// Maps floating-point numbers.
@@ -154,10 +185,20 @@ pub unsafe extern "C-unwind" fn mb_map_float64s(
     results: *mut *mut mb_results,
     error: *mut *mut mb_error,
 ) -> mb_status {
-    let job = Job { options, handler, user_data, results, error };
+    let job = Job {
+        options,
+        handler,
+        user_data,
+        results,
+        error,
+    };
     // SAFETY: the promise of this function's caller.
     let caller = unsafe { Caller::promised() };
-    run(&caller, &job, cells(&caller, Kind::Float64, values, validity, count))
+    run(
+        &caller,
+        &job,
+        cells(&caller, Kind::Float64, values, validity, count),
+    )
 }
 
 /// Maps strings in Arrow's shape, as in `mb_batcher_push_strings`.
@@ -178,12 +219,22 @@ pub unsafe extern "C-unwind" fn mb_map_strings(
     results: *mut *mut mb_results,
     error: *mut *mut mb_error,
 ) -> mb_status {
-    let job = Job { options, handler, user_data, results, error };
+    let job = Job {
+        options,
+        handler,
+        user_data,
+        results,
+        error,
+    };
     // SAFETY: the promise of this function's caller.
     let caller = unsafe { Caller::promised() };
     let read = || {
         let length = count.checked_add(1).ok_or(Status::INVALID_ARGUMENT)?;
-        let offsets = if count == 0 { &[0] } else { caller.array(offsets, length)? };
+        let offsets = if count == 0 {
+            &[0]
+        } else {
+            caller.array(offsets, length)?
+        };
         let validity = caller.optional_array(validity, count.div_ceil(8))?;
         Ok((offsets, validity))
     };
@@ -216,7 +267,13 @@ pub unsafe extern "C-unwind" fn mb_map_values(
     results: *mut *mut mb_results,
     error: *mut *mut mb_error,
 ) -> mb_status {
-    let job = Job { options, handler, user_data, results, error };
+    let job = Job {
+        options,
+        handler,
+        user_data,
+        results,
+        error,
+    };
     // SAFETY: the promise of this function's caller.
     let caller = unsafe { Caller::promised() };
     let values = match caller.array(values, count) {
@@ -244,7 +301,11 @@ fn checked<'a>(
 ) -> Result<MapInput<'a>, Error> {
     for row in 0..count {
         if let Err(status) = value(row) {
-            return Err(Error::new(status, "values", format_args!("value {row}: {}", status.text())));
+            return Err(Error::new(
+                status,
+                "values",
+                format_args!("value {row}: {}", status.text()),
+            ));
         }
     }
     Ok(MapInput::Values { count, at })

@@ -3,16 +3,20 @@
 //! Start with `mb_options_init`, then set fields, or options by name, in any order. 0 is the default in every field and
 //! never means anything else. `mb_batcher_new` checks everything together and says all that is wrong.
 //!
-//!     mb_options options;
-//!     mb_options_init(&options, sizeof options);
-//!     options.max_batch_size = 100;
-//!     options.max_delay = 2 * MB_MS;
-//!     options.handler = insert_rows;
-//!     mb_options_set(&options, "on_full", "reject", NULL);
+//! ```c
+//! mb_options options;
+//! mb_options_init(&options, sizeof options);
+//! options.max_batch_size = 100;
+//! options.max_delay = 2 * MB_MS;
+//! options.handler = insert_rows;
+//! mb_options_set(&options, "on_full", "reject", NULL);
+//! ```
 //!
 //! Times are nanoseconds in an `int64_t`.
 
-use super::callback::{mb_handler, mb_handler_fn, mb_log_fn, mb_object_release_fn, mb_release_fn, mb_result_fn};
+use super::callback::{
+    mb_handler, mb_handler_fn, mb_log_fn, mb_object_release_fn, mb_release_fn, mb_result_fn,
+};
 use super::caller::Caller;
 use super::ctext::{Packed, Unpacking};
 use super::error::explain;
@@ -179,8 +183,23 @@ macro_rules! numbers {
 
 // A name that is missing here, or too many, does not compile.
 numbers!(
-    mode, threads, max_in_flight, on_full, delivery, clock, results, owner, max_batch_size, max_batch_bytes,
-    queue_capacity, queue_bytes, result_capacity, max_delay, push_timeout, handler_timeout, close_timeout,
+    mode,
+    threads,
+    max_in_flight,
+    on_full,
+    delivery,
+    clock,
+    results,
+    owner,
+    max_batch_size,
+    max_batch_bytes,
+    queue_capacity,
+    queue_bytes,
+    result_capacity,
+    max_delay,
+    push_timeout,
+    handler_timeout,
+    close_timeout,
     drain_at_exit
 );
 
@@ -188,7 +207,12 @@ const TEXT_BYTES: usize = {
     let (mut bytes, mut row) = (0, 0);
     while row < ROWS.len() {
         let info = &ROWS[row];
-        bytes += info.name.len() + info.kind.name().len() + info.unit.len() + info.default.len() + info.doc.len() + 6;
+        bytes += info.name.len()
+            + info.kind.name().len()
+            + info.unit.len()
+            + info.default.len()
+            + info.doc.len()
+            + 6;
         let mut choice = 0;
         while choice < info.choices.len() {
             bytes += info.choices[choice].name.len() + if choice > 0 { 1 } else { 0 };
@@ -204,10 +228,16 @@ static TEXT: [u8; TEXT_BYTES] = {
     let mut row = 0;
     while row < ROWS.len() {
         let info = &ROWS[row];
-        text = text.text(info.name).text(info.kind.name()).text(info.unit).text(info.default);
+        text = text
+            .text(info.name)
+            .text(info.kind.name())
+            .text(info.unit)
+            .text(info.default);
         let mut choice = 0;
         while choice < info.choices.len() {
-            text = text.piece(if choice > 0 { "," } else { "" }).piece(info.choices[choice].name);
+            text = text
+                .piece(if choice > 0 { "," } else { "" })
+                .piece(info.choices[choice].name);
             choice += 1;
         }
         text = text.end().text(info.doc);
@@ -322,7 +352,10 @@ pub(crate) fn read(caller: &Caller, options: *const mb_options) -> Result<mb_opt
         Status::UNSUPPORTED => Error::new(
             status,
             "struct_size",
-            format_args!("the options have fields that version {} of the library does not know", env!("CARGO_PKG_VERSION")),
+            format_args!(
+                "the options have fields that version {} of the library does not know",
+                env!("CARGO_PKG_VERSION")
+            ),
         ),
         _ if options.is_null() => about("options", status),
         _ => Error::new(
@@ -369,14 +402,21 @@ mod tests {
         for ((given, row), (field, _)) in TABLE.iter().zip(ROWS).zip(FIELDS) {
             // SAFETY: static text that ends with NUL.
             let text = |text| unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("?");
-            assert_eq!((text(given.name), *field), (row.name, row.name), "fields stand in the table's order");
+            assert_eq!(
+                (text(given.name), *field),
+                (row.name, row.name),
+                "fields stand in the table's order"
+            );
             assert_eq!(text(given.type_name), row.kind.name());
             assert_eq!(text(given.unit), row.unit);
             assert_eq!(text(given.default_text), row.default);
             assert_eq!(text(given.doc), row.doc);
             let choices: Vec<_> = row.choices.iter().map(|choice| choice.name).collect();
             assert_eq!(text(given.choices), choices.join(","));
-            assert_eq!((given.minimum, given.maximum, given.width), (row.min, row.max, row.width));
+            assert_eq!(
+                (given.minimum, given.maximum, given.width),
+                (row.min, row.max, row.width)
+            );
         }
     }
 }

@@ -53,12 +53,18 @@ impl Taker for Producing {
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_producer_new(batcher: *mut mb_batcher, producer: *mut *mut mb_producer) -> mb_status {
+pub unsafe extern "C" fn mb_producer_new(
+    batcher: *mut mb_batcher,
+    producer: *mut *mut mb_producer,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
             let (engine, producer) = (caller.shared_engine(batcher)?, caller.output(producer)?);
-            let producing = Producing { producer: Producer::new(&engine)?, engine: Shared::clone(&engine) };
+            let producing = Producing {
+                producer: Producer::new(&engine)?,
+                engine: Shared::clone(&engine),
+            };
             let made = try_box(producing).ok_or(Status::NO_MEMORY)?;
             let slot = table::take().ok_or(Status::NO_MEMORY)?;
             let word = slot.publish(Type::Producer, Box::into_raw(made).cast(), 0, 0);
@@ -112,7 +118,11 @@ pub unsafe extern "C" fn mb_producer_push_null(producer: *mut mb_producer, tag: 
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_producer_push_bool(producer: *mut mb_producer, value: i32, tag: u64) -> mb_status {
+pub unsafe extern "C" fn mb_producer_push_bool(
+    producer: *mut mb_producer,
+    value: i32,
+    tag: u64,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::push(|caller| match caller.object(producer) {
@@ -129,7 +139,11 @@ pub unsafe extern "C" fn mb_producer_push_bool(producer: *mut mb_producer, value
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_producer_push_int64(producer: *mut mb_producer, value: i64, tag: u64) -> mb_status {
+pub unsafe extern "C" fn mb_producer_push_int64(
+    producer: *mut mb_producer,
+    value: i64,
+    tag: u64,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::push(|caller| match caller.object(producer) {
@@ -146,7 +160,11 @@ pub unsafe extern "C" fn mb_producer_push_int64(producer: *mut mb_producer, valu
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_producer_push_float64(producer: *mut mb_producer, value: f64, tag: u64) -> mb_status {
+pub unsafe extern "C" fn mb_producer_push_float64(
+    producer: *mut mb_producer,
+    value: f64,
+    tag: u64,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::push(|caller| match caller.object(producer) {

@@ -6,19 +6,21 @@
 //!
 //! Every push returns one of these:
 //!
-//!     MB_OK                    the value is the batcher's
-//!     MB_ERR_INVALID_ARGUMENT  data is NULL and length is not 0; a bool is neither 0 nor 1; the kind is unknown
-//!     MB_ERR_INVALID_UTF8      a string is not UTF-8
-//!     MB_ERR_WRONG_OWNER       an object is not of the owner in the options
-//!     MB_ERR_CLOSED            the batcher was closed
-//!     MB_ERR_NO_HANDLER        no handler takes this kind, and there is no default
-//!     MB_ERR_TOO_LARGE         the value weighs more than max_batch_bytes: 8, plus its length or declared size
-//!     MB_ERR_QUEUE_FULL        queue_capacity values wait
-//!     MB_ERR_QUEUE_FULL_BYTES  the values that wait leave too little of queue_bytes
-//!     MB_ERR_RESULTS_FULL      result_capacity values were accepted whose results nobody took
-//!     MB_ERR_NO_MEMORY         there is no memory for it
-//!     MB_ERR_INVALID_HANDLE    there is no such batcher
-//!     MB_ERR_FORKED            the batcher belongs to the parent process
+//! ```text
+//! MB_OK                    the value is the batcher's
+//! MB_ERR_INVALID_ARGUMENT  data is NULL and length is not 0; a bool is neither 0 nor 1; the kind is unknown
+//! MB_ERR_INVALID_UTF8      a string is not UTF-8
+//! MB_ERR_WRONG_OWNER       an object is not of the owner in the options
+//! MB_ERR_CLOSED            the batcher was closed
+//! MB_ERR_NO_HANDLER        no handler takes this kind, and there is no default
+//! MB_ERR_TOO_LARGE         the value weighs more than max_batch_bytes: 8, plus its length or declared size
+//! MB_ERR_QUEUE_FULL        queue_capacity values wait
+//! MB_ERR_QUEUE_FULL_BYTES  the values that wait leave too little of queue_bytes
+//! MB_ERR_RESULTS_FULL      result_capacity values were accepted whose results nobody took
+//! MB_ERR_NO_MEMORY         there is no memory for it
+//! MB_ERR_INVALID_HANDLE    there is no such batcher
+//! MB_ERR_FORKED            the batcher belongs to the parent process
+//! ```
 //!
 //! The three FULL codes come after a wait of up to push_timeout if on_full is BLOCK, and at once if it is REJECT, in
 //! manual mode and in callbacks of this batcher. `mb_batcher_check` says in words why a value would be refused.
@@ -91,7 +93,13 @@ pub(crate) fn push_bool(to: &impl Taker, value: i32, tag: u64) -> Status {
 
 /// Pushes text, checked.
 #[inline(always)]
-pub(crate) fn push_text(caller: &Caller, to: &impl Taker, data: *const c_char, length: usize, tag: u64) -> Status {
+pub(crate) fn push_text(
+    caller: &Caller,
+    to: &impl Taker,
+    data: *const c_char,
+    length: usize,
+    tag: u64,
+) -> Status {
     match caller.text(data, length) {
         Ok(text) => to.take_text(Kind::String, text.as_bytes(), tag),
         Err(status) => to.refuse(status),
@@ -99,7 +107,13 @@ pub(crate) fn push_text(caller: &Caller, to: &impl Taker, data: *const c_char, l
 }
 
 /// Pushes bytes.
-pub(crate) fn push_bytes(caller: &Caller, to: &impl Taker, data: *const c_void, length: usize, tag: u64) -> Status {
+pub(crate) fn push_bytes(
+    caller: &Caller,
+    to: &impl Taker,
+    data: *const c_void,
+    length: usize,
+    tag: u64,
+) -> Status {
     match caller.bytes(data, length) {
         Ok(bytes) => to.take_text(Kind::Bytes, bytes, tag),
         Err(status) => to.refuse(status),
@@ -117,9 +131,16 @@ pub(crate) fn push_value(
     let read = || {
         let value = caller.value_at(value)?;
         let options = caller.optional_sized(options)?;
-        let release = options.release.map(|call| Release::One { call, data: options.release_data });
+        let release = options.release.map(|call| Release::One {
+            call,
+            data: options.release_data,
+        });
         let ownable = matches!(value, Value::String(_) | Value::Bytes(_));
-        if release.is_some() && !ownable { Err(Status::INVALID_ARGUMENT) } else { Ok((value, options, release)) }
+        if release.is_some() && !ownable {
+            Err(Status::INVALID_ARGUMENT)
+        } else {
+            Ok((value, options, release))
+        }
     };
     match read() {
         Ok((value, options, release)) => to.take_value(value, tag, options.deadline, release),
@@ -185,7 +206,11 @@ pub unsafe extern "C" fn mb_batcher_push_int64(batcher: *mut mb_batcher, value: 
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_batcher_push_float64(batcher: *mut mb_batcher, value: f64, tag: u64) -> mb_status {
+pub unsafe extern "C" fn mb_batcher_push_float64(
+    batcher: *mut mb_batcher,
+    value: f64,
+    tag: u64,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::push(|caller| match caller.engine(batcher) {
@@ -307,7 +332,9 @@ pub unsafe extern "C" fn mb_batcher_check(
     unsafe {
         guard::run(|caller| {
             let check = || {
-                let engine = caller.engine(batcher).map_err(|status| about("batcher", status))?;
+                let engine = caller
+                    .engine(batcher)
+                    .map_err(|status| about("batcher", status))?;
                 engine.check(caller.value_at(value).map_err(|status| about("value", status))?)
             };
             check().map_err(|fault| explain(&caller.optional_output(error), fault))

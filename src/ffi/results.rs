@@ -90,7 +90,10 @@ pub struct mb_row_error {
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_results_get_view(results: *const mb_results, view: *mut mb_results_view) -> mb_status {
+pub unsafe extern "C" fn mb_results_get_view(
+    results: *const mb_results,
+    view: *mut mb_results_view,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
@@ -108,11 +111,21 @@ fn view_of(held: &HeldResults) -> mb_results_view {
     mb_results_view {
         struct_size: size_of::<mb_results_view>(),
         count: batch.len,
-        kind: batch.result_kind().map_or(MB_KIND_MIXED, |kind| u32::from(kind.code())),
+        kind: batch
+            .result_kind()
+            .map_or(MB_KIND_MIXED, |kind| u32::from(kind.code())),
         all_ok: u32::from(all_ok),
         tags: batch.tags().as_ptr(),
-        outcomes: if all_ok { null() } else { batch.rows.outcomes().as_ptr().cast() },
-        handled: if all_handled { null() } else { batch.rows.handled().as_ptr().cast() },
+        outcomes: if all_ok {
+            null()
+        } else {
+            batch.rows.outcomes().as_ptr().cast()
+        },
+        handled: if all_handled {
+            null()
+        } else {
+            batch.rows.handled().as_ptr().cast()
+        },
         kinds: batch.rows.out_kinds().as_ptr().cast(),
         values: batch.rows.out().as_ptr().cast(),
         batch: batch.number,
@@ -128,7 +141,11 @@ fn view_of(held: &HeldResults) -> mb_results_view {
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_results_value(results: *const mb_results, row: usize, value: *mut mb_value) -> mb_status {
+pub unsafe extern "C" fn mb_results_value(
+    results: *const mb_results,
+    row: usize,
+    value: *mut mb_value,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
@@ -199,10 +216,21 @@ pub unsafe extern "C" fn mb_results_error(
             if code == 0 {
                 return Err(Status::NOT_FOUND);
             }
-            let Texts { type_name, message, length } = texts(held, row, code)?;
+            let Texts {
+                type_name,
+                message,
+                length,
+            } = texts(held, row, code)?;
             let handled = u32::from(batch.was_handled(row).code());
             let struct_size = size_of::<mb_row_error>();
-            error.set(&mb_row_error { struct_size, code, handled, type_name, message, length });
+            error.set(&mb_row_error {
+                struct_size,
+                code,
+                handled,
+                type_name,
+                message,
+                length,
+            });
             Ok(())
         })
     }
@@ -212,9 +240,11 @@ pub unsafe extern "C" fn mb_results_error(
 fn texts(held: &HeldResults, row: usize, code: mb_status) -> Result<Texts, Status> {
     let (type_name, message) = held.set().batch().failure(row);
     match info(code) {
-        Some(info) if type_name.is_empty() && message == Status::from_code(code).text() => {
-            Ok(Texts { type_name: c"".as_ptr(), message: info.text, length: message.len() })
-        }
+        Some(info) if type_name.is_empty() && message == Status::from_code(code).text() => Ok(Texts {
+            type_name: c"".as_ptr(),
+            message: info.text,
+            length: message.len(),
+        }),
         _ => held.note(type_name, message),
     }
 }

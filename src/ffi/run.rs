@@ -4,12 +4,14 @@
 //! or an event loop says when, and `mb_batcher_next_due` says it as a time. With `clock = given` time stands still until
 //! `mb_batcher_advance`: for tests, and for hosts with a time of their own.
 //!
-//!     int32_t fd;
-//!     mb_batcher_fd(batcher, &fd);
-//!     for (;;) {
-//!         wait until fd is readable;
-//!         mb_batcher_run(batcher);
-//!     }
+//! ```c
+//! int32_t fd;
+//! mb_batcher_fd(batcher, &fd);
+//! for (;;) {
+//!     wait until fd is readable;
+//!     mb_batcher_run(batcher);
+//! }
+//! ```
 
 use super::guard;
 use super::handle::mb_batcher;

@@ -6,14 +6,16 @@
 //!
 //! Every function here returns one of these, besides what it says itself:
 //!
-//!     MB_OK
-//!     MB_ERR_TOO_LATE          the outcomes stand: by a time-out, a close, or completion
-//!     MB_ERR_OUT_OF_RANGE      there is no such row
-//!     MB_ERR_INVALID_ARGUMENT  something is NULL that must not be, or a bool is neither 0 nor 1
-//!     MB_ERR_INVALID_UTF8      a string is not UTF-8
-//!     MB_ERR_TOO_LARGE         the strings of one batch come to more than 4 GiB
-//!     MB_ERR_NO_MEMORY         there is no memory for it
-//!     MB_ERR_INVALID_HANDLE    there is no such batch
+//! ```text
+//! MB_OK
+//! MB_ERR_TOO_LATE          the outcomes stand: by a time-out, a close, or completion
+//! MB_ERR_OUT_OF_RANGE      there is no such row
+//! MB_ERR_INVALID_ARGUMENT  something is NULL that must not be, or a bool is neither 0 nor 1
+//! MB_ERR_INVALID_UTF8      a string is not UTF-8
+//! MB_ERR_TOO_LARGE         the strings of one batch come to more than 4 GiB
+//! MB_ERR_NO_MEMORY         there is no memory for it
+//! MB_ERR_INVALID_HANDLE    there is no such batch
+//! ```
 
 use super::bulk::{is_valid, piece};
 use super::caller::Caller;
@@ -33,7 +35,9 @@ fn set(caller: &Caller, batch: *mut mb_batch, row: usize, value: Value<'_>) -> R
         return Err(Status::OUT_OF_RANGE);
     }
     match value {
-        Value::Object(object) if part.owner() == 0 || object.owner != part.owner() => Err(Status::WRONG_OWNER),
+        Value::Object(object) if part.owner() == 0 || object.owner != part.owner() => {
+            Err(Status::WRONG_OWNER)
+        }
         value => part.batch().set(row, value).into_result(),
     }
 }
@@ -52,7 +56,11 @@ fn set_all<'v>(
     }
     let validity = caller.optional_array(validity, count.div_ceil(8))?;
     for row in 0..count {
-        let value = if is_valid(validity, row) { value(row)? } else { Value::Null };
+        let value = if is_valid(validity, row) {
+            value(row)?
+        } else {
+            Value::Null
+        };
         set(caller, batch, row, value)?;
     }
     Ok(())
@@ -169,7 +177,11 @@ pub unsafe extern "C" fn mb_batch_set_object(
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_batch_set_value(batch: *mut mb_batch, row: usize, value: *const mb_value) -> mb_status {
+pub unsafe extern "C" fn mb_batch_set_value(
+    batch: *mut mb_batch,
+    row: usize,
+    value: *const mb_value,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe { guard::run(|caller| set(caller, batch, row, caller.value_at(value)?)) }
 }
@@ -194,7 +206,9 @@ pub unsafe extern "C" fn mb_batch_set_int64s(
     unsafe {
         guard::run(|caller| {
             let given = caller.array(values, count);
-            set_all(caller, batch, validity, count, |row| Ok(Value::Int64(given?[row])))
+            set_all(caller, batch, validity, count, |row| {
+                Ok(Value::Int64(given?[row]))
+            })
         })
     }
 }
@@ -216,7 +230,9 @@ pub unsafe extern "C" fn mb_batch_set_float64s(
     unsafe {
         guard::run(|caller| {
             let given = caller.array(values, count);
-            set_all(caller, batch, validity, count, |row| Ok(Value::Float64(given?[row])))
+            set_all(caller, batch, validity, count, |row| {
+                Ok(Value::Float64(given?[row]))
+            })
         })
     }
 }
@@ -239,7 +255,9 @@ pub unsafe extern "C" fn mb_batch_set_strings(
     unsafe {
         guard::run(|caller| {
             let offsets = caller.array(offsets, count.saturating_add(1));
-            set_all(caller, batch, validity, count, |row| piece(caller, data, offsets?, row).map(Value::String))
+            set_all(caller, batch, validity, count, |row| {
+                piece(caller, data, offsets?, row).map(Value::String)
+            })
         })
     }
 }
@@ -252,12 +270,18 @@ pub unsafe extern "C" fn mb_batch_set_strings(
 /// # Safety
 /// See [`super`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mb_batch_set_values(batch: *mut mb_batch, values: *const mb_value, count: usize) -> mb_status {
+pub unsafe extern "C" fn mb_batch_set_values(
+    batch: *mut mb_batch,
+    values: *const mb_value,
+    count: usize,
+) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
             let given = caller.array(values, count);
-            set_all(caller, batch, std::ptr::null(), count, |row| caller.value(&given?[row]))
+            set_all(caller, batch, std::ptr::null(), count, |row| {
+                caller.value(&given?[row])
+            })
         })
     }
 }
@@ -276,7 +300,11 @@ fn reason<'a>(
         _ => Status::HANDLER_FAILED.code(),
     };
     let type_name = caller.optional_name(type_name)?;
-    Ok(Reason { code, type_name, message: caller.text(message, length)? })
+    Ok(Reason {
+        code,
+        type_name,
+        message: caller.text(message, length)?,
+    })
 }
 
 /// Fails one row.
@@ -303,7 +331,11 @@ pub unsafe extern "C" fn mb_batch_fail(
         guard::run(|caller| {
             let batch = caller.unfinished(batch)?.part().batch();
             let reason = reason(caller, code, type_name, message, length)?;
-            if row >= batch.len { Err(Status::OUT_OF_RANGE) } else { batch.fail(row, reason).into_result() }
+            if row >= batch.len {
+                Err(Status::OUT_OF_RANGE)
+            } else {
+                batch.fail(row, reason).into_result()
+            }
         })
     }
 }
@@ -328,7 +360,9 @@ pub unsafe extern "C" fn mb_batch_fail_all(
     unsafe {
         guard::run(|caller| {
             let batch = caller.unfinished(batch)?.part().batch();
-            batch.fail_all(reason(caller, code, type_name, message, length)?).into_result()
+            batch
+                .fail_all(reason(caller, code, type_name, message, length)?)
+                .into_result()
         })
     }
 }

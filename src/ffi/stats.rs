@@ -92,16 +92,46 @@ macro_rules! same_layout {
     };
 }
 same_layout!(
-    accepted, ok, failed, expired, cancelled, discarded, outstanding, undelivered, triggers, refusals, batches, late,
-    stuck, waiting, waiting_bytes, in_flight, delivering, bytes_in_use, oldest_in_flight_age, batch_size, queue_time,
-    handler_time, delivery_time
+    accepted,
+    ok,
+    failed,
+    expired,
+    cancelled,
+    discarded,
+    outstanding,
+    undelivered,
+    triggers,
+    refusals,
+    batches,
+    late,
+    stuck,
+    waiting,
+    waiting_bytes,
+    in_flight,
+    delivering,
+    bytes_in_use,
+    oldest_in_flight_age,
+    batch_size,
+    queue_time,
+    handler_time,
+    delivery_time
 );
 const _: () = assert!(size_of::<mb_stats>() == size_of::<usize>() + size_of::<Stats>());
 
 impl From<Histogram> for mb_histogram {
     fn from(histogram: Histogram) -> mb_histogram {
-        let Histogram { count, sum, max, buckets } = histogram;
-        mb_histogram { count, sum, max, buckets }
+        let Histogram {
+            count,
+            sum,
+            max,
+            buckets,
+        } = histogram;
+        mb_histogram {
+            count,
+            sum,
+            max,
+            buckets,
+        }
     }
 }
 
@@ -146,7 +176,10 @@ pub unsafe extern "C" fn mb_batcher_stats_text(
     unsafe {
         guard::run(|caller| {
             let engine = caller.engine(batcher)?;
-            let mut page = Page { buffer: caller.buffer(buffer.cast(), capacity)?, length: 0 };
+            let mut page = Page {
+                buffer: caller.buffer(buffer.cast(), capacity)?,
+                length: 0,
+            };
             let stats = engine.stats()?;
             // A page takes everything.
             let _ = stats.prometheus(None, &mut page);
@@ -192,7 +225,10 @@ mod tests {
     fn p38_text_is_cut_where_the_buffer_ends() {
         for (capacity, shown) in [(0, ""), (1, "\0"), (4, "abc\0"), (6, "abcde\0"), (8, "abcde\0..")] {
             let mut buffer = [b'.'; 8];
-            let mut page = Page { buffer: &mut buffer[..capacity], length: 0 };
+            let mut page = Page {
+                buffer: &mut buffer[..capacity],
+                length: 0,
+            };
             assert!(page.write_str("ab").is_ok() && page.write_str("cde").is_ok());
             assert_eq!(page.end(), 6);
             assert_eq!(&buffer[..capacity], shown.as_bytes());

@@ -116,7 +116,12 @@ static TEXT: [u8; TEXT_BYTES] = {
 };
 
 static TABLE: [mb_status_info; ROWS.len()] = {
-    let empty = mb_status_info { code: 0, retriable: 0, name: std::ptr::null(), text: std::ptr::null() };
+    let empty = mb_status_info {
+        code: 0,
+        retriable: 0,
+        name: std::ptr::null(),
+        text: std::ptr::null(),
+    };
     let mut table = [empty; ROWS.len()];
     let mut texts = Unpacking::of(&TEXT);
     let mut row = 0;

@@ -102,7 +102,11 @@ pub(crate) fn find(word: u64, of: Type) -> Option<&'static Slot> {
     }
     let slot = slot(word)?;
     // SYNC: Acquire pairs with the Release store of `publish` - the object and what it points to.
-    if slot.word.load(Ordering::Acquire) == word { Some(slot) } else { None }
+    if slot.word.load(Ordering::Acquire) == word {
+        Some(slot)
+    } else {
+        None
+    }
 }
 
 /// The slot in which a batch with this handle lived once, if it was completed or freed not too long ago.
@@ -175,7 +179,10 @@ fn chunk_for(index: usize) -> Option<()> {
         return None;
     }
     // SYNC: Release pairs with the load of `slot` - the zeroed slots.
-    if place.compare_exchange(null_mut(), chunk, Ordering::Release, Ordering::Relaxed).is_err() {
+    if place
+        .compare_exchange(null_mut(), chunk, Ordering::Release, Ordering::Relaxed)
+        .is_err()
+    {
         // SAFETY: another thread was first, and nobody saw this chunk.
         unsafe { dealloc(chunk.cast(), layout) };
     }
@@ -235,7 +242,11 @@ impl Slot {
     pub(crate) fn retire(&self, word: u64) -> bool {
         let over = word & !(u64::MAX << TAG_SHIFT);
         // SYNC: AcqRel; Acquire pairs with `publish` in whatever thread, Release with `is` and `find`.
-        if self.word.compare_exchange(word, over, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        if self
+            .word
+            .compare_exchange(word, over, Ordering::AcqRel, Ordering::Relaxed)
+            .is_err()
+        {
             return false;
         }
         if word >> TAG_SHIFT == tag(Type::Batch) {
@@ -289,7 +300,14 @@ mod tests {
         for bit in 0..64 {
             assert!(find(word ^ 1 << bit, Type::Batcher).is_none(), "bit {bit}");
         }
-        for other in [0, 1, u64::MAX, word & INDEX_MASK, object as u64, tag(Type::Batcher) << TAG_SHIFT] {
+        for other in [
+            0,
+            1,
+            u64::MAX,
+            word & INDEX_MASK,
+            object as u64,
+            tag(Type::Batcher) << TAG_SHIFT,
+        ] {
             assert!(find(other, Type::Batcher).is_none(), "{other:#x}");
         }
         assert!(slot.retire(word));
@@ -322,7 +340,8 @@ mod tests {
     fn p30_a_slot_whose_generations_are_used_up_is_left_alone() {
         let slot = take().unwrap();
         let index = slot.word.load(Ordering::Relaxed) & INDEX_MASK;
-        slot.word.store((GENERATION_MASK - 1) << INDEX_BITS | index, Ordering::Relaxed);
+        slot.word
+            .store((GENERATION_MASK - 1) << INDEX_BITS | index, Ordering::Relaxed);
         assert!(!slot.is_worn_out());
         let last = slot.publish(Type::Error, null_mut(), 0, 0);
         assert_eq!(generation(last), GENERATION_MASK);
@@ -336,7 +355,13 @@ mod tests {
 
     #[test]
     fn p30_no_handle_is_a_canonical_address() {
-        for of in [Type::Batcher, Type::Producer, Type::Batch, Type::Results, Type::Error] {
+        for of in [
+            Type::Batcher,
+            Type::Producer,
+            Type::Batch,
+            Type::Results,
+            Type::Error,
+        ] {
             let word = tag(of) << TAG_SHIFT;
             // Bits 47..63 (and 56..63 with five-level paging) of an address are all equal.
             for unused in [16, 7] {

@@ -88,7 +88,10 @@ const _: () = assert!(MB_KINDS == Kind::COUNT && MB_KIND_MIXED == Kind::MIXED as
 
 /// The kind of a number from outside.
 pub(crate) fn kind(code: u32) -> Result<Kind, Status> {
-    u8::try_from(code).ok().and_then(Kind::from_code).ok_or(Status::INVALID_ARGUMENT)
+    u8::try_from(code)
+        .ok()
+        .and_then(Kind::from_code)
+        .ok_or(Status::INVALID_ARGUMENT)
 }
 
 /// A bool of a number from outside.
@@ -119,7 +122,11 @@ impl Caller {
             }
             Kind::Object => {
                 let mb_object { word, size } = given.object();
-                Value::Object(Object { owner: given.owner, word, size })
+                Value::Object(Object {
+                    owner: given.owner,
+                    word,
+                    size,
+                })
             }
         })
     }
@@ -150,11 +157,16 @@ impl mb_value {
 impl From<Value<'_>> for mb_value {
     fn from(value: Value<'_>) -> mb_value {
         let bytes = |bytes: &[u8]| mb_value_as {
-            string: mb_string { data: bytes.as_ptr().cast(), length: bytes.len() },
+            string: mb_string {
+                data: bytes.as_ptr().cast(),
+                length: bytes.len(),
+            },
         };
         // Every byte is written, so that none of this library's memory shows through.
         let number = |int64: i64| {
-            let mut all = mb_value_as { object: mb_object { word: 0, size: 0 } };
+            let mut all = mb_value_as {
+                object: mb_object { word: 0, size: 0 },
+            };
             all.int64 = int64;
             all
         };
@@ -165,11 +177,21 @@ impl From<Value<'_>> for mb_value {
             Value::Float64(value) => (0, number(value.to_bits() as i64)),
             Value::String(value) => (0, bytes(value.as_bytes())),
             Value::Bytes(value) => (0, bytes(value)),
-            Value::Object(object) => {
-                (object.owner, mb_value_as { object: mb_object { word: object.word, size: object.size } })
-            }
+            Value::Object(object) => (
+                object.owner,
+                mb_value_as {
+                    object: mb_object {
+                        word: object.word,
+                        size: object.size,
+                    },
+                },
+            ),
         };
-        mb_value { kind: u32::from(value.kind().code()), owner, r#as }
+        mb_value {
+            kind: u32::from(value.kind().code()),
+            owner,
+            r#as,
+        }
     }
 }
 

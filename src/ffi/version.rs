@@ -36,9 +36,8 @@ const fn number(text: &str) -> u32 {
 const _: () = assert!(number(env!("CARGO_PKG_VERSION_MAJOR")) == MB_VERSION_MAJOR);
 const _: () = assert!(number(env!("CARGO_PKG_VERSION_MINOR")) == MB_VERSION_MINOR);
 const _: () = assert!(number(env!("CARGO_PKG_VERSION_PATCH")) == MB_VERSION_PATCH);
-const _: () = assert!(
-    MB_VERSION_NUMBER == 1_000_000 * MB_VERSION_MAJOR + 1_000 * MB_VERSION_MINOR + MB_VERSION_PATCH
-);
+const _: () =
+    assert!(MB_VERSION_NUMBER == 1_000_000 * MB_VERSION_MAJOR + 1_000 * MB_VERSION_MINOR + MB_VERSION_PATCH);
 
 /// The version of the library as a number, to be compared with `MB_VERSION_NUMBER`.
 ///

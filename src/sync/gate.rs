@@ -184,11 +184,6 @@ impl<T> Gate<T> {
         }
     }
 
-    /// The value, by exclusive borrow.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.data.0.get_mut()
-    }
-
     /// As `run_held`, by the owner. It marks itself inside, so that `f` coming back by the fast path is told.
     #[inline]
     fn run_owner<R>(&self, held: &Held<'_>, word: usize, f: impl FnOnce(&mut T) -> R) -> R {

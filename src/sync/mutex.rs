@@ -3,7 +3,9 @@
 
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
-use std::sync::{PoisonError, TryLockError};
+use std::sync::PoisonError;
+#[cfg(test)]
+use std::sync::TryLockError;
 
 use super::clock::monotonic_ns;
 
@@ -31,6 +33,7 @@ impl<T> Mutex<T> {
 
     /// Takes the lock if it is free.
     #[inline]
+    #[cfg(test)]
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(MutexGuard(guard)),

@@ -62,6 +62,7 @@ impl<T> Shared<T> {
     }
 
     /// How many references there are; only a hint while other threads have some.
+    #[cfg(test)]
     pub(crate) fn strong_count(this: &Shared<T>) -> usize {
         // SYNC: Relaxed; a hint that publishes nothing.
         this.inner().count.load(Ordering::Relaxed)

@@ -9,13 +9,18 @@ use std::fmt::Write;
 const WIDTH: usize = 110;
 
 const TOP: &str = "#ifndef MICROBATCH_H\n#define MICROBATCH_H\n\n";
-const BEGIN: &str = "#include <stddef.h>\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n";
+const BEGIN: &str =
+    "#include <stddef.h>\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n";
 const END: &str = "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
 
 /// The header.
 pub fn write(opening: &str, sections: &[Section]) -> String {
     let mut book = String::from(TOP);
-    comment(&mut book, "", &opening.trim().lines().map(str::to_owned).collect::<Vec<_>>());
+    comment(
+        &mut book,
+        "",
+        &opening.trim().lines().map(str::to_owned).collect::<Vec<_>>(),
+    );
     book.push('\n');
     book.push_str(BEGIN);
     for section in sections {
@@ -57,7 +62,9 @@ fn write_section(book: &mut String, section: &Section, all: &[Section]) {
 fn write_constants(book: &mut String, constants: &[(&String, &String, &Vec<String>)]) {
     let mut last = "";
     for (place, (name, value, docs)) in constants.iter().enumerate() {
-        let alike = constants.iter().filter(|(_, other, _)| is_wide(other) == is_wide(value));
+        let alike = constants
+            .iter()
+            .filter(|(_, other, _)| is_wide(other) == is_wide(value));
         let (names, values) = alike.fold((0, 0), |(names, values), (name, value, _)| {
             (names.max(name.len()), values.max(value.len()))
         });
@@ -105,7 +112,11 @@ fn write_item(book: &mut String, item: &Item) {
             comment(book, "", &item.docs);
             let _ = writeln!(book, "{code}");
         }
-        Code::Fields { keyword, name, fields } => {
+        Code::Fields {
+            keyword,
+            name,
+            fields,
+        } => {
             book.push('\n');
             comment(book, "", &item.docs);
             let _ = writeln!(book, "typedef {keyword} {name} {{");
@@ -124,12 +135,20 @@ fn write_item(book: &mut String, item: &Item) {
 }
 
 fn write_field(book: &mut String, field: &Field) {
-    beside(book, &format!("    {:31}", format!("{};", field.code)), &field.docs);
+    beside(
+        book,
+        &format!("    {:31}", format!("{};", field.code)),
+        &field.docs,
+    );
 }
 
 /// A type before a name: with a space, unless it ends with a star.
 fn typed(code: &str) -> String {
-    if code.ends_with('*') { code.to_owned() } else { format!("{code} ") }
+    if code.ends_with('*') {
+        code.to_owned()
+    } else {
+        format!("{code} ")
+    }
 }
 
 fn write_parameters(book: &mut String, indent: &str, head: &str, parameters: &[String]) {
@@ -154,7 +173,11 @@ fn write_parameters(book: &mut String, indent: &str, head: &str, parameters: &[S
 
 /// The function table: a pointer for each function, typed after it.
 fn write_table(book: &mut String, all: &[Section]) {
-    let functions: Vec<&Function> = all.iter().flat_map(|section| &section.items).filter_map(of_function).collect();
+    let functions: Vec<&Function> = all
+        .iter()
+        .flat_map(|section| &section.items)
+        .filter_map(of_function)
+        .collect();
     let text = [
         "The functions of one copy of the library, in the order of this header. Later versions add theirs at the end.",
     ];
@@ -166,7 +189,13 @@ fn write_table(book: &mut String, all: &[Section]) {
         ("uint32_t abi_version", "MB_ABI_VERSION of the library."),
         ("uint32_t reserved", "0."),
     ] {
-        write_field(book, &Field { docs: vec![docs.to_owned()], code: code.to_owned() });
+        write_field(
+            book,
+            &Field {
+                docs: vec![docs.to_owned()],
+                code: code.to_owned(),
+            },
+        );
     }
     for name in microbatch::ffi::api::FUNCTIONS {
         // A name without a function stays out; the tests compare the two lists.
@@ -212,7 +241,8 @@ fn comment(book: &mut String, indent: &str, lines: &[String]) {
                 }
                 // What a label says goes on indented.
                 _ => {
-                    let hang = open && !(label && word.0 == 0) && filled.last().is_some_and(|last| hangs(last));
+                    let hang =
+                        open && !(label && word.0 == 0) && filled.last().is_some_and(|last| hangs(last));
                     filled.push(format!("{}{}", if hang { "  " } else { "" }, word.1));
                     open = true;
                 }
@@ -231,7 +261,14 @@ fn comment(book: &mut String, indent: &str, lines: &[String]) {
 }
 
 /// What begins a line of its own in the docs of a function.
-const LABELS: [&str; 6] = ["Returns: ", "Ownership: ", "Threads: ", "Blocks: ", "Calls back", "Since: "];
+const LABELS: [&str; 6] = [
+    "Returns: ",
+    "Ownership: ",
+    "Threads: ",
+    "Blocks: ",
+    "Calls back",
+    "Since: ",
+];
 
 fn hangs(line: &str) -> bool {
     line.starts_with("  ") || LABELS.iter().any(|label| line.starts_with(label))

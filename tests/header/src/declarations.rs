@@ -87,7 +87,10 @@ pub fn parse(output: &str, source: &str) -> Result<Vec<Item>> {
             code.push(line);
         } else if !code.is_empty() {
             let code = item(&std::mem::take(&mut code), source)?;
-            items.push(Item { docs: without_safety(std::mem::take(&mut docs)), code });
+            items.push(Item {
+                docs: without_safety(std::mem::take(&mut docs)),
+                code,
+            });
         }
     }
     // cbindgen has an order of its own; the module's is the book's.
@@ -99,8 +102,14 @@ pub fn parse(output: &str, source: &str) -> Result<Vec<Item>> {
 fn place(name: &str, source: &str) -> Option<usize> {
     let words = ["struct", "union", "type", "const", "fn"];
     let ends = ['(', ':', ' ', '='];
-    let mut found = words.iter().flat_map(|word| source.match_indices(&format!("{word} {name}")).collect::<Vec<_>>());
-    found.find(|(at, start)| source[at + start.len()..].starts_with(ends)).map(|(at, _)| at)
+    let mut found = words.iter().flat_map(|word| {
+        source
+            .match_indices(&format!("{word} {name}"))
+            .collect::<Vec<_>>()
+    });
+    found
+        .find(|(at, start)| source[at + start.len()..].starts_with(ends))
+        .map(|(at, _)| at)
 }
 
 /// Rust's section about safety says what the opening page says once for all.
@@ -117,25 +126,42 @@ fn without_safety(mut docs: Vec<String>) -> Vec<String> {
 fn item(lines: &[&str], source: &str) -> Result<Code> {
     let first = lines[0];
     if let Some(constant) = first.strip_prefix("#define ") {
-        let (name, value) = constant.split_once(' ').ok_or(format!("a constant without a value: {first}"))?;
-        return Ok(Code::Constant { name: name.to_owned(), value: value_in_c(name, value, source) });
+        let (name, value) = constant
+            .split_once(' ')
+            .ok_or(format!("a constant without a value: {first}"))?;
+        return Ok(Code::Constant {
+            name: name.to_owned(),
+            value: value_in_c(name, value, source),
+        });
     }
-    let of_fields = ["struct", "union"].iter().find(|word| first.starts_with(&format!("typedef {word} ")));
+    let of_fields = ["struct", "union"]
+        .iter()
+        .find(|word| first.starts_with(&format!("typedef {word} ")));
     if let (Some(keyword), true) = (of_fields, first.ends_with('{')) {
         let name = first.split(' ').nth(2).unwrap_or_default().to_owned();
         let fields = fields(&lines[1..lines.len() - 1]);
-        return Ok(Code::Fields { keyword: (*keyword).to_owned(), name, fields });
+        return Ok(Code::Fields {
+            keyword: (*keyword).to_owned(),
+            name,
+            fields,
+        });
     }
     let whole = plain(&lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "));
     if whole.starts_with("typedef ") {
         return Ok(Code::Type(whole));
     }
-    function(&whole).map(Code::Function).ok_or(format!("neither constant, type nor function: {whole}"))
+    function(&whole)
+        .map(Code::Function)
+        .ok_or(format!("neither constant, type nor function: {whole}"))
 }
 
 /// `struct mb_x` is `mb_x`, as every struct has a typedef.
 fn plain(code: &str) -> String {
-    if code.starts_with("typedef struct ") { code.to_owned() } else { code.replace("struct ", "").replace("union ", "") }
+    if code.starts_with("typedef struct ") {
+        code.to_owned()
+    } else {
+        code.replace("struct ", "").replace("union ", "")
+    }
 }
 
 fn fields(lines: &[&str]) -> Vec<Field> {
@@ -145,7 +171,10 @@ fn fields(lines: &[&str]) -> Vec<Field> {
             Some(doc) => docs.push(doc.trim().to_owned()),
             None => {
                 let code = plain(line.trim_end_matches(';'));
-                fields.push(Field { docs: std::mem::take(&mut docs), code });
+                fields.push(Field {
+                    docs: std::mem::take(&mut docs),
+                    code,
+                });
             }
         }
     }
@@ -158,7 +187,10 @@ fn function(code: &str) -> Option<Function> {
     Some(Function {
         name: head[at..].to_owned(),
         answer: head[..at].trim().to_owned(),
-        parameters: parameters.split(',').map(|parameter| parameter.trim().to_owned()).collect(),
+        parameters: parameters
+            .split(',')
+            .map(|parameter| parameter.trim().to_owned())
+            .collect(),
     })
 }
 

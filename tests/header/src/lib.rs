@@ -42,7 +42,9 @@ pub struct Section {
 /// All sections.
 pub fn sections(root: &Path) -> Result<Vec<Section>> {
     let modules = read(&root.join("src/ffi/mod.rs"))?;
-    let names = modules.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let names = modules
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     names.map(|name| section(root, name)).collect()
 }
 
@@ -51,9 +53,30 @@ fn section(root: &Path, module: &str) -> Result<Section> {
     let source = read(&path)?;
     let mut text = source.lines().map_while(|line| line.strip_prefix("//!"));
     let title = text.next().unwrap_or_default().trim().to_owned();
-    let introduction = text.map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned()).collect();
+    let introduction = without_fences(text.map(|line| line.strip_prefix(' ').unwrap_or(line)));
     let items = parse(&declared(root, &path, &source)?, &source)?;
-    Ok(Section { module: module.to_owned(), title, introduction, items })
+    Ok(Section {
+        module: module.to_owned(),
+        title,
+        introduction,
+        items,
+    })
+}
+
+/// Text in which code is set off by four spaces instead of Rust's fences.
+fn without_fences<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut fenced = false;
+    let mut plain = Vec::new();
+    for line in lines {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        } else if fenced && !line.is_empty() {
+            plain.push(format!("    {line}"));
+        } else {
+            plain.push(line.to_owned());
+        }
+    }
+    plain
 }
 
 /// What cbindgen makes of one module.
@@ -62,13 +85,20 @@ fn declared(root: &Path, path: &Path, source: &str) -> Result<String> {
     config.header = None;
     // cbindgen leaves out what no function of the same file uses.
     let types = source.lines().filter_map(|line| {
-        let rest = ["pub struct ", "pub union ", "pub type "].iter().find_map(|start| line.strip_prefix(start))?;
+        let rest = ["pub struct ", "pub union ", "pub type "]
+            .iter()
+            .find_map(|start| line.strip_prefix(start))?;
         rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
     });
     config.export.include.extend(types.map(str::to_owned));
-    let bindings = cbindgen::Builder::new().with_config(config).with_src(path).generate();
+    let bindings = cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(path)
+        .generate();
     let mut output = Vec::new();
-    bindings.map_err(|error| format!("cbindgen cannot read {}: {error}", path.display()))?.write(&mut output);
+    bindings
+        .map_err(|error| format!("cbindgen cannot read {}: {error}", path.display()))?
+        .write(&mut output);
     String::from_utf8(output).map_err(|error| error.to_string())
 }
 
@@ -78,7 +108,9 @@ fn config(root: &Path) -> Result<cbindgen::Config> {
 
 /// The whole header.
 pub fn generate(root: &Path) -> Result<String> {
-    let opening = config(root)?.header.ok_or("cbindgen.toml has no header, which is the opening page")?;
+    let opening = config(root)?
+        .header
+        .ok_or("cbindgen.toml has no header, which is the opening page")?;
     Ok(book::write(&opening, &sections(root)?))
 }
 

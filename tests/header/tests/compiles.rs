@@ -19,7 +19,11 @@ const STRICT: [&str; 4] = ["-pedantic-errors", "-Wall", "-Wextra", "-Werror"];
 
 /// Whether a compiler is there. Without one the test says so and passes, except in CI.
 fn have(compiler: &str) -> bool {
-    if Command::new(compiler).arg("--version").output().is_ok_and(|output| output.status.success()) {
+    if Command::new(compiler)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         return true;
     }
     let cure = format!("{compiler} is missing, so the header is not compiled: apt-get install gcc g++");
@@ -57,13 +61,21 @@ fn compile_with(compiler: &str, standards: &[&str], ending: &str) {
     let twice = "#include \"microbatch.h\"\n#include \"microbatch.h\"\n";
     let first = directory.join(format!("first.{ending}"));
     let second = directory.join(format!("second.{ending}"));
-    fs::write(&first, format!("{twice}int second(void);\nint main(void) {{ return second(); }}\n")).unwrap();
+    fs::write(
+        &first,
+        format!("{twice}int second(void);\nint main(void) {{ return second(); }}\n"),
+    )
+    .unwrap();
     let use_it = "int second(void);\nint second(void) { return MB_OK + (MB_FOREVER > 0 ? 0 : 1); }\n";
     fs::write(&second, format!("{twice}{use_it}")).unwrap();
     for standard in standards {
         let program = directory.join(standard.replace('+', "p"));
         let mut command = Command::new(compiler);
-        command.arg(format!("-std={standard}")).args(STRICT).arg("-I").arg(include());
+        command
+            .arg(format!("-std={standard}"))
+            .args(STRICT)
+            .arg("-I")
+            .arg(include());
         run(command.arg(&first).arg(&second).arg("-o").arg(&program));
         run(&mut Command::new(&program));
     }
@@ -138,7 +150,10 @@ fn p34_no_struct_is_left_out() {
     let mut declared = Vec::new();
     for item in sections.iter().flat_map(|section| &section.items) {
         if let Code::Fields { name, fields, .. } = &item.code {
-            declared.push((name.as_str(), fields.iter().map(|field| field.name()).collect::<Vec<_>>()));
+            declared.push((
+                name.as_str(),
+                fields.iter().map(|field| field.name()).collect::<Vec<_>>(),
+            ));
         }
     }
     let listed: Vec<(_, Vec<_>)> = layouts()
@@ -164,19 +179,34 @@ fn p34_c_and_rust_agree_about_layout() {
     for (name, size, fields) in &layouts {
         say(name, &format!("sizeof({name})"), *size);
         for (field, offset) in fields {
-            say(&format!("{name}.{field}"), &format!("offsetof({name}, {field})"), *offset);
+            say(
+                &format!("{name}.{field}"),
+                &format!("offsetof({name}, {field})"),
+                *offset,
+            );
         }
     }
     say("mb_api", "sizeof(mb_api)", size_of::<ffi::api::mb_api>());
     for (place, function) in ffi::api::FUNCTIONS.iter().enumerate() {
-        say(&format!("mb_api.{function}"), &format!("offsetof(mb_api, {function})"), 16 + 8 * place);
+        say(
+            &format!("mb_api.{function}"),
+            &format!("offsetof(mb_api, {function})"),
+            16 + 8 * place,
+        );
     }
     program.push_str("    return 0;\n}\n");
     let directory = scratch("layout");
     let (source, binary) = (directory.join("layout.c"), directory.join("layout"));
     fs::write(&source, program).unwrap();
     let mut gcc = Command::new("gcc");
-    run(gcc.arg("-std=c89").args(STRICT).arg("-I").arg(include()).arg(&source).arg("-o").arg(&binary));
+    run(gcc
+        .arg("-std=c89")
+        .args(STRICT)
+        .arg("-I")
+        .arg(include())
+        .arg(&source)
+        .arg("-o")
+        .arg(&binary));
     assert_eq!(run(&mut Command::new(&binary)), expected);
 }
 
@@ -206,7 +236,18 @@ fn p29_the_table_holds_the_functions_of_their_names() {
     let (source, binary) = (directory.join("table.c"), directory.join("table"));
     fs::write(&source, program).unwrap();
     let mut gcc = Command::new("gcc");
-    gcc.arg("-std=c99").args(STRICT).arg("-I").arg(include()).arg(&source).arg("-o").arg(&binary).arg("-ldl");
+    gcc.arg("-std=c99")
+        .args(STRICT)
+        .arg("-I")
+        .arg(include())
+        .arg(&source)
+        .arg("-o")
+        .arg(&binary)
+        .arg("-ldl");
     run(&mut gcc);
-    assert_eq!(run(Command::new(&binary).arg(library())), "", "these are other functions in the table");
+    assert_eq!(
+        run(Command::new(&binary).arg(library())),
+        "",
+        "these are other functions in the table"
+    );
 }

@@ -27,7 +27,11 @@ fn p34_the_header_is_what_the_sources_say() {
             number + 1
         );
     }
-    assert_eq!(made.len(), committed.len(), "include/microbatch.h is longer or shorter than what src/ffi says");
+    assert_eq!(
+        made.len(),
+        committed.len(),
+        "include/microbatch.h is longer or shorter than what src/ffi says"
+    );
 }
 
 #[test]
@@ -35,7 +39,10 @@ fn p34_lines_are_short_and_comments_are_plain() {
     let made = generate(&root()).unwrap();
     for line in made.lines() {
         assert!(line.len() <= 113, "{} columns: {line}", line.len());
-        assert!(!line.contains('`') && !line.contains("# Safety") && !line.contains("//"), "{line}");
+        assert!(
+            !line.contains('`') && !line.contains("# Safety") && !line.contains("//"),
+            "{line}"
+        );
         assert!(line.is_ascii(), "{line}");
     }
 }
@@ -51,10 +58,19 @@ fn p34_every_function_is_documented_in_one_order() {
                 continue;
             };
             let text = item.docs.join(" ");
-            assert!(text.contains("Since: 0."), "{} does not say since when", function.name);
+            assert!(
+                text.contains("Since: 0."),
+                "{} does not say since when",
+                function.name
+            );
             let places: Vec<_> = order.iter().filter_map(|label| text.find(label)).collect();
             assert!(places.is_sorted(), "{}: {text}", function.name);
-            assert_ne!(places.first(), Some(&0), "{} does not say what it does", function.name);
+            assert_ne!(
+                places.first(),
+                Some(&0),
+                "{} does not say what it does",
+                function.name
+            );
         }
     }
 }
@@ -63,10 +79,16 @@ fn p34_every_function_is_documented_in_one_order() {
 fn p29_the_table_has_every_function() {
     let sections = sections(&root()).unwrap();
     let items = sections.iter().flat_map(|section| &section.items);
-    let mut declared: Vec<_> = items.filter_map(of_function).map(|function| function.name.as_str()).collect();
+    let mut declared: Vec<_> = items
+        .filter_map(of_function)
+        .map(|function| function.name.as_str())
+        .collect();
     let mut listed = microbatch::ffi::api::FUNCTIONS.to_vec();
     if env!("CARGO_PKG_VERSION") == "0.1.0" {
-        assert_eq!(listed, declared, "in the first version the table has the order of the header");
+        assert_eq!(
+            listed, declared,
+            "in the first version the table has the order of the header"
+        );
     }
     declared.sort_unstable();
     listed.sort_unstable();
@@ -87,15 +109,32 @@ fn constants() -> HashMap<String, String> {
 #[test]
 fn p35_every_status_has_its_constant_and_text() {
     let sections = sections(&root()).unwrap();
-    let status = sections.iter().find(|section| section.module == "status").unwrap();
+    let status = sections
+        .iter()
+        .find(|section| section.module == "status")
+        .unwrap();
     let mut rows = Status::table().iter();
     for item in &status.items {
-        let Code::Constant { name, value } = &item.code else { continue };
+        let Code::Constant { name, value } = &item.code else {
+            continue;
+        };
         let row = rows.next().unwrap();
-        let expected = if row.code == 0 { "MB_OK".to_owned() } else { format!("MB_ERR_{}", row.name) };
-        let number = if row.code < 0 { format!("({})", row.code) } else { row.code.to_string() };
+        let expected = if row.code == 0 {
+            "MB_OK".to_owned()
+        } else {
+            format!("MB_ERR_{}", row.name)
+        };
+        let number = if row.code < 0 {
+            format!("({})", row.code)
+        } else {
+            row.code.to_string()
+        };
         assert_eq!((name, value), (&expected, &number));
-        assert!(item.docs.join(" ").starts_with(row.text), "{name}: {:?}", item.docs);
+        assert!(
+            item.docs.join(" ").starts_with(row.text),
+            "{name}: {:?}",
+            item.docs
+        );
     }
     assert_eq!(rows.next(), None);
 }
@@ -107,12 +146,22 @@ fn p34_the_numbers_are_the_engines() {
         let name = format!("MB_{prefix}_{}", name.to_uppercase());
         assert_eq!(constants.get(&name), Some(&code.to_string()), "{name}");
     };
-    Kind::ALL.iter().for_each(|kind| is("KIND", kind.name(), kind.code().into()));
-    Trigger::ALL.iter().for_each(|trigger| is("TRIGGER", trigger.name(), trigger.code().into()));
-    Outcome::ALL.iter().for_each(|outcome| is("OUTCOME", outcome.name(), outcome.code().into()));
-    Handled::ALL.iter().for_each(|handled| is("HANDLED", handled.name(), handled.code().into()));
+    Kind::ALL
+        .iter()
+        .for_each(|kind| is("KIND", kind.name(), kind.code().into()));
+    Trigger::ALL
+        .iter()
+        .for_each(|trigger| is("TRIGGER", trigger.name(), trigger.code().into()));
+    Outcome::ALL
+        .iter()
+        .for_each(|outcome| is("OUTCOME", outcome.name(), outcome.code().into()));
+    Handled::ALL
+        .iter()
+        .for_each(|handled| is("HANDLED", handled.name(), handled.code().into()));
     for info in Options::table() {
         let prefix = info.name.trim_start_matches("on_").to_uppercase();
-        info.choices.iter().for_each(|choice| is(&prefix, choice.name, choice.code));
+        info.choices
+            .iter()
+            .for_each(|choice| is(&prefix, choice.name, choice.code));
     }
 }

@@ -30,10 +30,10 @@ fn declared() -> BTreeSet<String> {
     let mut in_comment = false;
     for line in header.lines() {
         let begins_comment = line.starts_with("/*");
-        if !in_comment && !begins_comment && !line.starts_with([' ', '#', '}']) && !line.starts_with("typedef") {
-            if let Some((head, _)) = line.split_once('(') {
-                names.insert(head.rsplit([' ', '*']).next().unwrap().to_owned());
-            }
+        let is_code = !in_comment && !begins_comment && !line.starts_with([' ', '#', '}']);
+        let head = line.split_once('(').map(|(head, _)| head);
+        if let Some(head) = head.filter(|head| is_code && !head.starts_with("typedef")) {
+            names.insert(head.rsplit([' ', '*']).next().unwrap().to_owned());
         }
         in_comment = (in_comment || begins_comment) && !line.contains("*/");
     }
@@ -43,11 +43,20 @@ fn declared() -> BTreeSet<String> {
 #[test]
 fn p37_exports_are_the_declared_functions() {
     let (exported, declared) = (exported(), declared());
-    assert!(declared.len() > 80 && declared.contains("mb_batcher_push_int64"), "{declared:?}");
+    assert!(
+        declared.len() > 80 && declared.contains("mb_batcher_push_int64"),
+        "{declared:?}"
+    );
     let missing: Vec<_> = declared.difference(&exported).collect();
-    assert!(missing.is_empty(), "declared in the header and not exported: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "declared in the header and not exported: {missing:?}"
+    );
     let more: Vec<_> = exported.difference(&declared).collect();
-    assert!(more.is_empty(), "exported and not declared in the header: {more:?}");
+    assert!(
+        more.is_empty(),
+        "exported and not declared in the header: {more:?}"
+    );
 }
 
 /// The function table holds this copy's functions, also where another copy was loaded first and its symbols of the same
@@ -66,6 +75,10 @@ fn p29_no_other_copy_takes_the_place_of_a_function() {
             }
         }
     }
-    let cure = "link with -Wl,-Bsymbolic: println!(\"cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic\") in build.rs";
-    assert!(by_name.is_empty(), "{cure}; found by name at load time: {by_name:?}");
+    let cure =
+        "link with -Wl,-Bsymbolic: println!(\"cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic\") in build.rs";
+    assert!(
+        by_name.is_empty(),
+        "{cure}; found by name at load time: {by_name:?}"
+    );
 }

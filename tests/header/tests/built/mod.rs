@@ -14,17 +14,25 @@ fn directories() -> Vec<PathBuf> {
 }
 
 /// The shared library; built here if this test runs alone.
-pub fn library() -> PathBuf {
+pub(crate) fn library() -> PathBuf {
     let newest = || {
-        let found = directories().into_iter().map(|directory| directory.join("libmicrobatch.so"));
-        found.filter(|path| path.exists()).max_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok())
+        let found = directories()
+            .into_iter()
+            .map(|directory| directory.join("libmicrobatch.so"));
+        found
+            .filter(|path| path.exists())
+            .max_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok())
     };
     if let Some(found) = newest() {
         return found;
     }
     let mut cargo = Command::new(env!("CARGO"));
     let profile = directories().remove(0);
-    cargo.args(["build", "--lib"]).current_dir(root()).arg("--target-dir").arg(profile.parent().unwrap());
+    cargo
+        .args(["build", "--lib"])
+        .current_dir(root())
+        .arg("--target-dir")
+        .arg(profile.parent().unwrap());
     assert!(cargo.status().unwrap().success());
     newest().unwrap()
 }
