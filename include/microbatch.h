@@ -1094,7 +1094,7 @@ mb_status mb_batch_keep(mb_batch *batch);
    the handler of a batch that is not kept: what the handler returns does not count then.
 
    Returns: MB_OK; MB_ERR_TOO_LATE if its outcomes stood already, by a time-out, a close or a completion
-     before this one (stats count it); MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
+     before this one (stats count it); MB_ERR_WRONG_MODE inside map; MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
    Ownership: takes a kept or pulled batch, whatever is returned.
    Threads: any.
    Blocks: never.
@@ -1113,7 +1113,8 @@ mb_status mb_batch_complete_ok(mb_batch *batch);
 /* Gives up a kept or pulled batch without completing it: its values fail with MB_ERR_NO_RESULT. NULL is fine.
    Inside the handler of a batch that is not kept it keeps the batch and gives it up.
 
-   Returns: MB_OK; MB_ERR_TOO_LATE if it was completed or freed before; MB_ERR_INVALID_HANDLE.
+   Returns: MB_OK; MB_ERR_TOO_LATE if it was completed or freed before; MB_ERR_WRONG_MODE inside map;
+     MB_ERR_INVALID_HANDLE.
    Ownership: takes the batch.
    Threads: any.
    Blocks: never.

@@ -20,8 +20,7 @@ use microbatch::{
 };
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
 
 const OWNER: u32 = 7;
@@ -163,13 +162,36 @@ fn p07_flush_and_close_seal() {
 #[test]
 fn p07_forever_is_no_time_limit() {
     let (batcher, journal) = journaled(timeless());
-    batcher.advance(1).unwrap();
     push_all(&batcher, 1..=1);
     assert_eq!(batcher.next_due(), Ok(i64::MAX));
-    run_at(&batcher, i64::MAX);
+    run_at(&batcher, i64::MAX - 1);
     assert_eq!(journal.sizes(), []);
     assert_eq!(batcher.flush(Timeout::ZERO), Ok(()));
     assert_eq!(journal.triggers(), [Trigger::Flush]);
+}
+
+/// Fails if the end of time is when everything without a limit comes due (`now` compared with FOREVER): a host that
+/// advances to `next_due` gets there.
+#[test]
+fn p07_nothing_without_a_limit_is_due_at_the_end_of_time() {
+    let _watchdog = watchdog();
+    let (journal, shelf) = (Journal::new(), Shelf::new());
+    let batcher = timeless()
+        .handler(shelf.keep())
+        .on_result(journal.on_result())
+        .build()
+        .unwrap();
+    push_all(&batcher, 1..=1);
+    assert_eq!(status(batcher.flush(Timeout::ZERO)), Status::IN_PROGRESS);
+    push_all(&batcher, 2..=2);
+    run_at(&batcher, batcher.next_due().unwrap());
+    assert_eq!((shelf.len(), journal.rows().len()), (1, 0));
+    assert_eq!(status(batcher.close(FOREVER)), Status::IN_PROGRESS);
+    assert_eq!(finish(shelf.take()), Status::OK);
+    batcher.run().unwrap();
+    assert_eq!(finish(shelf.take()), Status::OK);
+    assert_eq!(batcher.close(FOREVER).unwrap().left, 0);
+    assert_eq!(batcher.stats().unwrap().sealed_by(Trigger::Close), 1);
 }
 
 /// Fails if `sweep` asks time-outs before deadlines, or a step looks for batches before it sweeps (engine/batcher.rs).
@@ -274,7 +296,7 @@ fn p08_no_batch_passes_its_limits() {
         let size = 1 + chance.below(6);
         let bytes = 8 + chance.below(80);
         let options = timeless().max_batch_size(size).max_batch_bytes(bytes);
-        let (batcher, journal) = journaled(options.queue_capacity(1000).on_object_release(OWNER, |_| ()));
+        let (batcher, journal) = journaled(options.queue_bytes(1 << 20).on_object_release(OWNER, |_| ()));
         let mut weights = Vec::new();
         for tag in 0..60 {
             let length = chance.below(bytes - 7);
@@ -651,10 +673,11 @@ fn p10_a_batch_is_sealed_only_for_a_thread_that_takes_it() {
     assert_eq!(values_of(&journal.batches()), [vec![1], vec![2, 3, 4, 5]]);
 
     // Pulled: only a caller in next_batch can take a batch.
-    for options in [Batcher::builder(), given()] {
+    for (options, run) in [(Batcher::builder(), Status::WRONG_MODE), (given(), Status::OK)] {
         let batcher = options.max_in_flight(4).build().unwrap();
         push_all(&batcher, 1..=3);
-        assert_eq!((status(batcher.run()), batcher.stats().unwrap().waiting).1, 3);
+        assert_eq!(status(batcher.run()), run);
+        assert_eq!(batcher.stats().unwrap().waiting, 3);
         let batch = batcher.next_batch(FOREVER).unwrap();
         assert_eq!(
             (batch.trigger(), batch.int64s()),
@@ -674,6 +697,7 @@ fn p11_values_of_one_thread_keep_their_order() {
         let options = given()
             .max_batch_size(1 + chance.below(9))
             .max_batch_bytes(64)
+            .queue_bytes(1 << 20)
             .max_delay(ns(chance.below(5)));
         let (batcher, journal) = journaled(options);
         for tag in 0..200 {
@@ -1525,7 +1549,7 @@ fn p14_map_runs_on_the_calling_thread_in_place() {
         for value in batch.values() {
             notes.add((value.as_str().unwrap().as_ptr() as usize, thread::current().id()));
         }
-        Ok(batch.keep().map(drop)?)
+        echo(batch)
     })
     .unwrap();
     let here = thread::current().id();

@@ -46,6 +46,8 @@ pub(crate) trait Callbacks: Send + Sync {
     fn release_object(&self, word: u64);
     /// Takes a line of log.
     fn log(&self, level: i32, message: &str);
+    /// The calling thread is ending inside one of these: what it was lent is not good any more.
+    fn thread_left(&self) {}
 }
 
 /// Which callbacks there are.
@@ -789,6 +791,7 @@ impl Inner {
 
     /// A thread ended inside a callback: what it held gets an outcome, and another thread takes its place.
     fn thread_ended(&self, engine: &Shared<Inner>, record: &mut Record) {
+        self.callbacks.thread_left();
         self.callbacks.log(LOG_ERROR, "an engine thread ended inside a callback");
         if record.part.is_some() {
             if let Some(part) = &record.part {
@@ -1111,6 +1114,11 @@ impl Inner {
             };
         }
         self.push_slow(Push { kind, cell, text, size, tag, deadline, owned })
+    }
+
+    /// Counts a completion that came after the outcomes stood.
+    pub(crate) fn count_late(&self) {
+        self.core.lock().late += 1;
     }
 
     /// Counts a refusal that was decided before the gate.

@@ -152,13 +152,6 @@ impl Part {
         }
     }
 
-    /// Counts a call that came after the outcomes stood.
-    pub(crate) fn count_late(&self) {
-        if let Some(engine) = &self.engine {
-            engine.core.lock().late += 1;
-        }
-    }
-
     fn end(&mut self, ending: Ending<'_>, completes: bool) -> Status {
         self.holds = false;
         let Some(engine) = self.engine.take() else { return Status::WRONG_MODE };

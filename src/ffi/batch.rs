@@ -241,7 +241,7 @@ pub unsafe extern "C" fn mb_batch_keep(batch: *mut mb_batch) -> mb_status {
 /// of a batch that is not kept: what the handler returns does not count then.
 ///
 /// Returns: `MB_OK`; `MB_ERR_TOO_LATE` if its outcomes stood already, by a time-out, a close or a completion before this one
-/// (stats count it); `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
+/// (stats count it); `MB_ERR_WRONG_MODE` inside map; `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
 /// Ownership: takes a kept or pulled batch, whatever is returned. Threads: any. Blocks: never. Since: 0.1.
 ///
 /// # Safety
@@ -285,7 +285,7 @@ fn too_late(caller: &Caller, batch: *mut mb_batch) -> Status {
     if let Ok(engine) = caller.engine(mb_batcher::from_word(parent))
         && !engine.is_foreign()
     {
-        engine.core.lock().late += 1;
+        engine.count_late();
     }
     Status::TOO_LATE
 }
@@ -293,7 +293,8 @@ fn too_late(caller: &Caller, batch: *mut mb_batch) -> Status {
 /// Gives up a kept or pulled batch without completing it: its values fail with `MB_ERR_NO_RESULT`. NULL is fine. Inside the
 /// handler of a batch that is not kept it keeps the batch and gives it up.
 ///
-/// Returns: `MB_OK`; `MB_ERR_TOO_LATE` if it was completed or freed before; `MB_ERR_INVALID_HANDLE`.
+/// Returns: `MB_OK`; `MB_ERR_TOO_LATE` if it was completed or freed before; `MB_ERR_WRONG_MODE` inside map;
+/// `MB_ERR_INVALID_HANDLE`.
 /// Ownership: takes the batch. Threads: any. Blocks: never. Since: 0.1.
 ///
 /// # Safety

@@ -164,6 +164,11 @@ impl Callbacks for Host {
             unsafe { call(self.log_data, level, message.as_ptr().cast(), message.len()) };
         }
     }
+
+    fn thread_left(&self) {
+        self.batches.forget_thread();
+        self.results.forget_thread();
+    }
 }
 
 impl Drop for Host {
