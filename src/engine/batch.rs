@@ -278,7 +278,7 @@ impl Batch {
     pub(crate) fn classify(&mut self) {
         self.finish_offsets();
         let kinds = self.rows.kinds(self.len);
-        let same = kinds.windows(2).all(|pair| pair[0] == pair[1]);
+        let same = kinds.len() < 2 || kinds[1..] == kinds[..kinds.len() - 1];
         self.mask = match (same, kinds.first()) {
             (true, Some(kind)) => 1 << kind,
             _ => kinds.iter().fold(0, |mask, kind| mask | 1 << kind) & !(1 << REMOVED),

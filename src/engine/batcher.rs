@@ -669,74 +669,85 @@ impl Inner {
         core
     }
 
-    /// Runs the callback of a step. No lock is held, and nothing here needs to be dropped while the callback
-    /// runs, so that a thread may end inside it.
-    fn call(&self, record: &mut Record, step: Step) {
-        match step {
-            Step::Handle => {
-                if let Some(part) = &record.part {
+    /// Runs the callback of a step, and the steps that follow from it. No lock is held, and nothing here needs to
+    /// be dropped while a callback runs, so that a thread may end inside it.
+    fn call(&self, record: &mut Record, mut step: Step) {
+        loop {
+            step = match (step, &record.part, &record.set) {
+                (Step::Handle, Some(part), _) => {
                     let status = self.callbacks.handle(record.which, part);
-                    if self.contained(false, || self.end_handle(record, status)) {
-                        return self.call(record, Step::Handle);
-                    }
+                    self.contained(Step::End, || self.end_handle(record, status))
                 }
-            }
-            Step::Deliver => {
-                if let Some(set) = &record.set {
+                (Step::Deliver, _, Some(set)) => {
                     self.callbacks.on_result(set);
-                    self.contained((), || self.end_deliver(record));
+                    self.contained(Step::End, || self.end_deliver(record))
                 }
-            }
-            Step::Release | Step::End => {}
-        }
-        while self.contained(false, || self.next_release(record)) {
-            match record.release.take() {
-                Some(ToRelease::Object(word)) => self.callbacks.release_object(word),
-                Some(ToRelease::Owned(release)) => release.run(),
-                None => {}
+                (Step::Release, _, _) => {
+                    match record.release.take() {
+                        Some(ToRelease::Object(word)) => self.callbacks.release_object(word),
+                        Some(ToRelease::Owned(release)) => release.run(),
+                        None => {}
+                    }
+                    self.contained(Step::End, || self.next_release(record))
+                }
+                _ => return,
             }
         }
     }
 
-    /// A handler returned. True: the batch's next part is in the record.
-    fn end_handle(&self, record: &mut Record, status: Status) -> bool {
-        let Some(part) = record.part.take() else { return false };
+    /// A handler returned: the batch's next part, or the delivery of its results, follows.
+    fn end_handle(&self, record: &mut Record, status: Status) -> Step {
+        let Some(part) = record.part.take() else { return Step::End };
+        part.settle(status);
         let now = self.now();
-        let Some(engine) = part.engine() else { return false };
+        let Some(engine) = part.engine() else { return Step::End };
         let number = part.flight();
         let mut core = self.core.lock();
         core.leave_callback();
-        let again = self.end_handler(&mut core, part, status, now);
+        let again = self.end_handler(&mut core, part, now);
         if again && let Some((part, which)) = self.begin_part(&mut core, &engine, number) {
             core.enter_callback();
             record.part = Some(part);
             record.which = which;
-            return true;
+            return Step::Handle;
         }
+        let step = self.take_ready(&mut core, &engine, record);
         self.touch_between_steps(&mut core);
-        false
+        step.unwrap_or(Step::End)
     }
 
-    fn end_deliver(&self, record: &mut Record) {
-        let Some(mut results) = record.set.take() else { return };
-        results.engine = None;
-        let Some(set) = results.set.take() else { return };
+    /// on_result returned: releases follow, or the next batch.
+    fn end_deliver(&self, record: &mut Record) -> Step {
+        let Some(mut results) = record.set.take() else { return Step::End };
+        let (Some(engine), Some(set)) = (results.engine.take(), results.set.take()) else { return Step::End };
+        let now = self.now();
         let mut core = self.core.lock();
-        let fixed_at = set.dispatched_at;
         self.mark_delivered(&mut core, &set);
         if set.number > 0
-            && let now = self.now()
             && let Some(histograms) = &mut core.histograms
         {
-            histograms.delivery_time.record(now.saturating_sub(fixed_at).max(0) as u64);
+            histograms.delivery_time.record(now.saturating_sub(set.dispatched_at).max(0) as u64);
         }
         match Releases::of(set, false) {
-            Ok(releases) => record.releases = Some(releases),
-            Err((set, _)) => {
-                self.let_go(&mut core, set, true);
-                self.end_delivery(&mut core);
+            Ok(releases) => {
+                record.releases = Some(releases);
+                return Step::Release;
             }
+            Err((set, _)) => self.let_go(&mut core, set, true),
         }
+        self.end_delivery(&mut core);
+        // A worker goes on with what waits, under the same lock; everything else is for the next step.
+        if record.role == Role::Worker
+            && core.ready.is_empty()
+            && !core.stop
+            && self.next_time_event(&core) > now
+            && let Some(Some((part, which))) = self.take_sealed(&mut core, &engine, u64::MAX, now)
+        {
+            record.part = Some(part);
+            record.which = which;
+            return Step::Handle;
+        }
+        Step::End
     }
 
     fn end_delivery(&self, core: &mut Core) {
@@ -748,19 +759,19 @@ impl Inner {
         self.touch_between_steps(core);
     }
 
-    /// The next release of the set in the record; false, and the set is recycled, when there is none.
-    fn next_release(&self, record: &mut Record) -> bool {
-        let Some(releases) = &mut record.releases else { return false };
+    /// The next release of the set in the record; the set is recycled when there is none.
+    fn next_release(&self, record: &mut Record) -> Step {
+        let Some(releases) = &mut record.releases else { return Step::End };
         record.release = releases.next();
         if record.release.is_some() {
-            return true;
+            return Step::Release;
         }
         if let Some(releases) = record.releases.take() {
             let mut core = self.core.lock();
             self.end_releases(&mut core, releases);
             self.end_delivery(&mut core);
         }
-        false
+        Step::End
     }
 
     /// A set whose releases ran is recycled, or lingers while somebody looks at it.
@@ -792,6 +803,8 @@ impl Inner {
     /// A thread ended inside a callback: what it held gets an outcome, and another thread takes its place.
     fn thread_ended(&self, engine: &Shared<Inner>, record: &mut Record) {
         self.callbacks.thread_left();
+        // It takes no further step, whatever it was.
+        let role = std::mem::replace(&mut record.role, Role::Time);
         self.callbacks.log(LOG_ERROR, "an engine thread ended inside a callback");
         if record.part.is_some() {
             if let Some(part) = &record.part {
@@ -802,7 +815,7 @@ impl Inner {
             if let Some(part) = record.part.take() {
                 let mut core = self.core.lock();
                 core.leave_callback();
-                self.end_handler(&mut core, part, Status::THREAD_ENDED, self.now());
+                self.end_handler(&mut core, part, self.now());
                 self.touch(&mut core);
             }
         }
@@ -814,8 +827,8 @@ impl Inner {
             core.ready.push_front(Ready::Releases(releases));
             self.end_delivery(&mut core);
         }
-        if !matches!(record.role, Role::Host { .. }) && !self.core.lock().stop {
-            let made = Inner::spawn(engine, record.role == Role::Worker);
+        if !matches!(role, Role::Host { .. }) && !self.core.lock().stop {
+            let made = Inner::spawn(engine, role == Role::Worker);
             if made.is_err() {
                 self.callbacks.log(LOG_ERROR, "no thread could be made in its place");
             }

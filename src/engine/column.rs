@@ -326,10 +326,24 @@ impl Rows {
     }
 
     /// Marks the results of the first `len` rows as not set.
-    pub(crate) fn clear_results(&self, len: usize) {
-        for kind in &self.out_kinds()[..len] {
-            kind.store(UNSET, Ordering::Relaxed);
-        }
+    pub(crate) fn clear_results(&mut self, len: usize) {
+        assert!(len <= self.capacity);
+        // SAFETY: the column spans `capacity` bytes, and `&mut self` excludes setters and readers.
+        unsafe { self.at::<u8>(25).write_bytes(UNSET, len) };
+    }
+
+    /// The kind code that all of the first `len` results hold, if they agree; eight rows a look.
+    pub(crate) fn same_result(&self, len: usize) -> Option<u8> {
+        let kinds = &self.out_kinds()[..len];
+        let first = kinds.first()?.load(Ordering::Relaxed);
+        let words = len / 8;
+        // SAFETY: the column is 64-byte aligned and spans a multiple of 64 bytes, used only as atomics while it
+        // is shared.
+        let column = unsafe { std::slice::from_raw_parts(self.at::<AtomicU64>(25).as_ptr(), words) };
+        let pattern = u64::from_ne_bytes([first; 8]);
+        let same = column.iter().all(|word| word.load(Ordering::Relaxed) == pattern);
+        let rest = kinds[words * 8..].iter().all(|kind| kind.load(Ordering::Relaxed) == first);
+        (same && rest).then_some(first)
     }
 
     pub(crate) fn bytes(&self) -> u64 {

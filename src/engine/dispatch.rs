@@ -13,6 +13,8 @@ use super::options::{Delivery, ResultsMode};
 use super::results::{Ending, Reason};
 use super::value::{Handled, Kind, Outcome};
 use crate::sync::Shared;
+use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::Ordering::Relaxed;
 
 /// Parts a batch can have: one per kind with a handler of its own, and the default's.
 const MAX_PARTS: usize = Kind::COUNT + 1;
@@ -65,6 +67,8 @@ pub(crate) struct Part {
     index: u8,
     /// Dropping it gives the batch up: false for the view a handler borrows.
     holds: bool,
+    /// The handler kept it: somebody else ends it. Set and read by the handler's thread, before and after.
+    kept: AtomicBool,
 }
 
 impl Part {
@@ -77,11 +81,27 @@ impl Part {
 
     /// A part without a batcher: it can be read and set, not kept.
     pub(crate) fn detached(batch: Shared<Batch>, owner: u32) -> Part {
-        Part { engine: None, owner, batch: Some(batch), flight: 0, index: 0, holds: false }
+        Part { engine: None, owner, batch: Some(batch), flight: 0, index: 0, holds: false, kept: AtomicBool::new(false) }
     }
 
     pub(crate) fn owner(&self) -> u32 {
         self.owner
+    }
+
+    /// Fixes the part's outcomes when its handler returned, before any lock: if it was kept or completed, or its
+    /// time ran out, this changes nothing.
+    pub(crate) fn settle(&self, status: Status) {
+        if self.kept.load(Relaxed) {
+            return;
+        }
+        let code = match status {
+            known if known.is_ok() || known.is_user() || known.is_known() => known,
+            _ => Status::HANDLER_FAILED,
+        };
+        self.batch().settle(match code {
+            Status::OK => Ending::Done,
+            code => Ending::Failed(Reason::bare(code), Handled::Yes),
+        });
     }
 
     pub(crate) fn engine(&self) -> Option<Shared<Inner>> {
@@ -106,7 +126,11 @@ impl Part {
             Some(_) => return Err(Status::INVALID_ARGUMENT),
             None => return Err(Status::TOO_LATE),
         }
+        // SYNC: Relaxed; the handler's thread reads it when the handler returned. Another thread that keeps for it
+        // synchronises with the handler by itself.
+        self.kept.store(true, Relaxed);
         Ok(Part {
+            kept: AtomicBool::new(true),
             engine: Some(engine.clone()),
             owner: self.owner,
             batch: self.batch.clone(),
@@ -321,13 +345,20 @@ impl Inner {
             flight.running = false;
         }
         let owner = self.limits.owner;
-        let part =
-            Part { engine: Some(engine.clone()), owner, batch: Some(batch), flight: number, index, holds: pulled };
+        let part = Part {
+            engine: Some(engine.clone()),
+            owner,
+            batch: Some(batch),
+            flight: number,
+            index,
+            holds: pulled,
+            kept: AtomicBool::new(pulled),
+        };
         Some((part, which))
     }
 
-    /// A handler returned. Answers whether the flight has another part to run.
-    pub(crate) fn end_handler(&self, core: &mut Core, mut part: Part, status: Status, now: i64) -> bool {
+    /// A handler returned, and its part is settled. Answers whether the flight has another part to run.
+    pub(crate) fn end_handler(&self, core: &mut Core, mut part: Part, now: i64) -> bool {
         let (number, index) = (part.flight, part.index);
         part.batch = None;
         let Some(flight) = core.flight(number) else { return false };
@@ -336,16 +367,8 @@ impl Inner {
         let state = flight.part(index).map(|part| part.state);
         core.late += u64::from(state == Some(PartState::Cut));
         if state == Some(PartState::Running) {
-            let code = if status.is_ok() || status.is_user() || status.is_known() {
-                status
-            } else {
-                Status::HANDLER_FAILED
-            };
-            let ending = match code {
-                Status::OK => Ending::Done,
-                code => Ending::Failed(Reason::bare(code), Handled::Yes),
-            };
-            self.end_part(core, number, index, ending);
+            // The outcomes are there: this only counts them.
+            self.end_part(core, number, index, Ending::Done);
         }
         if let Some(histograms) = &mut core.histograms {
             histograms.handler_time.record(now.saturating_sub(dispatched_at).max(0) as u64);
@@ -385,9 +408,10 @@ impl Inner {
                 PartState::Running => (Handled::Maybe, PartState::Cut),
                 PartState::Kept => (Handled::Maybe, PartState::Done),
             };
-            part.batch.settle(Ending::Fixed(outcome, status, handled));
-            part.state = state;
-            cut += part.batch.len as u64;
+            let was_first = part.batch.settle(Ending::Fixed(outcome, status, handled));
+            // A handler that returned this very moment has settled its part, though it has not come to say so.
+            part.state = if was_first { state } else { PartState::Done };
+            cut += if was_first { part.batch.len as u64 } else { 0 };
         }
         self.fix_flight(core, number);
         cut

@@ -325,6 +325,9 @@ impl Batch {
             {
                 failures.push(entry);
             }
+        } else if let Some(kind) = self.rows.same_result(len).and_then(|kind| Kind::from_code(kind)) {
+            // All OK and of one kind: the columns of outcomes are not read then.
+            tally.see(kind as u8);
         } else {
             for row in 0..len {
                 let kind = self.rows.out_kinds()[row].load(Relaxed);
@@ -390,8 +393,8 @@ impl Batch {
                 let to = positions[row] as usize;
                 let mut kind = part.rows.out_kinds()[row].load(Relaxed);
                 let mut cell = part.rows.out()[row].load(Relaxed);
-                let mut outcome = part.rows.outcomes()[row].load(Relaxed);
-                let handled = part.rows.handled()[row].load(Relaxed);
+                let mut outcome = part.outcome(row) as u8;
+                let handled = part.was_handled(row) as u8;
                 if kind == Kind::String as u8 || kind == Kind::Bytes as u8 {
                     let text = part.result_text(from, cell);
                     if settled.text.reserve(text.len()) {
@@ -436,10 +439,16 @@ impl Batch {
     // ---- reading fixed results -------------------------------------------------------------------------------
 
     pub(crate) fn outcome(&self, row: usize) -> Outcome {
+        if self.all_ok() {
+            return Outcome::Ok;
+        }
         Outcome::from_code(self.rows.outcomes()[row].load(Relaxed)).unwrap_or(Outcome::Failed)
     }
 
     pub(crate) fn was_handled(&self, row: usize) -> Handled {
+        if self.all_ok() {
+            return Handled::Yes;
+        }
         Handled::from_code(self.rows.handled()[row].load(Relaxed)).unwrap_or(Handled::Maybe)
     }
 

@@ -5,7 +5,7 @@ use crate::{
     Batch, Batcher, Builder, Failure, Handled, HeldBatch, Kind, Object, Outcome, Producer, Results, Stats, Status, Value,
 };
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// The owner of the objects of all models.
 pub const OWNER: u32 = 77;
@@ -114,7 +114,12 @@ impl Account {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        // Coroutines share one thread, so a lock that is taken here was kept across a choice of who runs.
+        match self.book.try_lock() {
+            Ok(book) => book,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => unreachable!("a model keeps its book open across a choice"),
+        }
     }
 
     /// A builder with the bounds set and all callbacks that belong to the account.
@@ -280,6 +285,7 @@ impl Account {
             let outcome = results.outcome(row);
             let error = results.error(row);
             let code = error.map_or(Status::OK, |error| error.code);
+            let handled = results.handled(row);
             let now = world::read_clock();
             if outcome == Outcome::Ok {
                 let right = match results.value(row) {
@@ -294,9 +300,9 @@ impl Account {
                 ensure(entry.ended.is_none(), format_args!("value {tag} is delivered twice"));
                 let refused = entry.answer.is_some_and(|answer| answer != Status::OK);
                 ensure(!refused, format_args!("value {tag} was refused and is delivered"));
-                entry.ended = Some((outcome, code, results.handled(row)));
+                entry.ended = Some((outcome, code, handled));
                 let sound = match outcome {
-                    Outcome::Ok => entry.seen == 1 && results.handled(row) == Handled::Yes,
+                    Outcome::Ok => entry.seen == 1 && handled == Handled::Yes,
                     Outcome::Failed => code != Status::OK,
                     Outcome::Cancelled => entry.seen == 0 && code == Status::CANCELLED,
                     Outcome::Discarded => code == Status::DISCARDED,
@@ -306,7 +312,6 @@ impl Account {
                     Outcome::Expired => code == Status::HANDLER_TIMEOUT,
                 };
                 ensure(sound, format_args!("value {tag} ended as {outcome} with {code} and {entry:?}"));
-                let handled = results.handled(row);
                 let said = match entry.seen {
                     0 => handled != Handled::Yes,
                     _ => handled != Handled::No,

@@ -641,6 +641,11 @@ impl<T> Task<T> {
     }
 }
 
+/// Waits for threads, and takes what they returned.
+pub fn join<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Vec<T> {
+    tasks.into_iter().map(Task::join).collect()
+}
+
 /// Starts a thread of the model's.
 pub fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Task<T> {
     start(name, run)
