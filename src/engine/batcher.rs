@@ -128,6 +128,8 @@ pub(crate) struct Record {
     part: Option<Part>,
     which: usize,
     set: Option<ResultSet>,
+    /// Since when that set was ready.
+    ready_since: i64,
     releases: Option<Releases>,
     release: Option<ToRelease>,
     role: Role,
@@ -135,7 +137,7 @@ pub(crate) struct Record {
 
 impl Record {
     const fn new(role: Role) -> Record {
-        Record { part: None, which: 0, set: None, releases: None, release: None, role }
+        Record { part: None, which: 0, set: None, ready_since: 0, releases: None, release: None, role }
     }
 }
 
@@ -506,8 +508,10 @@ impl Inner {
             return self.take_releases(core, record);
         }
         match core.ready.pop_front()? {
-            Ready::Set(set) => {
+            Ready::Set(set, since) => {
                 let owner = self.limits.owner;
+                core.delivering_values = set.len as u64;
+                record.ready_since = since;
                 record.set = Some(ResultSet { engine: Some(engine.clone()), set: Some(set), owner });
                 self.begin_delivery(core);
                 Some(Step::Deliver)
@@ -699,12 +703,11 @@ impl Inner {
     fn end_handle(&self, record: &mut Record, status: Status) -> Step {
         let Some(part) = record.part.take() else { return Step::End };
         part.settle(status);
-        let now = self.now();
         let Some(engine) = part.engine() else { return Step::End };
         let number = part.flight();
         let mut core = self.core.lock();
         core.leave_callback();
-        let again = self.end_handler(&mut core, part, now);
+        let again = self.end_handler(&mut core, part);
         if again && let Some((part, which)) = self.begin_part(&mut core, &engine, number) {
             core.enter_callback();
             record.part = Some(part);
@@ -722,12 +725,8 @@ impl Inner {
         let (Some(engine), Some(set)) = (results.engine.take(), results.set.take()) else { return Step::End };
         let now = self.now();
         let mut core = self.core.lock();
-        self.mark_delivered(&mut core, &set);
-        if set.number > 0
-            && let Some(histograms) = &mut core.histograms
-        {
-            histograms.delivery_time.record(now.saturating_sub(set.dispatched_at).max(0) as u64);
-        }
+        self.mark_delivered(&mut core, &set, now.saturating_sub(record.ready_since));
+        core.delivering_values = 0;
         match Releases::of(set, false) {
             Ok(releases) => {
                 record.releases = Some(releases);
@@ -815,7 +814,7 @@ impl Inner {
             if let Some(part) = record.part.take() {
                 let mut core = self.core.lock();
                 core.leave_callback();
-                self.end_handler(&mut core, part, self.now());
+                self.end_handler(&mut core, part);
                 self.touch(&mut core);
             }
         }
@@ -1009,7 +1008,7 @@ impl Inner {
 
     /// With threads the descriptor is for those who pull: time and on_result have threads of their own.
     fn due_for_pullers(&self, core: &Core, now: i64) -> i64 {
-        if self.pulls_results() && core.ready.iter().any(|ready| matches!(ready, Ready::Set(_))) {
+        if self.pulls_results() && core.ready.iter().any(|ready| matches!(ready, Ready::Set(..))) {
             return now;
         }
         if !self.routes.is_pulled() || core.in_flight >= self.limits.max_in_flight {
@@ -1075,9 +1074,9 @@ impl Inner {
         this.sweep_if_due(this.now());
         let mut core = this.core.lock();
         loop {
-            let at = core.ready.iter().position(|ready| matches!(ready, Ready::Set(_)));
-            if let Some(Some(Ready::Set(set))) = at.map(|at| core.ready.remove(at)) {
-                this.mark_delivered(&mut core, &set);
+            let at = core.ready.iter().position(|ready| matches!(ready, Ready::Set(..)));
+            if let Some(Some(Ready::Set(set, since))) = at.map(|at| core.ready.remove(at)) {
+                this.mark_delivered(&mut core, &set, this.now().saturating_sub(since));
                 core.taken += 1;
                 this.touch(&mut core);
                 let owner = this.limits.owner;
@@ -1247,7 +1246,7 @@ impl Inner {
                 waiting: load.waiting - front.reserved + staged,
                 waiting_bytes: load.waiting_bytes - 8 * (front.reserved - staged),
                 in_flight: u64::from(core.in_flight),
-                delivering: u64::from(core.delivering),
+                delivering: core.delivering_values,
                 bytes_in_use: core.memory() + front.memory(),
                 oldest_in_flight_age: oldest.map_or(0, |at| now.saturating_sub(at)),
                 ..Stats::default()
@@ -1329,8 +1328,9 @@ impl Inner {
         loop {
             let next = self.core.lock().ready.pop_front();
             match next {
-                Some(Ready::Set(set)) => {
-                    self.mark_delivered(&mut self.core.lock(), &set);
+                Some(Ready::Set(set, since)) => {
+                    let took = self.now().saturating_sub(since);
+                    self.mark_delivered(&mut self.core.lock(), &set, took);
                     self.give_back(set);
                 }
                 Some(Ready::Releases(releases)) => self.give_back_these(releases),

@@ -20,8 +20,8 @@ pub(crate) struct OpenInfo {
 
 /// A set on its way to whoever takes results.
 pub(crate) enum Ready {
-    /// Deliver it, then run its releases.
-    Set(Shared<Batch>),
+    /// Deliver it, then run its releases. Since when it is ready.
+    Set(Shared<Batch>, i64),
     /// Delivered already: only releases remain.
     Releases(Releases),
 }
@@ -174,6 +174,8 @@ pub(crate) struct Core {
     pub(crate) turns: VecDeque<Option<Shared<Batch>>>,
     pub(crate) turn: u64,
     pub(crate) delivering: bool,
+    /// Values of the set that is being delivered.
+    pub(crate) delivering_values: u64,
     /// Pulled sets that were not given back.
     pub(crate) taken: u64,
     /// Counts deliveries begun, so that close can tell a running one from the next.
@@ -239,6 +241,7 @@ impl Core {
             turns: VecDeque::new(),
             turn: 0,
             delivering: false,
+            delivering_values: 0,
             taken: 0,
             deliveries: 0,
             lingering: Vec::new(),
@@ -353,7 +356,7 @@ impl Core {
     pub(crate) fn memory(&self) -> u64 {
         let flights = self.flights.iter().map(|flight| flight.batch.memory()).sum::<u64>();
         let ready = self.ready.iter().map(|ready| match ready {
-            Ready::Set(batch) => batch.memory(),
+            Ready::Set(batch, _) => batch.memory(),
             Ready::Releases(releases) => releases.set.memory(),
         });
         let sealed = self.sealed.iter().map(|batch| batch.memory());

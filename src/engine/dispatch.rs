@@ -358,20 +358,16 @@ impl Inner {
     }
 
     /// A handler returned, and its part is settled. Answers whether the flight has another part to run.
-    pub(crate) fn end_handler(&self, core: &mut Core, mut part: Part, now: i64) -> bool {
+    pub(crate) fn end_handler(&self, core: &mut Core, mut part: Part) -> bool {
         let (number, index) = (part.flight, part.index);
         part.batch = None;
         let Some(flight) = core.flight(number) else { return false };
         flight.running = false;
-        let dispatched_at = flight.batch.dispatched_at;
         let state = flight.part(index).map(|part| part.state);
         core.late += u64::from(state == Some(PartState::Cut));
         if state == Some(PartState::Running) {
             // The outcomes are there: this only counts them.
             self.end_part(core, number, index, Ending::Done);
-        }
-        if let Some(histograms) = &mut core.histograms {
-            histograms.handler_time.record(now.saturating_sub(dispatched_at).max(0) as u64);
         }
         let Some(flight) = core.flight(number) else { return false };
         if flight.fixed {
@@ -421,12 +417,16 @@ impl Inner {
     fn fix_flight(&self, core: &mut Core, number: u64) {
         let Some(flight) = core.flight(number) else { return };
         flight.fixed = true;
+        let took = self.now().saturating_sub(flight.batch.dispatched_at);
         if flight.is_mixed() {
             flight.batch.settle_from(flight.parts().map(|part| &*part.batch));
         }
         let batch = flight.batch.clone();
         if !flight.running {
             self.drop_flight(core, number);
+        }
+        if let Some(histograms) = &mut core.histograms {
+            histograms.handler_time.record(took.max(0) as u64);
         }
         if batch.all_ok() {
             core.count(Outcome::Ok, batch.len as u64);
@@ -499,18 +499,21 @@ impl Inner {
     /// Outcomes stand: the set goes to whoever takes results, or is only counted.
     pub(crate) fn make_ready(&self, core: &mut Core, set: Shared<Batch>) {
         if self.routes.on_result || self.limits.results == ResultsMode::Pull {
-            core.ready.push_back(Ready::Set(set));
+            core.ready.push_back(Ready::Set(set, self.now()));
             if core.result_waiters > 0 {
                 self.results.notify_all();
             }
             return;
         }
-        self.mark_delivered(core, &set);
+        self.mark_delivered(core, &set, 0);
         self.let_go(core, set, false);
     }
 
-    /// The set counts as delivered: result places and flush marks.
-    pub(crate) fn mark_delivered(&self, core: &mut Core, set: &Batch) {
+    /// The set counts as delivered, so long after it was ready: result places and flush marks.
+    pub(crate) fn mark_delivered(&self, core: &mut Core, set: &Batch, took: i64) {
+        if let Some(histograms) = &mut core.histograms {
+            histograms.delivery_time.record(took.max(0) as u64);
+        }
         core.delivered += set.len as u64;
         core.undelivered -= set.len as u64;
         match (&set.origins, set.is_removed_set) {
