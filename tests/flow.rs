@@ -2,7 +2,12 @@
 //!
 //! Rules are tested in virtual time. What needs threads asserts lower bounds of time only, and has a watchdog; waits
 //! that must not happen are given 20 s, so that a hang fails its own test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 
@@ -10,8 +15,8 @@ use common::{
     Chance, FOREVER, Journal, Ledger, echo, given, int, ints, run_at, status, timeless, wait_until, watchdog,
 };
 use microbatch::{
-    Batch, Batcher, Builder, Failure, Handled, HeldBatch, Mode, Object, OnFull, Outcome, PushOptions, Results, Status,
-    Tags, Timeout, Trigger, Value,
+    Batch, Batcher, Builder, Failure, Handled, HeldBatch, Mode, Object, OnFull, Outcome, PushOptions,
+    Results, Status, Tags, Timeout, Trigger, Value,
 };
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Condvar, Mutex, Weak};
@@ -62,7 +67,11 @@ impl Door {
 
 /// Whether the descriptor is readable, within `wait` milliseconds.
 fn readable(fd: i32, wait: i32) -> bool {
-    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
     // SAFETY: one valid pollfd.
     unsafe { libc::poll(&raw mut poll, 1, wait) == 1 }
 }
@@ -107,7 +116,11 @@ fn alone(name: &str, test: fn()) {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success() && text.contains("1 passed"), "{name}, alone ({}):\n{text}", child.status);
+    assert!(
+        child.status.success() && text.contains("1 passed"),
+        "{name}, alone ({}):\n{text}",
+        child.status
+    );
 }
 
 fn entries(path: &str) -> usize {
@@ -156,22 +169,64 @@ fn answer(held: HeldBatch) -> microbatch::Result {
 type Pusher = (&'static str, fn(&Batcher, usize, u64) -> Option<Status>);
 
 const PUSHERS: &[Pusher] = &[
-    ("int64", |b, extra, tag| (extra == 0).then(|| status(b.push_int64(1, tag)))),
-    ("float64", |b, extra, tag| (extra == 0).then(|| status(b.push_float64(1.0, tag)))),
-    ("null", |b, extra, tag| (extra == 0).then(|| status(b.push((), tag)))),
-    ("bool", |b, extra, tag| (extra == 0).then(|| status(b.push(true, tag)))),
-    ("str", |b, extra, tag| Some(status(b.push_str(&"x".repeat(extra), tag)))),
-    ("bytes", |b, extra, tag| Some(status(b.push_bytes(&vec![0; extra], tag)))),
-    ("string value", |b, extra, tag| Some(status(b.push(Value::String(&"x".repeat(extra)), tag)))),
-    ("deadline", |b, extra, tag| {
-        Some(status(b.push_with(&*"x".repeat(extra), tag, PushOptions::new().deadline(i64::MAX - 1))))
+    ("int64", |b, extra, tag| {
+        (extra == 0).then(|| status(b.push_int64(1, tag)))
     }),
-    ("owned", |b, extra, tag| Some(b.push_owned("x".repeat(extra), tag).map_or_else(|e| e.0, |()| Status::OK))),
-    ("object", |b, extra, tag| Some(status(b.push(Object { owner: 7, word: tag, size: extra as u64 }, tag)))),
-    ("int64s", |b, extra, tag| (extra == 0).then(|| status(b.push_int64s(&[1], Tags::Each(&[tag])).1))),
-    ("float64s", |b, extra, tag| (extra == 0).then(|| status(b.push_float64s(&[1.0], Tags::From(tag)).1))),
-    ("values", |b, extra, tag| Some(status(b.push_values(&[Value::Bytes(&vec![0; extra])], Tags::From(tag)).1))),
-    ("producer", |b, extra, tag| Some(status(b.producer().unwrap().push(&*"x".repeat(extra), tag)))),
+    ("float64", |b, extra, tag| {
+        (extra == 0).then(|| status(b.push_float64(1.0, tag)))
+    }),
+    ("null", |b, extra, tag| {
+        (extra == 0).then(|| status(b.push((), tag)))
+    }),
+    ("bool", |b, extra, tag| {
+        (extra == 0).then(|| status(b.push(true, tag)))
+    }),
+    ("str", |b, extra, tag| {
+        Some(status(b.push_str(&"x".repeat(extra), tag)))
+    }),
+    ("bytes", |b, extra, tag| {
+        Some(status(b.push_bytes(&vec![0; extra], tag)))
+    }),
+    ("string value", |b, extra, tag| {
+        Some(status(b.push(Value::String(&"x".repeat(extra)), tag)))
+    }),
+    ("deadline", |b, extra, tag| {
+        Some(status(b.push_with(
+            &*"x".repeat(extra),
+            tag,
+            PushOptions::new().deadline(i64::MAX - 1),
+        )))
+    }),
+    ("owned", |b, extra, tag| {
+        Some(
+            b.push_owned("x".repeat(extra), tag)
+                .map_or_else(|e| e.0, |()| Status::OK),
+        )
+    }),
+    ("object", |b, extra, tag| {
+        Some(status(b.push(
+            Object {
+                owner: 7,
+                word: tag,
+                size: extra as u64,
+            },
+            tag,
+        )))
+    }),
+    ("int64s", |b, extra, tag| {
+        (extra == 0).then(|| status(b.push_int64s(&[1], Tags::Each(&[tag])).1))
+    }),
+    ("float64s", |b, extra, tag| {
+        (extra == 0).then(|| status(b.push_float64s(&[1.0], Tags::From(tag)).1))
+    }),
+    ("values", |b, extra, tag| {
+        Some(status(
+            b.push_values(&[Value::Bytes(&vec![0; extra])], Tags::From(tag)).1,
+        ))
+    }),
+    ("producer", |b, extra, tag| {
+        Some(status(b.producer().unwrap().push(&*"x".repeat(extra), tag)))
+    }),
 ];
 
 /// A batcher in virtual time that refuses and takes every kind.
@@ -186,10 +241,18 @@ fn p22_queue_capacity_is_never_passed() {
         for capacity in 1..4 {
             let batcher = refusing().queue_capacity(capacity).handler(echo).build().unwrap();
             for tag in 0..capacity {
-                assert_eq!(push(&batcher, 0, tag), Some(Status::OK), "{name}: value {tag} of {capacity}");
+                assert_eq!(
+                    push(&batcher, 0, tag),
+                    Some(Status::OK),
+                    "{name}: value {tag} of {capacity}"
+                );
             }
             for tag in 0..2 {
-                assert_eq!(push(&batcher, 0, 100 + tag), Some(Status::QUEUE_FULL), "{name}: beyond {capacity}");
+                assert_eq!(
+                    push(&batcher, 0, 100 + tag),
+                    Some(Status::QUEUE_FULL),
+                    "{name}: beyond {capacity}"
+                );
             }
             let stats = batcher.stats().unwrap();
             assert_eq!((stats.accepted, stats.waiting), (capacity, capacity), "{name}");
@@ -213,10 +276,17 @@ fn p22_queue_bytes_is_never_passed() {
                 (room + 1, Status::OK),
             ] {
                 let batcher = refusing().queue_bytes(bytes).handler(echo).build().unwrap();
-                let Some(pushed) = push(&batcher, first, 1) else { continue };
+                let Some(pushed) = push(&batcher, first, 1) else {
+                    continue;
+                };
                 assert_eq!(pushed, Status::OK, "{name}: {first} bytes into {bytes}");
-                let Some(pushed) = push(&batcher, second, 2) else { continue };
-                assert_eq!(pushed, expected, "{name}: {first} and {second} bytes into {bytes}");
+                let Some(pushed) = push(&batcher, second, 2) else {
+                    continue;
+                };
+                assert_eq!(
+                    pushed, expected,
+                    "{name}: {first} and {second} bytes into {bytes}"
+                );
                 let stats = batcher.stats().unwrap();
                 assert!(stats.waiting_bytes <= bytes, "{name}");
                 assert_eq!(stats.accepted, 1 + u64::from(expected.is_ok()), "{name}");
@@ -230,8 +300,12 @@ fn p22_queue_bytes_is_never_passed() {
 fn p22_result_places_are_held_until_delivery() {
     for (name, push) in PUSHERS {
         let places = 3;
-        let batcher =
-            refusing().pull_results().queue_capacity(2).max_in_flight(8).result_capacity(places).handler(echo);
+        let batcher = refusing()
+            .pull_results()
+            .queue_capacity(2)
+            .max_in_flight(8)
+            .result_capacity(places)
+            .handler(echo);
         let batcher = batcher.build().unwrap();
         for tag in 0..places {
             assert_eq!(push(&batcher, 0, tag), Some(Status::OK), "{name}");
@@ -242,8 +316,16 @@ fn p22_result_places_are_held_until_delivery() {
         assert_eq!(push(&batcher, 0, 9), Some(Status::RESULTS_FULL), "{name}");
         assert_eq!(batcher.stats().unwrap().undelivered, places, "{name}");
         drop(batcher.next_results(Timeout::ZERO).unwrap());
-        assert_eq!(push(&batcher, 0, 9), Some(Status::OK), "{name}: after one was taken");
-        assert_eq!(push(&batcher, 0, 10), Some(Status::RESULTS_FULL), "{name}: the place is taken again");
+        assert_eq!(
+            push(&batcher, 0, 9),
+            Some(Status::OK),
+            "{name}: after one was taken"
+        );
+        assert_eq!(
+            push(&batcher, 0, 10),
+            Some(Status::RESULTS_FULL),
+            "{name}: the place is taken again"
+        );
     }
 }
 
@@ -251,54 +333,112 @@ fn p22_result_places_are_held_until_delivery() {
 #[test]
 fn p22_a_refusal_consumes_nothing_and_names_the_first_lack() {
     let journal = Journal::new();
-    let batcher = refusing().queue_capacity(2).queue_bytes(40).max_batch_bytes(32).result_capacity(3);
-    let batcher = batcher.handler(journal.echo()).on_result(journal.on_result()).build().unwrap();
+    let batcher = refusing()
+        .queue_capacity(2)
+        .queue_bytes(40)
+        .max_batch_bytes(32)
+        .result_capacity(3);
+    let batcher = batcher
+        .handler(journal.echo())
+        .on_result(journal.on_result())
+        .build()
+        .unwrap();
     batcher.push("12345678", 1).unwrap();
-    assert_eq!(status(batcher.push("123456789012345678", 2)), Status::QUEUE_FULL_BYTES);
+    assert_eq!(
+        status(batcher.push("123456789012345678", 2)),
+        Status::QUEUE_FULL_BYTES
+    );
     batcher.push((), 3).unwrap();
     let before = batcher.stats().unwrap();
-    assert_eq!(status(batcher.push("123456789012345678", 4)), Status::QUEUE_FULL, "count comes before bytes");
+    assert_eq!(
+        status(batcher.push("123456789012345678", 4)),
+        Status::QUEUE_FULL,
+        "count comes before bytes"
+    );
     let refused = batcher.push_owned("0".repeat(20), 5).unwrap_err();
-    assert_eq!(refused, (Status::QUEUE_FULL, "0".repeat(20)), "a refused string comes back");
+    assert_eq!(
+        refused,
+        (Status::QUEUE_FULL, "0".repeat(20)),
+        "a refused string comes back"
+    );
     let after = batcher.stats().unwrap();
     assert_eq!(
-        (after.accepted, after.waiting, after.waiting_bytes, after.outstanding),
-        (before.accepted, before.waiting, before.waiting_bytes, before.outstanding)
+        (
+            after.accepted,
+            after.waiting,
+            after.waiting_bytes,
+            after.outstanding
+        ),
+        (
+            before.accepted,
+            before.waiting,
+            before.waiting_bytes,
+            before.outstanding
+        )
     );
     assert_eq!(after.refused_with(Status::QUEUE_FULL), 2);
     assert_eq!(after.refused_with(Status::QUEUE_FULL_BYTES), 1);
     batcher.run().unwrap();
-    assert_eq!(journal.rows().iter().map(|row| row.tag).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(
+        journal.rows().iter().map(|row| row.tag).collect::<Vec<_>>(),
+        [1, 3]
+    );
 }
 
 /// Fails if the explanation names the wrong bound, lacks its value, or pushes.
 #[test]
 fn p22_check_explains_a_refusal_without_pushing() {
-    let batcher = refusing().pull_results().queue_capacity(2).queue_bytes(32).result_capacity(3).handler(echo);
+    let batcher = refusing()
+        .pull_results()
+        .queue_capacity(2)
+        .queue_bytes(32)
+        .result_capacity(3)
+        .handler(echo);
     let batcher = batcher.build().unwrap();
     assert!(batcher.check(1).is_ok());
     batcher.push(1, 1).unwrap();
     let bytes = batcher.check("12345678901234567").unwrap_err();
-    assert_eq!((bytes.status(), bytes.subject()), (Status::QUEUE_FULL_BYTES, "queue_bytes"));
-    assert!(bytes.message().contains("32") && bytes.message().contains("25"), "{bytes}");
+    assert_eq!(
+        (bytes.status(), bytes.subject()),
+        (Status::QUEUE_FULL_BYTES, "queue_bytes")
+    );
+    assert!(
+        bytes.message().contains("32") && bytes.message().contains("25"),
+        "{bytes}"
+    );
     batcher.push(1, 2).unwrap();
     let count = batcher.check(1).unwrap_err();
-    assert_eq!((count.status(), count.subject()), (Status::QUEUE_FULL, "queue_capacity"));
+    assert_eq!(
+        (count.status(), count.subject()),
+        (Status::QUEUE_FULL, "queue_capacity")
+    );
     assert!(count.message().contains('2'), "{count}");
     batcher.run().unwrap();
     batcher.push(1, 3).unwrap();
     let places = batcher.check(1).unwrap_err();
-    assert_eq!((places.status(), places.subject()), (Status::RESULTS_FULL, "result_capacity"));
+    assert_eq!(
+        (places.status(), places.subject()),
+        (Status::RESULTS_FULL, "result_capacity")
+    );
     assert!(places.message().contains('3'), "{places}");
     assert_eq!(batcher.stats().unwrap().accepted, 3);
-    assert_eq!(batcher.stats().unwrap().refusals, [0; 24], "asking is not refusing");
+    assert_eq!(
+        batcher.stats().unwrap().refusals,
+        [0; 24],
+        "asking is not refusing"
+    );
 }
 
 /// Fails if BLOCK waits for anything in manual mode, where nobody else could make room.
 #[test]
 fn p22_block_answers_at_once_in_manual_mode() {
     let _watchdog = watchdog();
-    let batcher = timeless().push_timeout(FOREVER).queue_capacity(1).handler(echo).build().unwrap();
+    let batcher = timeless()
+        .push_timeout(FOREVER)
+        .queue_capacity(1)
+        .handler(echo)
+        .build()
+        .unwrap();
     batcher.push(1, 1).unwrap();
     assert_eq!(status(batcher.push(2, 2)), Status::QUEUE_FULL);
     assert_eq!(status(batcher.room(FOREVER)), Status::QUEUE_FULL);
@@ -308,8 +448,15 @@ fn p22_block_answers_at_once_in_manual_mode() {
 #[test]
 fn p22_discard_oldest_discards_just_enough_waiting_values() {
     let journal = Journal::new();
-    let batcher = timeless().on_full(OnFull::DiscardOldest).queue_capacity(4).queue_bytes(64).max_batch_size(3);
-    let batcher = batcher.max_batch_bytes(40).handler(journal.echo()).on_result(journal.on_result());
+    let batcher = timeless()
+        .on_full(OnFull::DiscardOldest)
+        .queue_capacity(4)
+        .queue_bytes(64)
+        .max_batch_size(3);
+    let batcher = batcher
+        .max_batch_bytes(40)
+        .handler(journal.echo())
+        .on_result(journal.on_result());
     let batcher = batcher.build().unwrap();
     for tag in 0..4 {
         batcher.push("1234", tag).unwrap(); // 12 bytes each: 48 of 64
@@ -328,11 +475,21 @@ fn p22_discard_oldest_discards_just_enough_waiting_values() {
     batcher.push("12345678901234567890123456789012", 5).unwrap();
     let stats = batcher.stats().unwrap();
     assert_eq!((stats.waiting, stats.waiting_bytes, stats.discarded), (3, 62, 3));
-    assert!(journal.rows().is_empty(), "results come under run, not inside push");
+    assert!(
+        journal.rows().is_empty(),
+        "results come under run, not inside push"
+    );
     batcher.run().unwrap();
     assert_eq!(discarded(&journal), [0, 1, 2]);
     batcher.flush(Timeout::ZERO).unwrap();
-    assert_eq!(journal.batches().iter().flat_map(|batch| batch.tags.clone()).collect::<Vec<_>>(), [3, 4, 5]);
+    assert_eq!(
+        journal
+            .batches()
+            .iter()
+            .flat_map(|batch| batch.tags.clone())
+            .collect::<Vec<_>>(),
+        [3, 4, 5]
+    );
     assert_eq!(journal.rows().len(), 6);
 }
 
@@ -341,8 +498,15 @@ fn p22_discard_oldest_discards_just_enough_waiting_values() {
 fn p22_discard_oldest_spares_flights_and_cannot_make_result_places() {
     let kept = Kept::default();
     let journal = Journal::new();
-    let batcher = timeless().on_full(OnFull::DiscardOldest).queue_capacity(1).result_capacity(3);
-    let batcher = batcher.handler(kept.handler()).on_result(journal.on_result()).build().unwrap();
+    let batcher = timeless()
+        .on_full(OnFull::DiscardOldest)
+        .queue_capacity(1)
+        .result_capacity(3);
+    let batcher = batcher
+        .handler(kept.handler())
+        .on_result(journal.on_result())
+        .build()
+        .unwrap();
     batcher.push(1, 1).unwrap();
     batcher.seal().unwrap();
     batcher.run().unwrap();
@@ -350,7 +514,11 @@ fn p22_discard_oldest_spares_flights_and_cannot_make_result_places() {
     batcher.push(2, 2).unwrap();
     batcher.push(3, 3).unwrap(); // discards 2, whose place is held until its result is delivered
     assert_eq!(status(batcher.push(4, 4)), Status::RESULTS_FULL);
-    assert_eq!(batcher.stats().unwrap().discarded, 1, "a push that is refused discards nothing");
+    assert_eq!(
+        batcher.stats().unwrap().discarded,
+        1,
+        "a push that is refused discards nothing"
+    );
     batcher.run().unwrap();
     assert_eq!(journal.row(2).outcome, Outcome::Discarded);
     batcher.push(4, 4).unwrap();
@@ -367,11 +535,14 @@ fn p22_discard_oldest_spares_flights_and_cannot_make_result_places() {
 fn crowded(door: &Door, build: impl FnOnce(Builder) -> Builder) -> Batcher {
     let inside = Arc::new(AtomicBool::new(false));
     let (behind, entered) = (door.clone(), inside.clone());
-    let builder = Batcher::builder().queue_capacity(1).max_batch_size(1).handler(move |batch| {
-        entered.store(true, SeqCst);
-        behind.pass();
-        echo(batch)
-    });
+    let builder = Batcher::builder()
+        .queue_capacity(1)
+        .max_batch_size(1)
+        .handler(move |batch| {
+            entered.store(true, SeqCst);
+            behind.pass();
+            echo(batch)
+        });
     let batcher = build(builder).build().unwrap();
     batcher.push(1, 1).unwrap();
     wait_until(|| inside.load(SeqCst));
@@ -387,10 +558,14 @@ fn p22_block_waits_until_room_comes() {
     let batcher = crowded(&door, |builder| builder.push_timeout(HUNG));
     let _opens = door.opens_at_end();
     thread::scope(|scope| {
-        let pushers: Vec<_> = (3..6).map(|tag| scope.spawn({
-            let batcher = &batcher;
-            move || status(batcher.push(3, tag))
-        })).collect();
+        let pushers: Vec<_> = (3..6)
+            .map(|tag| {
+                scope.spawn({
+                    let batcher = &batcher;
+                    move || status(batcher.push(3, tag))
+                })
+            })
+            .collect();
         // They wait or come late: either way nothing was refused and the bound holds.
         thread::sleep(ms(5));
         let stats = batcher.stats().unwrap();
@@ -408,7 +583,11 @@ fn p22_block_waits_until_room_comes() {
 #[test]
 fn p22_block_waits_until_results_are_taken() {
     let _watchdog = watchdog();
-    let batcher = Batcher::builder().pull_results().result_capacity(2).push_timeout(HUNG).handler(echo);
+    let batcher = Batcher::builder()
+        .pull_results()
+        .result_capacity(2)
+        .push_timeout(HUNG)
+        .handler(echo);
     let batcher = batcher.build().unwrap();
     batcher.push(1, 1).unwrap();
     batcher.push(2, 2).unwrap();
@@ -429,7 +608,9 @@ fn p22_block_is_woken_by_close_with_closed() {
     let batcher = crowded(&door, |builder| builder.push_timeout(HUNG));
     let _opens = door.opens_at_end();
     thread::scope(|scope| {
-        let pushers: Vec<_> = (0..3).map(|_| scope.spawn(|| status(batcher.push(3, 3)))).collect();
+        let pushers: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| status(batcher.push(3, 3))))
+            .collect();
         thread::sleep(ms(5));
         let closer = scope.spawn(|| batcher.close(HUNG).unwrap());
         // The handler is still inside: no room came.
@@ -454,13 +635,24 @@ fn p22_block_answers_as_reject_at_the_time_out() {
         status
     };
     let count = crowded(&door, |builder| builder.push_timeout(wait));
-    let bytes = crowded(&door, |b| b.push_timeout(wait).queue_capacity(9).queue_bytes(16).max_batch_bytes(16));
-    let places = crowded(&door, |builder| builder.push_timeout(wait).queue_capacity(9).result_capacity(2));
+    let bytes = crowded(&door, |b| {
+        b.push_timeout(wait)
+            .queue_capacity(9)
+            .queue_bytes(16)
+            .max_batch_bytes(16)
+    });
+    let places = crowded(&door, |builder| {
+        builder.push_timeout(wait).queue_capacity(9).result_capacity(2)
+    });
     let _opens = door.opens_at_end();
     assert_eq!(timed(&count, ""), Status::QUEUE_FULL);
     assert_eq!(timed(&bytes, "x"), Status::QUEUE_FULL_BYTES);
     assert_eq!(timed(&places, ""), Status::RESULTS_FULL);
-    assert_eq!(count.stats().unwrap().refused_with(Status::QUEUE_FULL), 1, "one push, one refusal");
+    assert_eq!(
+        count.stats().unwrap().refused_with(Status::QUEUE_FULL),
+        1,
+        "one push, one refusal"
+    );
 }
 
 /// Fails if a push in a callback of the same batcher waits: with one thread nobody else could make room.
@@ -471,7 +663,9 @@ fn p22_block_answers_at_once_in_callbacks_of_the_same_batcher() {
     let answers: Arc<Mutex<Vec<Status>>> = Arc::default();
     let (own, seen) = (cell.clone(), answers.clone());
     let fill = move || {
-        let Some(batcher) = own.lock().unwrap().upgrade() else { return };
+        let Some(batcher) = own.lock().unwrap().upgrade() else {
+            return;
+        };
         let mut refused = Status::OK;
         while refused.is_ok() {
             refused = status(batcher.push(1, 1));
@@ -479,10 +673,13 @@ fn p22_block_answers_at_once_in_callbacks_of_the_same_batcher() {
         seen.lock().unwrap().push(refused);
     };
     let fill_too = fill.clone();
-    let batcher = Batcher::builder().queue_capacity(1).push_timeout(FOREVER).handler(move |batch| {
-        fill();
-        echo(batch)
-    });
+    let batcher = Batcher::builder()
+        .queue_capacity(1)
+        .push_timeout(FOREVER)
+        .handler(move |batch| {
+            fill();
+            echo(batch)
+        });
     let batcher = Arc::new(batcher.on_result(move |_| fill_too()).build().unwrap());
     *cell.lock().unwrap() = Arc::downgrade(&batcher);
     batcher.push(1, 1).unwrap();
@@ -490,7 +687,12 @@ fn p22_block_answers_at_once_in_callbacks_of_the_same_batcher() {
     assert!(matches!(batcher.close(ms(20)), Ok(_)));
     drop(batcher);
     let answers = answers.lock().unwrap();
-    assert!(answers.iter().all(|status| [Status::QUEUE_FULL, Status::CLOSED].contains(status)), "{answers:?}");
+    assert!(
+        answers
+            .iter()
+            .all(|status| [Status::QUEUE_FULL, Status::CLOSED].contains(status)),
+        "{answers:?}"
+    );
 }
 
 /// Fails if room() pushes, answers OK without room, is cut short, or is not woken when room comes.
@@ -535,7 +737,12 @@ fn p22_room_is_woken_by_close() {
 /// Fails if a refusal does not arm the descriptor, or if it fires before there is room for that very value.
 #[test]
 fn p22_the_descriptor_fires_when_there_is_room_after_a_refusal() {
-    let batcher = refusing().queue_capacity(3).queue_bytes(100).max_in_flight(8).build().unwrap();
+    let batcher = refusing()
+        .queue_capacity(3)
+        .queue_bytes(100)
+        .max_in_flight(8)
+        .build()
+        .unwrap();
     let fd = batcher.fd().unwrap();
     for tag in 0..3 {
         batcher.push("12345678901234567890", tag).unwrap(); // 28 bytes each: 84 of 100
@@ -561,7 +768,10 @@ fn p22_the_descriptor_fires_when_there_is_room_after_a_refusal() {
         batcher.push("12345678901234567890", tag).unwrap();
     }
     assert!(!readable(fd, 0));
-    assert_eq!(status(batcher.push("12345678901234567890", 3)), Status::QUEUE_FULL);
+    assert_eq!(
+        status(batcher.push("12345678901234567890", 3)),
+        Status::QUEUE_FULL
+    );
     assert!(!readable(fd, 0), "refused, and still no room");
     assert_eq!(batcher.cancel(0), Ok(1));
     assert!(fires(fd), "there is room for it");
@@ -574,7 +784,12 @@ fn p22_the_descriptor_fires_when_there_is_room_after_a_refusal() {
 /// Fails if the descriptor goes on firing for room that was found: a host that polls would spin.
 #[test]
 fn p22_the_descriptor_is_quiet_once_the_push_found_room() {
-    let batcher = refusing().queue_bytes(24).pull_results().handler(echo).build().unwrap();
+    let batcher = refusing()
+        .queue_bytes(24)
+        .pull_results()
+        .handler(echo)
+        .build()
+        .unwrap();
     let fd = batcher.fd().unwrap();
     batcher.push("12345678", 1).unwrap();
     assert_eq!(status(batcher.push("123", 2)), Status::QUEUE_FULL_BYTES);
@@ -583,7 +798,10 @@ fn p22_the_descriptor_is_quiet_once_the_push_found_room() {
     assert!(fires(fd), "there is room");
     batcher.push("123", 2).unwrap();
     assert_eq!(batcher.next_due(), Ok(i64::MAX), "nothing is to be done");
-    assert!(!readable(fd, 0), "the value that was refused is in, and nothing is due");
+    assert!(
+        !readable(fd, 0),
+        "the value that was refused is in, and nothing is due"
+    );
 }
 
 /// Fails if room() leaves the descriptor firing for a refusal that it answered, or does not arm it.
@@ -610,9 +828,21 @@ fn p22_bounds_hold_under_load() {
     let _watchdog = watchdog();
     for policy in [OnFull::Block, OnFull::Reject, OnFull::DiscardOldest] {
         let (ledger, over) = (Ledger::new(), AtomicBool::new(false));
-        let batcher = Batcher::builder().on_full(policy).queue_capacity(20).queue_bytes(300).max_batch_bytes(100);
-        let batcher = batcher.max_batch_size(8).result_capacity(40).threads(2).push_timeout(HUNG);
-        let batcher = batcher.handler(echo).on_result(ledger.on_result()).build().unwrap();
+        let batcher = Batcher::builder()
+            .on_full(policy)
+            .queue_capacity(20)
+            .queue_bytes(300)
+            .max_batch_bytes(100);
+        let batcher = batcher
+            .max_batch_size(8)
+            .result_capacity(40)
+            .threads(2)
+            .push_timeout(HUNG);
+        let batcher = batcher
+            .handler(echo)
+            .on_result(ledger.on_result())
+            .build()
+            .unwrap();
         thread::scope(|scope| {
             let producers: Vec<_> = (0..4)
                 .map(|producer| {
@@ -633,7 +863,10 @@ fn p22_bounds_hold_under_load() {
                 let held = stats.outstanding + stats.undelivered;
                 if stats.waiting > 20 || stats.waiting_bytes > 300 || held > 40 {
                     over.store(true, SeqCst);
-                    panic!("{policy}: {} values, {} bytes, {held} held", stats.waiting, stats.waiting_bytes);
+                    panic!(
+                        "{policy}: {} values, {} bytes, {held} held",
+                        stats.waiting, stats.waiting_bytes
+                    );
                 }
             }
         });
@@ -669,7 +902,11 @@ fn p23_seal_closes_the_open_batch_and_does_not_wait() {
 #[test]
 fn p23_each_mark_waits_for_what_was_accepted_before_it() {
     let kept = Kept::default();
-    let batcher = timeless().max_in_flight(4).handler(kept.handler()).build().unwrap();
+    let batcher = timeless()
+        .max_in_flight(4)
+        .handler(kept.handler())
+        .build()
+        .unwrap();
     let marks: Vec<_> = (0..3)
         .map(|tag| {
             batcher.push(1, tag).unwrap();
@@ -682,18 +919,27 @@ fn p23_each_mark_waits_for_what_was_accepted_before_it() {
     assert_eq!(kept.len(), 3, "flush_end does what run does");
     let third = kept.0.lock().unwrap().pop().unwrap();
     answer(third).unwrap();
-    assert_eq!(marks.iter().map(|mark| ended(*mark)).collect::<Vec<_>>(), [Status::IN_PROGRESS; 3]);
+    assert_eq!(
+        marks.iter().map(|mark| ended(*mark)).collect::<Vec<_>>(),
+        [Status::IN_PROGRESS; 3]
+    );
     answer(kept.take()).unwrap();
     assert_eq!(ended(marks[0]), Status::OK);
-    assert_eq!((ended(marks[1]), ended(marks[2]), ended(none)), (
-        Status::IN_PROGRESS,
-        Status::IN_PROGRESS,
-        Status::IN_PROGRESS
-    ));
+    assert_eq!(
+        (ended(marks[1]), ended(marks[2]), ended(none)),
+        (Status::IN_PROGRESS, Status::IN_PROGRESS, Status::IN_PROGRESS)
+    );
     batcher.push(9, 9).unwrap();
     answer(kept.take()).unwrap();
-    assert_eq!((ended(marks[1]), ended(marks[2]), ended(none)), (Status::OK, Status::OK, Status::OK));
-    assert_eq!(batcher.stats().unwrap().waiting, 1, "the value after the marks waits for its own time");
+    assert_eq!(
+        (ended(marks[1]), ended(marks[2]), ended(none)),
+        (Status::OK, Status::OK, Status::OK)
+    );
+    assert_eq!(
+        batcher.stats().unwrap().waiting,
+        1,
+        "the value after the marks waits for its own time"
+    );
     assert_eq!(ended(marks[0]), Status::OK, "asking again is fine");
 }
 
@@ -701,7 +947,11 @@ fn p23_each_mark_waits_for_what_was_accepted_before_it() {
 #[test]
 fn p23_later_values_follow_their_own_delay() {
     let journal = Journal::new();
-    let batcher = given().max_delay(common::ns(100)).handler(journal.echo()).build().unwrap();
+    let batcher = given()
+        .max_delay(common::ns(100))
+        .handler(journal.echo())
+        .build()
+        .unwrap();
     run_at(&batcher, 50);
     batcher.push(1, 1).unwrap();
     batcher.flush(Timeout::ZERO).unwrap();
@@ -719,7 +969,10 @@ fn p23_pulled_results_count_when_they_are_handed_out() {
     let batcher = timeless().pull_results().handler(echo).build().unwrap();
     batcher.push(1, 1).unwrap();
     let mark = batcher.flush_begin().unwrap();
-    assert_eq!(status(batcher.flush_end(mark, Timeout::ZERO)), Status::IN_PROGRESS);
+    assert_eq!(
+        status(batcher.flush_end(mark, Timeout::ZERO)),
+        Status::IN_PROGRESS
+    );
     let results = batcher.next_results(Timeout::ZERO).unwrap();
     assert_eq!(status(batcher.flush_end(mark, Timeout::ZERO)), Status::OK);
     assert_eq!(results.tags(), [1]);
@@ -731,10 +984,14 @@ fn p23_flush_returns_when_on_result_returned() {
     let _watchdog = watchdog();
     let (door, delivered) = (Door::default(), Arc::new(AtomicUsize::new(0)));
     let (behind, count) = (door.clone(), delivered.clone());
-    let batcher = Batcher::builder().max_batch_size(2).max_delay(FOREVER).handler(echo).on_result(move |results| {
-        behind.pass();
-        count.fetch_add(results.len(), SeqCst);
-    });
+    let batcher = Batcher::builder()
+        .max_batch_size(2)
+        .max_delay(FOREVER)
+        .handler(echo)
+        .on_result(move |results| {
+            behind.pass();
+            count.fetch_add(results.len(), SeqCst);
+        });
     let batcher = batcher.build().unwrap();
     let _opens = door.opens_at_end();
     for tag in 0..5 {
@@ -766,7 +1023,11 @@ fn p23_several_flushers_each_find_their_own_values_delivered() {
     let _watchdog = watchdog();
     let delivered: Arc<Vec<AtomicBool>> = Arc::new((0..4 * 400).map(|_| AtomicBool::new(false)).collect());
     let seen = delivered.clone();
-    let batcher = Batcher::builder().threads(2).max_delay(FOREVER).max_batch_size(7).handler(echo);
+    let batcher = Batcher::builder()
+        .threads(2)
+        .max_delay(FOREVER)
+        .max_batch_size(7)
+        .handler(echo);
     let batcher = batcher.on_result(move |results| {
         for tag in results.tags() {
             seen[*tag as usize].store(true, SeqCst);
@@ -782,7 +1043,10 @@ fn p23_several_flushers_each_find_their_own_values_delivered() {
                     if tag % 10 == 9 {
                         batcher.flush(HUNG).unwrap();
                         let own = &delivered[(flusher * 400) as usize..=tag as usize];
-                        assert!(own.iter().all(|delivered| delivered.load(SeqCst)), "flusher {flusher} at {tag}");
+                        assert!(
+                            own.iter().all(|delivered| delivered.load(SeqCst)),
+                            "flusher {flusher} at {tag}"
+                        );
                     }
                 }
             });
@@ -796,12 +1060,15 @@ fn p23_a_flush_does_not_wait_for_later_values() {
     let _watchdog = watchdog();
     let door = Door::default();
     let behind = door.clone();
-    let batcher = Batcher::builder().threads(2).max_batch_size(1).handler(move |batch| {
-        if batch.tags() == [2] {
-            behind.pass();
-        }
-        echo(batch)
-    });
+    let batcher = Batcher::builder()
+        .threads(2)
+        .max_batch_size(1)
+        .handler(move |batch| {
+            if batch.tags() == [2] {
+                behind.pass();
+            }
+            echo(batch)
+        });
     let batcher = batcher.build().unwrap();
     let _opens = door.opens_at_end();
     batcher.push(1, 1).unwrap();
@@ -818,7 +1085,11 @@ fn p23_the_descriptor_fires_when_a_flush_is_done() {
     let _watchdog = watchdog();
     for builder in [given(), Batcher::builder()] {
         let kept = Kept::default();
-        let batcher = builder.max_delay(FOREVER).handler(kept.handler()).build().unwrap();
+        let batcher = builder
+            .max_delay(FOREVER)
+            .handler(kept.handler())
+            .build()
+            .unwrap();
         let manual = batcher.run().is_ok();
         let fd = batcher.fd().unwrap();
         batcher.push(1, 1).unwrap();
@@ -828,10 +1099,16 @@ fn p23_the_descriptor_fires_when_a_flush_is_done() {
             batcher.run().unwrap();
         }
         wait_until(|| kept.len() == 1);
-        assert_eq!(status(batcher.flush_end(mark, Timeout::ZERO)), Status::IN_PROGRESS);
+        assert_eq!(
+            status(batcher.flush_end(mark, Timeout::ZERO)),
+            Status::IN_PROGRESS
+        );
         assert!(!readable(fd, 0), "manual {manual}: the batch is still in flight");
         answer(kept.take()).unwrap();
-        assert!(fires(fd), "manual {manual}: everything before the mark is delivered");
+        assert!(
+            fires(fd),
+            "manual {manual}: everything before the mark is delivered"
+        );
         batcher.flush_end(mark, Timeout::ZERO).unwrap();
         assert!(!readable(fd, 0), "manual {manual}: it was asked");
     }
@@ -841,7 +1118,11 @@ fn p23_the_descriptor_fires_when_a_flush_is_done() {
 #[test]
 fn p23_the_descriptor_fires_for_every_mark() {
     let kept = Kept::default();
-    let batcher = timeless().max_in_flight(2).handler(kept.handler()).build().unwrap();
+    let batcher = timeless()
+        .max_in_flight(2)
+        .handler(kept.handler())
+        .build()
+        .unwrap();
     let fd = batcher.fd().unwrap();
     batcher.push(1, 1).unwrap();
     let first = batcher.flush_begin().unwrap();
@@ -868,7 +1149,11 @@ fn p24_close_is_atomic_under_eight_pushing_threads() {
     let _watchdog = watchdog();
     for round in 0..20_u64 {
         let ledger = Ledger::new();
-        let batcher = Batcher::builder().threads(2).max_batch_size(16).handler(echo).on_result(ledger.on_result());
+        let batcher = Batcher::builder()
+            .threads(2)
+            .max_batch_size(16)
+            .handler(echo)
+            .on_result(ledger.on_result());
         let batcher = batcher.build().unwrap();
         let (closed, start) = (AtomicBool::new(false), Barrier::new(9));
         let left = thread::scope(|scope| {
@@ -898,7 +1183,10 @@ fn p24_close_is_atomic_under_eight_pushing_threads() {
         });
         assert_eq!(left, 0);
         let stats = batcher.stats().unwrap();
-        assert_eq!((stats.accepted, stats.ok, stats.undelivered), (ledger.accepted(), ledger.accepted(), 0));
+        assert_eq!(
+            (stats.accepted, stats.ok, stats.undelivered),
+            (ledger.accepted(), ledger.accepted(), 0)
+        );
         ledger.assert_exactly_one_result_each();
         assert_eq!(stats.refused_with(Status::CLOSED), 8);
     }
@@ -908,11 +1196,15 @@ fn p24_close_is_atomic_under_eight_pushing_threads() {
 fn stuck(door: &Door, flying: u64, waiting: u64, build: impl FnOnce(Builder) -> Builder) -> Batcher {
     let inside = Arc::new(AtomicU64::new(0));
     let (behind, entered) = (door.clone(), inside.clone());
-    let builder = Batcher::builder().threads(2).max_batch_size(flying).max_in_flight(1).handler(move |batch| {
-        entered.fetch_add(1, SeqCst);
-        behind.pass();
-        echo(batch)
-    });
+    let builder = Batcher::builder()
+        .threads(2)
+        .max_batch_size(flying)
+        .max_in_flight(1)
+        .handler(move |batch| {
+            entered.fetch_add(1, SeqCst);
+            behind.pass();
+            echo(batch)
+        });
     let batcher = build(builder.max_delay(FOREVER)).build().unwrap();
     for tag in 0..flying {
         batcher.push(1, tag).unwrap();
@@ -939,14 +1231,28 @@ fn p24_close_discards_at_the_timeout() {
     assert_eq!(rows.len(), 7, "delivered before close returned");
     for row in rows {
         let handled = if row.tag < 3 { Handled::Maybe } else { Handled::No };
-        assert_eq!((row.outcome, row.code, row.handled), (Outcome::Discarded, Status::DISCARDED, handled));
+        assert_eq!(
+            (row.outcome, row.code, row.handled),
+            (Outcome::Discarded, Status::DISCARDED, handled)
+        );
     }
     let stats = batcher.stats().unwrap();
-    assert_eq!((stats.discarded, stats.outstanding, stats.undelivered, stats.stuck), (7, 0, 0, 1));
-    assert_eq!(batcher.close(FOREVER).unwrap().left, 7, "closing again says the same");
+    assert_eq!(
+        (stats.discarded, stats.outstanding, stats.undelivered, stats.stuck),
+        (7, 0, 0, 1)
+    );
+    assert_eq!(
+        batcher.close(FOREVER).unwrap().left,
+        7,
+        "closing again says the same"
+    );
     door.open();
     wait_until(|| batcher.stats().unwrap().stuck == 0);
-    assert_eq!(batcher.stats().unwrap().ok, 0, "what the handler answers now counts no more");
+    assert_eq!(
+        batcher.stats().unwrap().ok,
+        0,
+        "what the handler answers now counts no more"
+    );
 }
 
 /// Fails if close takes a delivery that began after the time-out for one that it cannot wait for.
@@ -968,7 +1274,11 @@ fn p24_results_are_delivered_before_close_returns_however_slow_on_result_is() {
                 let (batcher, delivered) = (&batcher, &delivered);
                 scope.spawn(move || {
                     assert_eq!(batcher.close(timeout).unwrap().left, 4);
-                    assert_eq!(delivered.load(SeqCst), 4, "round {round}: close returned before the results were out");
+                    assert_eq!(
+                        delivered.load(SeqCst),
+                        4,
+                        "round {round}: close returned before the results were out"
+                    );
                 });
             }
         });
@@ -981,15 +1291,22 @@ fn p24_close_does_not_wait_for_an_on_result_that_never_returns() {
     let _watchdog = watchdog();
     let (door, inside) = (Door::default(), Arc::new(AtomicBool::new(false)));
     let (behind, entered) = (door.clone(), inside.clone());
-    let batcher = Batcher::builder().max_batch_size(1).handler(echo).on_result(move |_| {
-        entered.store(true, SeqCst);
-        behind.pass();
-    });
+    let batcher = Batcher::builder()
+        .max_batch_size(1)
+        .handler(echo)
+        .on_result(move |_| {
+            entered.store(true, SeqCst);
+            behind.pass();
+        });
     let batcher = batcher.build().unwrap();
     let _opens = door.opens_at_end();
     batcher.push(1, 1).unwrap();
     wait_until(|| inside.load(SeqCst));
-    assert_eq!(batcher.close(ms(20)).unwrap().left, 0, "its outcome was fixed before");
+    assert_eq!(
+        batcher.close(ms(20)).unwrap().left,
+        0,
+        "its outcome was fixed before"
+    );
     let stats = batcher.stats().unwrap();
     assert_eq!((stats.ok, stats.undelivered), (1, 1));
 }
@@ -1055,14 +1372,28 @@ fn p24_close_zero_discards_at_once() {
 fn p24_close_of_an_idle_batcher_leaves_nothing() {
     let _watchdog = watchdog();
     for builder in [Batcher::builder(), given()] {
-        let batcher = builder.on_full(OnFull::DiscardOldest).queue_capacity(1).handler(echo).build().unwrap();
+        let batcher = builder
+            .on_full(OnFull::DiscardOldest)
+            .queue_capacity(1)
+            .handler(echo)
+            .build()
+            .unwrap();
         assert_eq!(batcher.close(FOREVER).unwrap().left, 0);
         assert_eq!(batcher.close(Timeout::ZERO).unwrap().left, 0);
     }
-    let batcher = timeless().on_full(OnFull::DiscardOldest).queue_capacity(1).handler(echo).build().unwrap();
+    let batcher = timeless()
+        .on_full(OnFull::DiscardOldest)
+        .queue_capacity(1)
+        .handler(echo)
+        .build()
+        .unwrap();
     batcher.push(1, 1).unwrap();
     batcher.push(2, 2).unwrap();
-    assert_eq!(batcher.close(FOREVER).unwrap().left, 0, "the discarded one made room, close left nothing");
+    assert_eq!(
+        batcher.close(FOREVER).unwrap().left,
+        0,
+        "the discarded one made room, close left nothing"
+    );
     assert_eq!(batcher.stats().unwrap().discarded, 1);
 }
 
@@ -1070,7 +1401,11 @@ fn p24_close_of_an_idle_batcher_leaves_nothing() {
 #[test]
 fn p24_manual_close_goes_on_under_run() {
     let (kept, journal) = (Kept::default(), Journal::new());
-    let batcher = timeless().handler(kept.handler()).on_result(journal.on_result()).build().unwrap();
+    let batcher = timeless()
+        .handler(kept.handler())
+        .on_result(journal.on_result())
+        .build()
+        .unwrap();
     for tag in 0..3 {
         batcher.push(1, tag).unwrap();
         batcher.seal().unwrap();
@@ -1082,17 +1417,28 @@ fn p24_manual_close_goes_on_under_run() {
     answer(kept.take()).unwrap();
     run_at(&batcher, 149);
     assert_eq!(kept.len(), 1);
-    assert_eq!(status(batcher.close(FOREVER)), Status::IN_PROGRESS, "asking does not lengthen it");
+    assert_eq!(
+        status(batcher.close(FOREVER)),
+        Status::IN_PROGRESS,
+        "asking does not lengthen it"
+    );
     assert_eq!(batcher.next_due(), Ok(150));
     batcher.advance(150).unwrap();
-    assert_eq!(batcher.stats().unwrap().discarded, 0, "time passes under run only");
+    assert_eq!(
+        batcher.stats().unwrap().discarded,
+        0,
+        "time passes under run only"
+    );
     assert_eq!(batcher.close(FOREVER).unwrap().left, 2);
     let ends: Vec<_> = (0..3).map(|tag| journal.ended(tag).unwrap()).collect();
-    assert_eq!(ends, [
-        (Outcome::Ok, Status::OK, Handled::Yes),
-        (Outcome::Discarded, Status::DISCARDED, Handled::Maybe),
-        (Outcome::Discarded, Status::DISCARDED, Handled::No)
-    ]);
+    assert_eq!(
+        ends,
+        [
+            (Outcome::Ok, Status::OK, Handled::Yes),
+            (Outcome::Discarded, Status::DISCARDED, Handled::Maybe),
+            (Outcome::Discarded, Status::DISCARDED, Handled::No)
+        ]
+    );
     assert_eq!(status(answer(kept.take())), Status::TOO_LATE);
 }
 
@@ -1107,14 +1453,20 @@ fn p24_after_close_only_push_seal_and_new_flushes_answer_closed() {
     batcher.push(3, 3).unwrap();
     assert_eq!(status(batcher.close(FOREVER)), Status::IN_PROGRESS);
     for (name, push) in PUSHERS {
-        assert!(matches!(push(&batcher, 0, 9), Some(Status::CLOSED | Status::WRONG_OWNER)), "{name}");
+        assert!(
+            matches!(push(&batcher, 0, 9), Some(Status::CLOSED | Status::WRONG_OWNER)),
+            "{name}"
+        );
     }
     assert_eq!(batcher.check(1).unwrap_err().status(), Status::CLOSED);
     assert_eq!(status(batcher.seal()), Status::CLOSED);
     assert_eq!(status(batcher.flush_begin()), Status::CLOSED);
     assert_eq!(status(batcher.flush(Timeout::ZERO)), Status::CLOSED);
 
-    assert_eq!(status(batcher.flush_end(mark, Timeout::ZERO)), Status::IN_PROGRESS);
+    assert_eq!(
+        status(batcher.flush_end(mark, Timeout::ZERO)),
+        Status::IN_PROGRESS
+    );
     assert_eq!(batcher.cancel(2), Ok(1));
     assert_eq!(batcher.cancel(1), Err(Status::TOO_LATE));
     assert_eq!(batcher.next_results(Timeout::ZERO).unwrap().tags(), [2]);
@@ -1157,18 +1509,40 @@ const PLACES: [Place; 4] = [Place::Handler, Place::OnResult, Place::Release, Pla
 /// Every call of the API that can be made on a borrowed batcher, with its answer.
 fn call_everything(batcher: &Batcher) -> Vec<(&'static str, Status)> {
     let mark = batcher.flush_begin();
-    let explained = |result: Result<(), microbatch::Error>| result.map_or_else(|e| e.status(), |()| Status::OK);
+    let explained =
+        |result: Result<(), microbatch::Error>| result.map_or_else(|e| e.status(), |()| Status::OK);
     vec![
         ("push", status(batcher.push(1, 100))),
         ("push_int64", status(batcher.push_int64(1, 100))),
         ("push_float64", status(batcher.push_float64(1.0, 100))),
         ("push_str", status(batcher.push_str("text", 100))),
         ("push_bytes", status(batcher.push_bytes(b"bytes", 100))),
-        ("push_with", status(batcher.push_with(1, 100, PushOptions::new().deadline(i64::MAX - 1)))),
-        ("push_owned", batcher.push_owned("mine".to_owned(), 100).map_or_else(|e| e.0, |()| Status::OK)),
-        ("push_int64s", status(batcher.push_int64s(&[1, 2], Tags::From(100)).1)),
-        ("push_values", status(batcher.push_values(&[Value::Null, Value::Bool(true)], Tags::From(100)).1)),
-        ("producer", status(batcher.producer().and_then(|producer| producer.push(1, 100)))),
+        (
+            "push_with",
+            status(batcher.push_with(1, 100, PushOptions::new().deadline(i64::MAX - 1))),
+        ),
+        (
+            "push_owned",
+            batcher
+                .push_owned("mine".to_owned(), 100)
+                .map_or_else(|e| e.0, |()| Status::OK),
+        ),
+        (
+            "push_int64s",
+            status(batcher.push_int64s(&[1, 2], Tags::From(100)).1),
+        ),
+        (
+            "push_values",
+            status(
+                batcher
+                    .push_values(&[Value::Null, Value::Bool(true)], Tags::From(100))
+                    .1,
+            ),
+        ),
+        (
+            "producer",
+            status(batcher.producer().and_then(|producer| producer.push(1, 100))),
+        ),
         ("check", explained(batcher.check(1))),
         ("room", status(batcher.room(FOREVER))),
         ("cancel", status(batcher.cancel(100))),
@@ -1180,7 +1554,13 @@ fn call_everything(batcher: &Batcher) -> Vec<(&'static str, Status)> {
         ("fd", explained(batcher.fd().map(drop))),
         ("flush_begin", status(mark)),
         ("flush", status(batcher.flush(FOREVER))),
-        ("flush_end", mark.map_or_else(|_| Status::REENTRANT, |mark| status(batcher.flush_end(mark, FOREVER)))),
+        (
+            "flush_end",
+            mark.map_or_else(
+                |_| Status::REENTRANT,
+                |mark| status(batcher.flush_end(mark, FOREVER)),
+            ),
+        ),
         ("run", status(batcher.run())),
         ("advance", status(batcher.advance(1_000_000))),
         ("next_batch", status(batcher.next_batch(FOREVER))),
@@ -1233,7 +1613,13 @@ struct Scene {
 impl Scene {
     fn new(place: Place) -> Arc<Scene> {
         let closed = AtomicI32::new(0);
-        Arc::new(Scene { place, called: AtomicBool::default(), answers: Mutex::default(), after_close: Mutex::default(), closed })
+        Arc::new(Scene {
+            place,
+            called: AtomicBool::default(),
+            answers: Mutex::default(),
+            after_close: Mutex::default(),
+            closed,
+        })
     }
 
     /// Makes the calls if this is the place, once.
@@ -1258,9 +1644,15 @@ fn staged(scene: &Arc<Scene>, builder: Builder, pulled: bool, pulls_results: boo
             let (scene, weak) = (scene.clone(), weak.clone());
             move || scene.at(place, &weak)
         };
-        let (handler, on_result, release, log) =
-            (at(Place::Handler), at(Place::OnResult), at(Place::Release), at(Place::Log));
-        let mut builder = builder.on_object_release(7, move |_| release()).log(move |_, _| log());
+        let (handler, on_result, release, log) = (
+            at(Place::Handler),
+            at(Place::OnResult),
+            at(Place::Release),
+            at(Place::Log),
+        );
+        let mut builder = builder
+            .on_object_release(7, move |_| release())
+            .log(move |_, _| log());
         if !pulled {
             builder = builder.handler(move |batch| {
                 handler();
@@ -1282,7 +1674,16 @@ fn staged(scene: &Arc<Scene>, builder: Builder, pulled: bool, pulls_results: boo
 
 /// Drives a staged batcher until its scene has played.
 fn play(scene: &Scene, batcher: &Batcher, manual: bool, pulled: bool, pulls_results: bool) {
-    batcher.push(Object { owner: 7, word: 5, size: 0 }, 1).unwrap();
+    batcher
+        .push(
+            Object {
+                owner: 7,
+                word: 5,
+                size: 0,
+            },
+            1,
+        )
+        .unwrap();
     batcher.seal().unwrap();
     if pulled {
         answer(batcher.next_batch(HUNG).unwrap()).unwrap();
@@ -1322,7 +1723,11 @@ fn p25_every_call_inside_every_callback_is_defined() {
             }
             let scene = Scene::new(place);
             // Nobody pulls what the scene pushed: the end does not drain.
-            let builder = if manual { timeless() } else { Batcher::builder().max_delay(FOREVER).close_timeout(ms(1)) };
+            let builder = if manual {
+                timeless()
+            } else {
+                Batcher::builder().max_delay(FOREVER).close_timeout(ms(1))
+            };
             let batcher = staged(&scene, builder, pulled, pulls_results);
             play(&scene, &batcher, manual, pulled, pulls_results);
             let here = format!("{place:?}, manual {manual}, pulled {pulled}, results pulled {pulls_results}");
@@ -1330,7 +1735,11 @@ fn p25_every_call_inside_every_callback_is_defined() {
                 let expected = must_answer(call, manual, pulled, pulls_results, false);
                 assert_eq!(*answer, expected, "{call} in {here}");
             }
-            assert_eq!(scene.closed.load(SeqCst), Status::IN_PROGRESS.code(), "close in {here}");
+            assert_eq!(
+                scene.closed.load(SeqCst),
+                Status::IN_PROGRESS.code(),
+                "close in {here}"
+            );
             for (call, answer) in scene.after_close.lock().unwrap().as_ref().unwrap() {
                 let expected = must_answer(call, manual, pulled, pulls_results, true);
                 let fine = *answer == expected || (*call == "cancel" && *answer == Status::OK);
@@ -1364,7 +1773,10 @@ fn p25_reentrant_calls_consume_nothing() {
             assert_eq!(status(batcher.run()), Status::REENTRANT);
             assert_eq!(batcher.now(), Ok(0));
             let after = batcher.stats().unwrap();
-            assert_eq!((after.waiting, after.triggers, after.in_flight), (before.waiting, before.triggers, 1));
+            assert_eq!(
+                (after.waiting, after.triggers, after.in_flight),
+                (before.waiting, before.triggers, 1)
+            );
         }
         echo(batch)
     });
@@ -1373,7 +1785,11 @@ fn p25_reentrant_calls_consume_nothing() {
     batcher.push(1, 1).unwrap();
     batcher.seal().unwrap();
     batcher.run().unwrap();
-    assert_eq!(journal.sizes(), [1], "the value pushed inside is still in the open batch");
+    assert_eq!(
+        journal.sizes(),
+        [1],
+        "the value pushed inside is still in the open batch"
+    );
     batcher.run().unwrap();
     assert_eq!(journal.sizes(), [1]);
     assert_eq!(batcher.stats().unwrap().ok, 1);
@@ -1421,10 +1837,15 @@ fn p25_a_cycle_of_two_batchers_ends_by_time_out() {
     let next_tag = Arc::new(AtomicU64::new(1000));
     let batchers = [0, 1].map(|own| {
         let (target, ledger, next_tag) = (other[1 - own].clone(), ledgers[1 - own].clone(), next_tag.clone());
-        let batcher = Batcher::builder().queue_capacity(1).max_batch_size(1).push_timeout(ms(10));
+        let batcher = Batcher::builder()
+            .queue_capacity(1)
+            .max_batch_size(1)
+            .push_timeout(ms(10));
         let batcher = batcher.handler(move |batch| {
             for hops in batch.int64s().unwrap().iter().filter(|hops| **hops > 0) {
-                let Some(target) = target.lock().unwrap().upgrade() else { continue };
+                let Some(target) = target.lock().unwrap().upgrade() else {
+                    continue;
+                };
                 let tag = next_tag.fetch_add(1, SeqCst);
                 match target.push(hops - 1, tag) {
                     Ok(()) => ledger.pushed(tag),
@@ -1487,7 +1908,10 @@ fn p25_two_batchers_may_flush_each_other_from_on_result() {
     }
     let answers = answers.lock().unwrap();
     let fine = [Status::OK, Status::TIMEOUT, Status::CLOSED];
-    assert!(!answers.is_empty() && answers.iter().all(|answer| fine.contains(answer)), "{answers:?}");
+    assert!(
+        !answers.is_empty() && answers.iter().all(|answer| fine.contains(answer)),
+        "{answers:?}"
+    );
 }
 
 /// Fails if a handler thread that was woken for a batch goes into on_result instead and wakes nobody else.
@@ -1499,13 +1923,16 @@ fn p25_on_result_may_wait_for_the_handler_of_another_batch() {
         let (keep, done, seen) = (kept.handler(), handled.clone(), handled.clone());
         let waited_out = Arc::new(AtomicBool::new(false));
         let hung = waited_out.clone();
-        let batcher = Batcher::builder().threads(2).max_batch_size(1).handler(move |batch| {
-            if batch.tags() == [1] {
-                return keep(batch);
-            }
-            done.store(true, SeqCst);
-            echo(batch)
-        });
+        let batcher = Batcher::builder()
+            .threads(2)
+            .max_batch_size(1)
+            .handler(move |batch| {
+                if batch.tags() == [1] {
+                    return keep(batch);
+                }
+                done.store(true, SeqCst);
+                echo(batch)
+            });
         let batcher = batcher.on_result(move |results| {
             if results.tags() == [1] {
                 let start = Instant::now();
@@ -1527,7 +1954,10 @@ fn p25_on_result_may_wait_for_the_handler_of_another_batch() {
             scope.spawn(|| batcher.push(2, 2).unwrap());
         });
         batcher.flush(HUNG).unwrap();
-        assert!(!waited_out.load(SeqCst), "round {round}: a handler thread was idle and batch 2 waited");
+        assert!(
+            !waited_out.load(SeqCst),
+            "round {round}: a handler thread was idle and batch 2 waited"
+        );
     }
 }
 
@@ -1545,14 +1975,23 @@ fn p26_free_gives_back_threads_and_descriptors() {
             || Batcher::builder().handler(echo).threads(4).on_result(|_| {}),
             || Batcher::builder().pull_results().handler(echo),
             || Batcher::builder().close_timeout(ms(1)),
-            || Batcher::builder().mode(Mode::Manual).handler(echo).on_result(|_| {}),
+            || {
+                Batcher::builder()
+                    .mode(Mode::Manual)
+                    .handler(echo)
+                    .on_result(|_| {})
+            },
         ];
         for make in makes {
             for round in 0..12 {
                 let batcher = make().build().unwrap();
                 let fd = batcher.fd().unwrap();
                 assert!(footprint() > baseline, "it has threads or a descriptor");
-                assert_eq!(batcher.fd().unwrap(), fd, "one descriptor, however often it is asked for");
+                assert_eq!(
+                    batcher.fd().unwrap(),
+                    fd,
+                    "one descriptor, however often it is asked for"
+                );
                 for tag in 0..100 {
                     batcher.push(1, tag).unwrap();
                 }
@@ -1594,17 +2033,33 @@ fn p26_every_closure_is_dropped_exactly_once_after_its_last_call() {
             strings();
             echo(batch)
         });
-        let builder = builder.on_result(move |_| on_result()).on_object_release(7, move |_| release()).log(move |_, _| log());
+        let builder = builder
+            .on_result(move |_| on_result())
+            .on_object_release(7, move |_| release())
+            .log(move |_, _| log());
         (builder, early)
     };
     for manual in [false, true] {
         for ending in 0..4 {
             let drops = Drops::default();
-            let builder = if manual { given() } else { Batcher::builder().threads(3) };
+            let builder = if manual {
+                given()
+            } else {
+                Batcher::builder().threads(3)
+            };
             let (builder, early) = build(builder, &drops);
             let batcher = builder.build().unwrap();
             for tag in 0..50 {
-                batcher.push(Object { owner: 7, word: tag, size: 0 }, tag).unwrap();
+                batcher
+                    .push(
+                        Object {
+                            owner: 7,
+                            word: tag,
+                            size: 0,
+                        },
+                        tag,
+                    )
+                    .unwrap();
                 batcher.push("text", tag).unwrap();
             }
             assert_eq!(drops.count(), 0);
@@ -1621,7 +2076,11 @@ fn p26_every_closure_is_dropped_exactly_once_after_its_last_call() {
                 }
             }
             wait_until(|| drops.count() >= 5);
-            assert_eq!((drops.count(), early.load(SeqCst)), (5, 0), "manual {manual}, ending {ending}");
+            assert_eq!(
+                (drops.count(), early.load(SeqCst)),
+                (5, 0),
+                "manual {manual}, ending {ending}"
+            );
         }
     }
     // A batcher that was not made keeps nothing.
@@ -1663,22 +2122,42 @@ fn p26_free_waits_for_callbacks_in_other_threads() {
 fn p26_drop_drains_within_close_timeout_then_discards() {
     let _watchdog = watchdog();
     let journal = Journal::new();
-    let batcher = Batcher::builder().max_delay(FOREVER).max_batch_size(3).handler(echo);
+    let batcher = Batcher::builder()
+        .max_delay(FOREVER)
+        .max_batch_size(3)
+        .handler(echo);
     let batcher = batcher.on_result(journal.on_result()).build().unwrap();
     for tag in 0..10 {
         batcher.push(1, tag).unwrap();
     }
     drop(batcher);
-    assert_eq!(journal.rows().iter().filter(|row| row.outcome == Outcome::Ok).count(), 10);
+    assert_eq!(
+        journal
+            .rows()
+            .iter()
+            .filter(|row| row.outcome == Outcome::Ok)
+            .count(),
+        10
+    );
 
     let (kept, journal) = (Kept::default(), Journal::new());
-    let batcher = Batcher::builder().close_timeout(ms(5)).max_batch_size(1).handler(kept.handler());
+    let batcher = Batcher::builder()
+        .close_timeout(ms(5))
+        .max_batch_size(1)
+        .handler(kept.handler());
     let batcher = batcher.on_result(journal.on_result()).build().unwrap();
     for tag in 0..3 {
         batcher.push(1, tag).unwrap();
     }
     drop(batcher);
-    assert_eq!(journal.rows().iter().filter(|row| row.outcome == Outcome::Discarded).count(), 3);
+    assert_eq!(
+        journal
+            .rows()
+            .iter()
+            .filter(|row| row.outcome == Outcome::Discarded)
+            .count(),
+        3
+    );
 }
 
 /// Fails if abandon waits for a handler, takes its closures from under it, or loses outstanding values.
@@ -1720,8 +2199,14 @@ fn p26_held_batches_and_results_outlive_the_batcher() {
     let _watchdog = watchdog();
     for abandon in [false, true] {
         let kept = Kept::default();
-        let batcher = timeless().pull_results().max_in_flight(2).handler_for(microbatch::Kind::String, kept.handler());
-        let batcher = batcher.handler_for(microbatch::Kind::Int64, echo).build().unwrap();
+        let batcher = timeless()
+            .pull_results()
+            .max_in_flight(2)
+            .handler_for(microbatch::Kind::String, kept.handler());
+        let batcher = batcher
+            .handler_for(microbatch::Kind::Int64, echo)
+            .build()
+            .unwrap();
         batcher.push("held text", 1).unwrap();
         batcher.seal().unwrap();
         batcher.push(7, 2).unwrap();
@@ -1735,8 +2220,14 @@ fn p26_held_batches_and_results_outlive_the_batcher() {
         } else {
             drop(batcher);
         }
-        assert_eq!((results.tags(), results.int64s()), (&[2, 3][..], Some(&[7, 8][..])));
-        assert_eq!((held.tags(), held.value(0)), (&[1][..], Value::String("held text")));
+        assert_eq!(
+            (results.tags(), results.int64s()),
+            (&[2, 3][..], Some(&[7, 8][..]))
+        );
+        assert_eq!(
+            (held.tags(), held.value(0)),
+            (&[1][..], Value::String("held text"))
+        );
         assert_eq!(status(held.set(0, 5)), Status::TOO_LATE);
         assert_eq!(status(held.complete()), Status::TOO_LATE);
         assert_eq!(results.value(1), Some(Value::Int64(8)));
@@ -1747,11 +2238,18 @@ fn p26_held_batches_and_results_outlive_the_batcher() {
 fn releasing(builder: Builder) -> (Builder, Arc<Mutex<Vec<u64>>>) {
     let released: Arc<Mutex<Vec<u64>>> = Arc::default();
     let words = released.clone();
-    (builder.on_object_release(7, move |word| words.lock().unwrap().push(word)), released)
+    (
+        builder.on_object_release(7, move |word| words.lock().unwrap().push(word)),
+        released,
+    )
 }
 
 fn object(word: u64) -> Object {
-    Object { owner: 7, word, size: 0 }
+    Object {
+        owner: 7,
+        word,
+        size: 0,
+    }
 }
 
 /// Fails if objects of a batch that is held past free wait for every other held batch, leak, or go twice.
@@ -1767,7 +2265,10 @@ fn p26_objects_of_held_batches_go_with_their_own_batch() {
     batcher.run().unwrap();
     let (first, second) = (kept.take(), kept.take());
     drop(batcher);
-    assert!(released.lock().unwrap().is_empty(), "both batches are still shown");
+    assert!(
+        released.lock().unwrap().is_empty(),
+        "both batches are still shown"
+    );
     drop(first);
     assert_eq!(*released.lock().unwrap(), [1]);
     assert_eq!(status(second.complete()), Status::TOO_LATE);
@@ -1780,7 +2281,10 @@ fn p26_objects_shown_by_results_and_batch_go_with_the_last_of_them() {
     for results_first in [false, true] {
         for freed in [false, true] {
             let kept = Kept::default();
-            let builder = timeless().pull_results().handler_timeout(common::ns(10)).handler(kept.handler());
+            let builder = timeless()
+                .pull_results()
+                .handler_timeout(common::ns(10))
+                .handler(kept.handler());
             let (builder, released) = releasing(builder);
             let batcher = builder.build().unwrap();
             batcher.push(object(1), 1).unwrap();
@@ -1808,7 +2312,11 @@ fn p26_objects_shown_by_results_and_batch_go_with_the_last_of_them() {
             if let Some(batcher) = batcher {
                 batcher.run().unwrap();
             }
-            assert_eq!(*released.lock().unwrap(), [1], "results first {results_first}, freed before {freed}");
+            assert_eq!(
+                *released.lock().unwrap(),
+                [1],
+                "results first {results_first}, freed before {freed}"
+            );
         }
     }
 }
@@ -1827,15 +2335,23 @@ fn p26_a_batcher_may_end_inside_its_own_callbacks() {
                     let (cell, token) = (cell.clone(), drops.token());
                     move || {
                         drop_nothing(&token);
-                        let batcher = if here == place { cell.lock().unwrap().take() } else { None };
+                        let batcher = if here == place {
+                            cell.lock().unwrap().take()
+                        } else {
+                            None
+                        };
                         match batcher {
                             Some(batcher) if abandon => batcher.abandon(),
                             batcher => drop(batcher),
                         }
                     }
                 };
-                let (handler, on_result, release, log) =
-                    (at(Place::Handler), at(Place::OnResult), at(Place::Release), at(Place::Log));
+                let (handler, on_result, release, log) = (
+                    at(Place::Handler),
+                    at(Place::OnResult),
+                    at(Place::Release),
+                    at(Place::Log),
+                );
                 let came = ledger.on_result();
                 let batcher = Batcher::builder().threads(2).max_batch_size(2).max_delay(FOREVER);
                 let batcher = batcher.handler(move |batch| {
@@ -1847,7 +2363,11 @@ fn p26_a_batcher_may_end_inside_its_own_callbacks() {
                     on_result();
                     std::panic::resume_unwind(Box::new("for the log"));
                 });
-                let batcher = batcher.on_object_release(7, move |_| release()).log(move |_, _| log()).build().unwrap();
+                let batcher = batcher
+                    .on_object_release(7, move |_| release())
+                    .log(move |_, _| log())
+                    .build()
+                    .unwrap();
                 batcher.fd().unwrap();
                 {
                     // Whoever wants to take it waits until all values are in.
@@ -1873,7 +2393,11 @@ fn p26_free_of_a_manual_batcher_delivers_what_is_outstanding() {
     for abandon in [false, true] {
         let (kept, journal) = (Kept::default(), Journal::new());
         let (builder, released) = releasing(timeless().max_batch_size(2));
-        let batcher = builder.handler(kept.handler()).on_result(journal.on_result()).build().unwrap();
+        let batcher = builder
+            .handler(kept.handler())
+            .on_result(journal.on_result())
+            .build()
+            .unwrap();
         for tag in 0..5 {
             batcher.push(object(tag), tag).unwrap();
         }
@@ -1886,13 +2410,16 @@ fn p26_free_of_a_manual_batcher_delivers_what_is_outstanding() {
         }
         let ends: Vec<_> = (0..5).map(|tag| journal.ended(tag).unwrap()).collect();
         let discarded = |handled| (Outcome::Discarded, Status::DISCARDED, handled);
-        assert_eq!(ends, [
-            discarded(Handled::Maybe),
-            discarded(Handled::Maybe),
-            discarded(Handled::No),
-            discarded(Handled::No),
-            (Outcome::Cancelled, Status::CANCELLED, Handled::No)
-        ]);
+        assert_eq!(
+            ends,
+            [
+                discarded(Handled::Maybe),
+                discarded(Handled::Maybe),
+                discarded(Handled::No),
+                discarded(Handled::No),
+                (Outcome::Cancelled, Status::CANCELLED, Handled::No)
+            ]
+        );
         let mut words = released.lock().unwrap().clone();
         words.sort_unstable();
         assert_eq!(words, [2, 3, 4], "the batch in flight is still held");
@@ -1928,10 +2455,18 @@ fn p26_free_gives_back_what_nobody_took() {
 /// Fails if the values of results that are taken depend on the batch they came from.
 #[test]
 fn p26_results_stay_readable_while_new_batches_reuse_memory() {
-    let batcher = timeless().pull_results().max_batch_size(4).handler(echo).build().unwrap();
+    let batcher = timeless()
+        .pull_results()
+        .max_batch_size(4)
+        .handler(echo)
+        .build()
+        .unwrap();
     let mut sets: Vec<Results<'static>> = Vec::new();
     for set in 0..10_i64 {
-        batcher.push_int64s(&[set, set + 1, set + 2, set + 3], Tags::From(set as u64)).1.unwrap();
+        batcher
+            .push_int64s(&[set, set + 1, set + 2, set + 3], Tags::From(set as u64))
+            .1
+            .unwrap();
         batcher.run().unwrap();
         sets.push(batcher.next_results(Timeout::ZERO).unwrap());
         if set % 3 == 2 {
@@ -1940,7 +2475,9 @@ fn p26_results_stay_readable_while_new_batches_reuse_memory() {
     }
     for set in sets {
         let first = set.tags()[0] as i64;
-        let values: Vec<_> = (0..4).map(|row| common::Copied::from(set.value(row).unwrap())).collect();
+        let values: Vec<_> = (0..4)
+            .map(|row| common::Copied::from(set.value(row).unwrap()))
+            .collect();
         assert_eq!(values, ints(&[first, first + 1, first + 2, first + 3]));
     }
 }

@@ -2,14 +2,19 @@
 //!
 //! Whatever counts threads, descriptors or system calls runs in a process of its own (`alone`). Waits that must not
 //! happen are given 20 s, so that a hang fails its own test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 
 use common::{FOREVER, Journal, Ledger, echo, given, ns, run_at, status, timeless, wait_until, watchdog};
 use microbatch::{
-    Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, Mode, OnFull, Outcome, PushOptions, Status, Tags,
-    Timeout, Trigger, Value,
+    Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, Mode, OnFull, Outcome, PushOptions, Status,
+    Tags, Timeout, Trigger, Value,
 };
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,12 +45,20 @@ fn alone(name: &str, test: fn()) {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success() && text.contains("1 passed"), "{name}, alone ({}):\n{text}", child.status);
+    assert!(
+        child.status.success() && text.contains("1 passed"),
+        "{name}, alone ({}):\n{text}",
+        child.status
+    );
 }
 
 /// Whether the descriptor is readable, within `wait` milliseconds; -1 waits for ever.
 fn readable(fd: i32, wait: i32) -> bool {
-    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
     // SAFETY: one valid pollfd.
     unsafe { libc::poll(&raw mut poll, 1, wait) == 1 }
 }
@@ -121,14 +134,21 @@ fn p27_manual_mode_starts_no_thread() {
         let baseline = tasks();
         let same = |what: &str| assert_eq!(tasks(), baseline, "threads after {what}");
         for builder in [manual(), given(), manual().pull_results()] {
-            let batcher = builder.max_delay(ms(1)).handler_timeout(ms(50)).handler(echo).build().unwrap();
+            let batcher = builder
+                .max_delay(ms(1))
+                .handler_timeout(ms(50))
+                .handler(echo)
+                .build()
+                .unwrap();
             same("build");
             batcher.fd().unwrap();
             same("fd");
             for tag in 0..1000 {
                 batcher.push(1, tag).unwrap();
             }
-            batcher.push_with(1, 1000, PushOptions::new().deadline(1)).unwrap();
+            batcher
+                .push_with(1, 1000, PushOptions::new().deadline(1))
+                .unwrap();
             batcher.producer().unwrap().push(1, 1001).unwrap();
             same("push");
             batcher.run().unwrap();
@@ -153,29 +173,32 @@ fn p27_manual_mode_starts_no_thread() {
 /// Fails if a thread more or less is started than the options say, or if a pulled batcher has handler threads.
 #[test]
 fn p27_threaded_mode_starts_its_handler_threads_and_one_for_time() {
-    alone("p27_threaded_mode_starts_its_handler_threads_and_one_for_time", || {
-        let _watchdog = watchdog();
-        let baseline = tasks();
-        for threads in [1, 2, 7] {
-            let batcher = Batcher::builder().threads(threads).handler(echo).build().unwrap();
-            assert_eq!(tasks(), baseline + threads as usize + 1);
-            let mut names: Vec<_> = engine_threads().into_iter().map(|thread| thread.1).collect();
-            names.sort();
-            assert_eq!(names.pop().as_deref(), Some("mb-time"));
-            assert_eq!(names, vec!["mb-handler"; threads as usize]);
-            for tag in 0..1000 {
-                batcher.push(1, tag).unwrap();
+    alone(
+        "p27_threaded_mode_starts_its_handler_threads_and_one_for_time",
+        || {
+            let _watchdog = watchdog();
+            let baseline = tasks();
+            for threads in [1, 2, 7] {
+                let batcher = Batcher::builder().threads(threads).handler(echo).build().unwrap();
+                assert_eq!(tasks(), baseline + threads as usize + 1);
+                let mut names: Vec<_> = engine_threads().into_iter().map(|thread| thread.1).collect();
+                names.sort();
+                assert_eq!(names.pop().as_deref(), Some("mb-time"));
+                assert_eq!(names, vec!["mb-handler"; threads as usize]);
+                for tag in 0..1000 {
+                    batcher.push(1, tag).unwrap();
+                }
+                batcher.flush(HUNG).unwrap();
+                assert_eq!(tasks(), baseline + threads as usize + 1, "work starts no more");
+                drop(batcher);
+                wait_until(|| tasks() == baseline);
             }
-            batcher.flush(HUNG).unwrap();
-            assert_eq!(tasks(), baseline + threads as usize + 1, "work starts no more");
-            drop(batcher);
+            let pulled = Batcher::builder().threads(3).build().unwrap();
+            assert_eq!(tasks(), baseline + 1);
+            drop(pulled);
             wait_until(|| tasks() == baseline);
-        }
-        let pulled = Batcher::builder().threads(3).build().unwrap();
-        assert_eq!(tasks(), baseline + 1);
-        drop(pulled);
-        wait_until(|| tasks() == baseline);
-    });
+        },
+    );
 }
 
 /// Fails if anything waits in manual mode, however long its time-out.
@@ -183,7 +206,11 @@ fn p27_threaded_mode_starts_its_handler_threads_and_one_for_time() {
 fn p27_nothing_waits_in_manual_mode() {
     let _watchdog = watchdog();
     let kept = Kept::default();
-    let batcher = manual().max_delay(FOREVER).queue_capacity(1).pull_results().handler(kept.handler());
+    let batcher = manual()
+        .max_delay(FOREVER)
+        .queue_capacity(1)
+        .pull_results()
+        .handler(kept.handler());
     let batcher = batcher.push_timeout(FOREVER).build().unwrap();
     batcher.push(1, 1).unwrap();
     batcher.run().unwrap();
@@ -202,13 +229,19 @@ fn p27_nothing_waits_in_manual_mode() {
 fn p27_the_descriptor_is_level_triggered() {
     let kept = Kept::default();
     let journal = Journal::new();
-    let batcher = timeless().max_batch_size(2).max_in_flight(2).handler(kept.handler());
+    let batcher = timeless()
+        .max_batch_size(2)
+        .max_in_flight(2)
+        .handler(kept.handler());
     let batcher = batcher.on_result(journal.on_result()).build().unwrap();
     let fd = batcher.fd().unwrap();
     let quiet = |what: &str| assert!(!readable(fd, 0), "readable after {what}");
     let firing = |what: &str| {
         assert!(fires(fd), "not readable after {what}");
-        assert!(readable(fd, 0) && readable(fd, 0), "polling consumed it after {what}");
+        assert!(
+            readable(fd, 0) && readable(fd, 0),
+            "polling consumed it after {what}"
+        );
     };
     quiet("nothing");
     batcher.push(1, 1).unwrap();
@@ -283,18 +316,30 @@ fn p27_the_descriptor_fires_when_the_next_deadline_has_come() {
     type Cause = (&'static str, fn(Builder) -> Builder, fn(&Batcher));
     let causes: [Cause; 4] = [
         ("max_delay", |b| b.max_delay(ms(20)), |b| b.push(1, 1).unwrap()),
-        ("deadline", |b| b.max_delay(FOREVER), |b| {
-            let deadline = b.now().unwrap() + 20_000_000;
-            b.push_with(1, 1, PushOptions::new().deadline(deadline)).unwrap();
-        }),
-        ("handler_timeout", |b| b.handler_timeout(ms(20)), |b| {
-            b.push(1, 1).unwrap();
-            b.run().unwrap();
-        }),
-        ("close", |b| b, |b| {
-            b.push(1, 1).unwrap();
-            assert_eq!(status(b.close(ms(20))), Status::IN_PROGRESS);
-        }),
+        (
+            "deadline",
+            |b| b.max_delay(FOREVER),
+            |b| {
+                let deadline = b.now().unwrap() + 20_000_000;
+                b.push_with(1, 1, PushOptions::new().deadline(deadline)).unwrap();
+            },
+        ),
+        (
+            "handler_timeout",
+            |b| b.handler_timeout(ms(20)),
+            |b| {
+                b.push(1, 1).unwrap();
+                b.run().unwrap();
+            },
+        ),
+        (
+            "close",
+            |b| b,
+            |b| {
+                b.push(1, 1).unwrap();
+                assert_eq!(status(b.close(ms(20))), Status::IN_PROGRESS);
+            },
+        ),
     ];
     for (cause, options, begin) in causes {
         let kept = Kept::default();
@@ -306,7 +351,10 @@ fn p27_the_descriptor_fires_when_the_next_deadline_has_come() {
         let due = batcher.next_due().unwrap();
         assert!(due < i64::MAX, "{cause}");
         assert!(readable(fd, -1));
-        assert!(start.elapsed() >= ms(20) && batcher.now().unwrap() >= due, "{cause}: fired too early");
+        assert!(
+            start.elapsed() >= ms(20) && batcher.now().unwrap() >= due,
+            "{cause}: fired too early"
+        );
         assert!(readable(fd, 0), "{cause}: polling consumed it");
         batcher.run().unwrap();
         assert!(!readable(fd, 0), "{cause}: it was done");
@@ -319,8 +367,16 @@ fn p27_a_host_can_live_on_poll_and_run_alone() {
     let _watchdog = watchdog();
     for delay in [Duration::ZERO, Duration::from_micros(300), Duration::MAX] {
         let ledger = Ledger::new();
-        let batcher = manual().max_delay(delay).max_batch_size(16).queue_capacity(64).on_full(OnFull::Reject);
-        let batcher = batcher.handler(echo).on_result(ledger.on_result()).build().unwrap();
+        let batcher = manual()
+            .max_delay(delay)
+            .max_batch_size(16)
+            .queue_capacity(64)
+            .on_full(OnFull::Reject);
+        let batcher = batcher
+            .handler(echo)
+            .on_result(ledger.on_result())
+            .build()
+            .unwrap();
         let (fd, producing) = (batcher.fd().unwrap(), AtomicUsize::new(3));
         thread::scope(|scope| {
             for producer in 0..3_u64 {
@@ -371,7 +427,11 @@ fn p27_both_modes_give_the_same_results() {
                     _ => {}
                 }
             }
-            if batch.tags().contains(&6) { Err(Failure::new(9, "all of them")) } else { Ok(()) }
+            if batch.tags().contains(&6) {
+                Err(Failure::new(9, "all of them"))
+            } else {
+                Ok(())
+            }
         });
         let batcher = batcher.on_result(journal.on_result()).build().unwrap();
         batcher.push(1, 100).unwrap();
@@ -416,7 +476,10 @@ fn p28_a_given_clock_moves_by_advance_alone() {
     assert!(journal.batches().is_empty(), "advance runs nothing");
     assert_eq!(batcher.next_due(), Ok(10));
     batcher.run().unwrap();
-    assert_eq!((journal.triggers(), journal.batches()[0].age), (vec![Trigger::Delay], 10));
+    assert_eq!(
+        (journal.triggers(), journal.batches()[0].age),
+        (vec![Trigger::Delay], 10)
+    );
 }
 
 /// Fails if what is never due counts as due at the end of time: run would not end.
@@ -427,9 +490,16 @@ fn p28_run_ends_at_the_end_of_time() {
         // SAFETY: takes an integer.
         unsafe { libc::alarm(20) };
         let journal = Journal::new();
-        let batcher = given().max_delay(ns(10)).handler_timeout(ns(10)).handler(journal.echo()).build().unwrap();
+        let batcher = given()
+            .max_delay(ns(10))
+            .handler_timeout(ns(10))
+            .handler(journal.echo())
+            .build()
+            .unwrap();
         batcher.push(1, 1).unwrap();
-        batcher.push_with(2, 2, PushOptions::new().deadline(i64::MAX)).unwrap();
+        batcher
+            .push_with(2, 2, PushOptions::new().deadline(i64::MAX))
+            .unwrap();
         run_at(&batcher, i64::MAX);
         assert_eq!((batcher.now(), batcher.next_due()), (Ok(i64::MAX), Ok(i64::MAX)));
         assert_eq!(journal.sizes(), [1]);
@@ -454,7 +524,9 @@ fn p28_the_descriptor_of_a_given_clock_fires_at_the_given_time() {
     assert!(fires(fd));
     batcher.run().unwrap();
     assert!(!readable(fd, 0));
-    batcher.push_with(1, 2, PushOptions::new().deadline(1500)).unwrap();
+    batcher
+        .push_with(1, 2, PushOptions::new().deadline(1500))
+        .unwrap();
     batcher.advance(1500).unwrap();
     assert!(fires(fd), "a deadline has come");
 }
@@ -462,18 +534,34 @@ fn p28_the_descriptor_of_a_given_clock_fires_at_the_given_time() {
 /// Fails if a given clock is let into threaded mode, or time can be given to the system's clock.
 #[test]
 fn p28_a_given_clock_is_for_manual_mode_only() {
-    let error = Batcher::builder().clock(Clock::Given).handler(echo).build().unwrap_err();
-    assert_eq!((error.status(), error.subject()), (Status::INVALID_OPTION, "clock"));
+    let error = Batcher::builder()
+        .clock(Clock::Given)
+        .handler(echo)
+        .build()
+        .unwrap_err();
+    assert_eq!(
+        (error.status(), error.subject()),
+        (Status::INVALID_OPTION, "clock")
+    );
     assert!(error.message().contains("manual"), "{error}");
-    assert_eq!(status(manual().handler(echo).build().unwrap().advance(5)), Status::WRONG_MODE);
-    assert_eq!(status(Batcher::builder().handler(echo).build().unwrap().advance(5)), Status::WRONG_MODE);
+    assert_eq!(
+        status(manual().handler(echo).build().unwrap().advance(5)),
+        Status::WRONG_MODE
+    );
+    assert_eq!(
+        status(Batcher::builder().handler(echo).build().unwrap().advance(5)),
+        Status::WRONG_MODE
+    );
 }
 
 /// Fails if the batcher's clock is another than CLOCK_MONOTONIC, which deadlines are given on.
 #[test]
 fn p28_the_clock_is_the_systems_monotonic_clock() {
     let monotonic = || {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         // SAFETY: writes one timespec.
         unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
         time.tv_sec * 1_000_000_000 + time.tv_nsec
@@ -484,7 +572,11 @@ fn p28_the_clock_is_the_systems_monotonic_clock() {
         let now = batcher.now().unwrap();
         assert!(before <= now && now <= monotonic());
     }
-    let batcher = manual().max_delay(Duration::from_secs(1000)).handler(echo).build().unwrap();
+    let batcher = manual()
+        .max_delay(Duration::from_secs(1000))
+        .handler(echo)
+        .build()
+        .unwrap();
     let before = batcher.now().unwrap();
     batcher.push(1, 1).unwrap();
     let due = batcher.next_due().unwrap() - 1_000_000_000_000;
@@ -503,7 +595,11 @@ fn pull_batches(batcher: &Batcher) -> u64 {
                 answer(held).unwrap();
             }
             Err(ended) => {
-                assert_eq!(ended, Status::CLOSED, "a puller was not told that the batcher is closed and empty");
+                assert_eq!(
+                    ended,
+                    Status::CLOSED,
+                    "a puller was not told that the batcher is closed and empty"
+                );
                 return values;
             }
         }
@@ -516,8 +612,13 @@ fn p29_several_threads_pull_batches() {
     let _watchdog = watchdog();
     for (round, slots) in [1, 2, 4, 8].into_iter().enumerate() {
         let ledger = Ledger::new();
-        let batcher = Batcher::builder().max_in_flight(slots).max_batch_size(8).queue_capacity(64);
-        let batcher = batcher.push_timeout(HUNG).max_delay(Duration::from_micros(50 * round as u64));
+        let batcher = Batcher::builder()
+            .max_in_flight(slots)
+            .max_batch_size(8)
+            .queue_capacity(64);
+        let batcher = batcher
+            .push_timeout(HUNG)
+            .max_delay(Duration::from_micros(50 * round as u64));
         let batcher = batcher.on_result(ledger.on_result()).build().unwrap();
         let pulled: u64 = thread::scope(|scope| {
             let pullers: Vec<_> = (0..4).map(|_| scope.spawn(|| pull_batches(&batcher))).collect();
@@ -532,7 +633,9 @@ fn p29_several_threads_pull_batches() {
                     })
                 })
                 .collect();
-            producers.into_iter().for_each(|producer| producer.join().unwrap());
+            producers
+                .into_iter()
+                .for_each(|producer| producer.join().unwrap());
             assert_eq!(batcher.close(HUNG).unwrap().left, 0);
             pullers.into_iter().map(|puller| puller.join().unwrap()).sum()
         });
@@ -545,7 +648,11 @@ fn p29_several_threads_pull_batches() {
 #[test]
 fn p29_the_end_is_told_to_every_puller() {
     let _watchdog = watchdog();
-    let batcher = Batcher::builder().max_in_flight(1).max_delay(FOREVER).build().unwrap();
+    let batcher = Batcher::builder()
+        .max_in_flight(1)
+        .max_delay(FOREVER)
+        .build()
+        .unwrap();
     for tag in 0..2 {
         batcher.push(1, tag).unwrap();
         batcher.seal().unwrap();
@@ -566,7 +673,11 @@ fn p29_the_end_is_told_to_every_puller() {
 #[test]
 fn p29_a_discarding_close_is_told_to_every_puller() {
     let _watchdog = watchdog();
-    let batcher = Batcher::builder().max_in_flight(1).max_delay(FOREVER).build().unwrap();
+    let batcher = Batcher::builder()
+        .max_in_flight(1)
+        .max_delay(FOREVER)
+        .build()
+        .unwrap();
     for tag in 0..2 {
         batcher.push(1, tag).unwrap();
         batcher.seal().unwrap();
@@ -586,7 +697,11 @@ fn p29_a_discarding_close_is_told_to_every_puller() {
 #[test]
 fn p29_next_batch_waits_for_its_time_out() {
     let _watchdog = watchdog();
-    let batcher = Batcher::builder().max_delay(FOREVER).close_timeout(ms(1)).build().unwrap();
+    let batcher = Batcher::builder()
+        .max_delay(FOREVER)
+        .close_timeout(ms(1))
+        .build()
+        .unwrap();
     for value in [false, true] {
         if value {
             batcher.push(1, 1).unwrap();
@@ -605,12 +720,27 @@ fn p29_a_waiting_puller_is_woken() {
     type Wake = (&'static str, Trigger, fn(Builder) -> Builder, fn(&Batcher));
     let wakes: [Wake; 4] = [
         ("push", Trigger::Idle, |b| b, |b| b.push(1, 1).unwrap()),
-        ("size", Trigger::Size, |b| b.max_delay(FOREVER).max_batch_size(1), |b| b.push(1, 1).unwrap()),
-        ("seal", Trigger::Flush, |b| b.max_delay(FOREVER), |b| {
-            b.push(1, 1).unwrap();
-            b.seal().unwrap();
-        }),
-        ("delay", Trigger::Delay, |b| b.max_delay(ms(10)), |b| b.push(1, 1).unwrap()),
+        (
+            "size",
+            Trigger::Size,
+            |b| b.max_delay(FOREVER).max_batch_size(1),
+            |b| b.push(1, 1).unwrap(),
+        ),
+        (
+            "seal",
+            Trigger::Flush,
+            |b| b.max_delay(FOREVER),
+            |b| {
+                b.push(1, 1).unwrap();
+                b.seal().unwrap();
+            },
+        ),
+        (
+            "delay",
+            Trigger::Delay,
+            |b| b.max_delay(ms(10)),
+            |b| b.push(1, 1).unwrap(),
+        ),
     ];
     for (what, trigger, options, wake) in wakes {
         for early in [false, true] {
@@ -651,8 +781,17 @@ fn p29_several_threads_pull_results() {
     let _watchdog = watchdog();
     for rounds in 0..5 {
         let ledger = Ledger::new();
-        let batcher = Batcher::builder().threads(2).max_batch_size(8).queue_capacity(64).result_capacity(128);
-        let batcher = batcher.push_timeout(HUNG).pull_results().handler(echo).build().unwrap();
+        let batcher = Batcher::builder()
+            .threads(2)
+            .max_batch_size(8)
+            .queue_capacity(64)
+            .result_capacity(128);
+        let batcher = batcher
+            .push_timeout(HUNG)
+            .pull_results()
+            .handler(echo)
+            .build()
+            .unwrap();
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
@@ -724,8 +863,16 @@ fn p29_pulling_is_refused_where_others_take() {
     let batcher = given().handler(echo).build().unwrap();
     assert_eq!(status(batcher.next_batch(Timeout::ZERO)), Status::WRONG_MODE);
     assert_eq!(status(batcher.next_results(Timeout::ZERO)), Status::WRONG_MODE);
-    let error = given().pull_results().on_result(|_| {}).handler(echo).build().unwrap_err();
-    assert_eq!((error.status(), error.subject()), (Status::INVALID_OPTION, "results"));
+    let error = given()
+        .pull_results()
+        .on_result(|_| {})
+        .handler(echo)
+        .build()
+        .unwrap_err();
+    assert_eq!(
+        (error.status(), error.subject()),
+        (Status::INVALID_OPTION, "results")
+    );
 }
 
 // ---- P31: fork
@@ -756,7 +903,8 @@ fn in_a_fork(child: impl FnOnce()) -> bool {
 
 /// Every call on a batcher from before the fork.
 fn assert_all_forked(batcher: &Batcher) {
-    let explained = |result: Result<(), microbatch::Error>| result.map_or_else(|e| e.status(), |()| Status::OK);
+    let explained =
+        |result: Result<(), microbatch::Error>| result.map_or_else(|e| e.status(), |()| Status::OK);
     let (taken, pushed) = batcher.push_int64s(&[1, 2], Tags::From(1));
     let answers = [
         ("push", status(batcher.push((), 1))),
@@ -764,10 +912,21 @@ fn assert_all_forked(batcher: &Batcher) {
         ("push float64", status(batcher.push_float64(1.0, 1))),
         ("push str", status(batcher.push_str("text", 1))),
         ("push bytes", status(batcher.push_bytes(b"bytes", 1))),
-        ("push_with", status(batcher.push_with(1, 1, PushOptions::new().deadline(5)))),
-        ("push_owned", batcher.push_owned("text".to_owned(), 1).map_or_else(|e| e.0, |()| Status::OK)),
+        (
+            "push_with",
+            status(batcher.push_with(1, 1, PushOptions::new().deadline(5))),
+        ),
+        (
+            "push_owned",
+            batcher
+                .push_owned("text".to_owned(), 1)
+                .map_or_else(|e| e.0, |()| Status::OK),
+        ),
         ("push_int64s", status(pushed)),
-        ("push_values", status(batcher.push_values(&[Value::Null], Tags::From(1)).1)),
+        (
+            "push_values",
+            status(batcher.push_values(&[Value::Null], Tags::From(1)).1),
+        ),
         ("producer", status(batcher.producer())),
         ("check", explained(batcher.check(1))),
         ("cancel", status(batcher.cancel(1))),
@@ -794,7 +953,12 @@ fn assert_all_forked(batcher: &Batcher) {
 /// A new batcher does a piece of work.
 fn assert_works(builder: Builder) {
     let ledger = Ledger::new();
-    let batcher = builder.max_batch_size(32).handler(echo).on_result(ledger.on_result()).build().unwrap();
+    let batcher = builder
+        .max_batch_size(32)
+        .handler(echo)
+        .on_result(ledger.on_result())
+        .build()
+        .unwrap();
     for tag in 0..2000 {
         batcher.push_int64(1, tag).unwrap();
         ledger.pushed(tag);
@@ -863,8 +1027,18 @@ fn p31_a_child_of_a_busy_process_waits_for_no_lock() {
     alone("p31_a_child_of_a_busy_process_waits_for_no_lock", || {
         let _watchdog = watchdog();
         let ledger = Ledger::new();
-        let batcher = Batcher::builder().threads(2).max_batch_size(4).queue_capacity(64).push_timeout(HUNG);
-        let batcher = Arc::new(batcher.handler(echo).on_result(ledger.on_result()).build().unwrap());
+        let batcher = Batcher::builder()
+            .threads(2)
+            .max_batch_size(4)
+            .queue_capacity(64)
+            .push_timeout(HUNG);
+        let batcher = Arc::new(
+            batcher
+                .handler(echo)
+                .on_result(ledger.on_result())
+                .build()
+                .unwrap(),
+        );
         let stop = Arc::new(AtomicBool::new(false));
         let busy: Vec<_> = (0..3_u64)
             .map(|producer| {
@@ -956,10 +1130,20 @@ fn p31_no_callback_runs_in_the_child() {
             let kept = Kept::default();
             let keep = kept.handler();
             let builder = if threaded { Batcher::builder() } else { manual() };
-            let builder = builder.max_delay(FOREVER).close_timeout(ms(1)).on_object_release(7, move |_| count());
-            let batcher = builder.handler(keep).on_result(move |_| count()).log(move |_, _| count());
+            let builder = builder
+                .max_delay(FOREVER)
+                .close_timeout(ms(1))
+                .on_object_release(7, move |_| count());
+            let batcher = builder
+                .handler(keep)
+                .on_result(move |_| count())
+                .log(move |_, _| count());
             let batcher = batcher.build().unwrap();
-            let object = microbatch::Object { owner: 7, word: 1, size: 0 };
+            let object = microbatch::Object {
+                owner: 7,
+                word: 1,
+                size: 0,
+            };
             batcher.push(object, 1).unwrap();
             batcher.seal().unwrap();
             let _ = batcher.run();
@@ -975,7 +1159,11 @@ fn p31_no_callback_runs_in_the_child() {
             drop(batcher);
             // The drain at the end may have had the second batch handled, that is kept, as well.
             kept.0.lock().unwrap().clear();
-            assert_eq!(calls.load(SeqCst), 2 + 2, "threaded {threaded}: two sets of results, two objects");
+            assert_eq!(
+                calls.load(SeqCst),
+                2 + 2,
+                "threaded {threaded}: two sets of results, two objects"
+            );
         }
     });
 }
@@ -985,48 +1173,61 @@ fn p31_no_callback_runs_in_the_child() {
 /// What SigBlk says of a thread.
 fn blocked(task: &str) -> u64 {
     let page = std::fs::read_to_string(format!("/proc/self/task/{task}/status")).unwrap();
-    let mask = page.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+    let mask = page
+        .lines()
+        .find_map(|line| line.strip_prefix("SigBlk:"))
+        .unwrap();
     u64::from_str_radix(mask.trim(), 16).unwrap()
 }
 
 /// Fails if an engine thread can be picked to run a signal handler of the host, has no name, or std's stack size.
 #[test]
 fn p32_engine_threads_block_all_signals_and_have_names_and_a_stack() {
-    alone("p32_engine_threads_block_all_signals_and_have_names_and_a_stack", || {
-        let _watchdog = watchdog();
-        let own = blocked(&format!("{}", std::process::id()));
-        let stacks: Arc<Mutex<Vec<usize>>> = Arc::default();
-        let seen = stacks.clone();
-        let look = move || {
-            let mut attributes = std::mem::MaybeUninit::uninit();
-            // SAFETY: the calling thread; initializes the attributes.
-            unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
-            let mut stack = 0;
-            // SAFETY: initialized above.
-            unsafe { libc::pthread_attr_getstacksize(attributes.as_ptr(), &raw mut stack) };
-            // SAFETY: initialized above.
-            unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
-            seen.lock().unwrap().push(stack);
-        };
-        let look_too = look.clone();
-        let batcher = Batcher::builder().threads(3).handler(move |batch| {
-            look();
-            echo(batch)
-        });
-        let batcher = batcher.on_result(move |_| look_too()).build().unwrap();
-        batcher.push(1, 1).unwrap();
-        batcher.flush(HUNG).unwrap();
-        let threads = engine_threads();
-        assert_eq!(threads.len(), 4, "{threads:?}");
-        // SIGKILL and SIGSTOP cannot be blocked; the C library keeps signals 32 and 33 to itself.
-        let blockable = !(1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1) | 1_u64 << 31 | 1 << 32);
-        for (task, name) in &threads {
-            assert_eq!(blocked(task) & blockable, blockable, "{name}");
-        }
-        assert_eq!(blocked(&format!("{}", std::process::id())), own, "the host's own mask is as it was");
-        let stacks = stacks.lock().unwrap();
-        assert!(stacks.len() == 2 && stacks.iter().all(|stack| *stack == 1 << 20), "1 MiB, not std's: {stacks:?}");
-    });
+    alone(
+        "p32_engine_threads_block_all_signals_and_have_names_and_a_stack",
+        || {
+            let _watchdog = watchdog();
+            let own = blocked(&format!("{}", std::process::id()));
+            let stacks: Arc<Mutex<Vec<usize>>> = Arc::default();
+            let seen = stacks.clone();
+            let look = move || {
+                let mut attributes = std::mem::MaybeUninit::uninit();
+                // SAFETY: the calling thread; initializes the attributes.
+                unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+                let mut stack = 0;
+                // SAFETY: initialized above.
+                unsafe { libc::pthread_attr_getstacksize(attributes.as_ptr(), &raw mut stack) };
+                // SAFETY: initialized above.
+                unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
+                seen.lock().unwrap().push(stack);
+            };
+            let look_too = look.clone();
+            let batcher = Batcher::builder().threads(3).handler(move |batch| {
+                look();
+                echo(batch)
+            });
+            let batcher = batcher.on_result(move |_| look_too()).build().unwrap();
+            batcher.push(1, 1).unwrap();
+            batcher.flush(HUNG).unwrap();
+            let threads = engine_threads();
+            assert_eq!(threads.len(), 4, "{threads:?}");
+            // SIGKILL and SIGSTOP cannot be blocked; the C library keeps signals 32 and 33 to itself.
+            let blockable = !(1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1) | 1_u64 << 31 | 1 << 32);
+            for (task, name) in &threads {
+                assert_eq!(blocked(task) & blockable, blockable, "{name}");
+            }
+            assert_eq!(
+                blocked(&format!("{}", std::process::id())),
+                own,
+                "the host's own mask is as it was"
+            );
+            let stacks = stacks.lock().unwrap();
+            assert!(
+                stacks.len() == 2 && stacks.iter().all(|stack| *stack == 1 << 20),
+                "1 MiB, not std's: {stacks:?}"
+            );
+        },
+    );
 }
 
 /// Who ran the host's signal handler: a thread id, once seen in an engine thread.
@@ -1056,16 +1257,36 @@ fn p32_a_storm_of_signals_changes_nothing() {
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = in_a_storm as *const () as usize;
         // SAFETY: installs a handler that only makes calls that are safe there.
-        assert_eq!(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) }, 0);
-        let every = libc::timeval { tv_sec: 0, tv_usec: 200 };
-        let timer = libc::itimerval { it_interval: every, it_value: every };
+        assert_eq!(
+            unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) },
+            0
+        );
+        let every = libc::timeval {
+            tv_sec: 0,
+            tv_usec: 200,
+        };
+        let timer = libc::itimerval {
+            it_interval: every,
+            it_value: every,
+        };
         // SAFETY: reads one itimerval.
-        assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }, 0);
+        assert_eq!(
+            unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) },
+            0
+        );
         for round in 0..20 {
             let ledger = Ledger::new();
-            let batcher = Batcher::builder().threads(2).max_batch_size(8).queue_capacity(32).push_timeout(HUNG);
+            let batcher = Batcher::builder()
+                .threads(2)
+                .max_batch_size(8)
+                .queue_capacity(32)
+                .push_timeout(HUNG);
             let batcher = batcher.max_delay(Duration::from_micros(round * 20));
-            let batcher = batcher.handler(echo).on_result(ledger.on_result()).build().unwrap();
+            let batcher = batcher
+                .handler(echo)
+                .on_result(ledger.on_result())
+                .build()
+                .unwrap();
             thread::scope(|scope| {
                 for producer in 0..3_u64 {
                     let (batcher, ledger) = (&batcher, &ledger);
@@ -1087,7 +1308,11 @@ fn p32_a_storm_of_signals_changes_nothing() {
             assert_eq!(ledger.count(Outcome::Ok), 450);
         }
         wait_until(|| STORM_COUNT.load(SeqCst) > 100);
-        assert_eq!(STORM_HIT.load(SeqCst), 0, "an engine thread ran the host's handler");
+        assert_eq!(
+            STORM_HIT.load(SeqCst),
+            0,
+            "an engine thread ran the host's handler"
+        );
     });
 }
 
@@ -1107,50 +1332,68 @@ fn dispositions() -> Vec<usize> {
 /// Fails if the library installs a signal handler, or writes to any descriptor, its own included.
 #[test]
 fn p32_the_library_installs_no_signal_handler_and_writes_nothing() {
-    alone("p32_the_library_installs_no_signal_handler_and_writes_nothing", || {
-        let _watchdog = watchdog();
-        let before = dispositions();
-        let calls = || {
-            let page = std::fs::read_to_string("/proc/self/io").unwrap();
-            page.lines().find(|line| line.starts_with("syscw")).unwrap().to_owned()
-        };
-        let written = calls();
-        for threaded in [true, false] {
-            let builder = if threaded { Batcher::builder() } else { manual() };
-            let batcher = builder.max_batch_size(4).handler(|batch| {
-                batch.fail(0, 1, "on purpose")?;
-                Err(Failure::new(2, "all of it"))
-            });
-            let batcher = batcher.on_result(|_| std::panic::resume_unwind(Box::new("unheard"))).build().unwrap();
-            batcher.fd().unwrap();
-            for tag in 0..100 {
-                batcher.push("text", tag).unwrap();
+    alone(
+        "p32_the_library_installs_no_signal_handler_and_writes_nothing",
+        || {
+            let _watchdog = watchdog();
+            let before = dispositions();
+            let calls = || {
+                let page = std::fs::read_to_string("/proc/self/io").unwrap();
+                page.lines()
+                    .find(|line| line.starts_with("syscw"))
+                    .unwrap()
+                    .to_owned()
+            };
+            let written = calls();
+            for threaded in [true, false] {
+                let builder = if threaded { Batcher::builder() } else { manual() };
+                let batcher = builder.max_batch_size(4).handler(|batch| {
+                    batch.fail(0, 1, "on purpose")?;
+                    Err(Failure::new(2, "all of it"))
+                });
+                let batcher = batcher
+                    .on_result(|_| std::panic::resume_unwind(Box::new("unheard")))
+                    .build()
+                    .unwrap();
+                batcher.fd().unwrap();
+                for tag in 0..100 {
+                    batcher.push("text", tag).unwrap();
+                }
+                let _ = batcher.cancel(5);
+                batcher.flush(HUNG).unwrap();
+                let _ = batcher.close(ms(1));
+                assert_eq!(status(batcher.push(1, 1)), Status::CLOSED);
+                drop(batcher);
+                assert!(Batcher::builder().threads(9999).handler(echo).build().is_err());
             }
-            let _ = batcher.cancel(5);
-            batcher.flush(HUNG).unwrap();
-            let _ = batcher.close(ms(1));
-            assert_eq!(status(batcher.push(1, 1)), Status::CLOSED);
-            drop(batcher);
-            assert!(Batcher::builder().threads(9999).handler(echo).build().is_err());
-        }
-        assert_eq!(calls(), written, "system calls that write");
-        assert_eq!(dispositions(), before);
-    });
+            assert_eq!(calls(), written, "system calls that write");
+            assert_eq!(dispositions(), before);
+        },
+    );
 }
 
 /// Fails if a batcher belongs to the thread that made it.
 #[test]
 fn p32_a_batcher_may_be_made_used_and_freed_by_different_threads() {
     let _watchdog = watchdog();
-    let batcher = thread::spawn(|| Batcher::builder().pull_results().handler(echo).build().unwrap()).join().unwrap();
+    let batcher = thread::spawn(|| Batcher::builder().pull_results().handler(echo).build().unwrap())
+        .join()
+        .unwrap();
     let batcher = Arc::new(batcher);
     let mut tags = HashSet::new();
     for tag in 0..20 {
         let pusher = batcher.clone();
-        thread::spawn(move || pusher.push(1, tag).unwrap()).join().unwrap();
+        thread::spawn(move || pusher.push(1, tag).unwrap())
+            .join()
+            .unwrap();
         let puller = batcher.clone();
-        let results = thread::spawn(move || puller.next_results(HUNG).unwrap()).join().unwrap();
-        assert_eq!((results.outcome(0), results.handled(0)), (Outcome::Ok, Handled::Yes));
+        let results = thread::spawn(move || puller.next_results(HUNG).unwrap())
+            .join()
+            .unwrap();
+        assert_eq!(
+            (results.outcome(0), results.handled(0)),
+            (Outcome::Ok, Handled::Yes)
+        );
         tags.extend(thread::spawn(move || results.tags().to_vec()).join().unwrap());
     }
     assert_eq!(tags.len(), 20);

@@ -1,12 +1,17 @@
 //! Seeing what happens: stats, their Prometheus text, and the log (P38, P39).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 
 use common::{Chance, FOREVER, Journal, echo, given, ns, run_at, status, timeless, wait_until, watchdog};
 use microbatch::{
-    Batch, Batcher, Builder, Failure, HeldBatch, Histogram, Kind, Object, OnFull, Outcome, PushOptions, Stats, Status,
-    Timeout, Trigger,
+    Batch, Batcher, Builder, Failure, HeldBatch, Histogram, Kind, Object, OnFull, Outcome, PushOptions,
+    Stats, Status, Timeout, Trigger,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -57,16 +62,33 @@ fn assert_consistent(stats: &Stats, max_in_flight: u64) {
     assert!(stats.undelivered <= ended, "{stats:?}");
     assert!(stats.delivering <= stats.undelivered, "{stats:?}");
     assert!(stats.waiting_bytes >= 8 * stats.waiting, "{stats:?}");
-    assert!(stats.in_flight <= max_in_flight && stats.stuck <= stats.in_flight, "{stats:?}");
-    assert!(stats.outstanding == stats.waiting || stats.in_flight > 0, "{stats:?}");
-    assert!(stats.triggers.iter().sum::<u64>() >= stats.batches && stats.triggers[0] == 0, "{stats:?}");
+    assert!(
+        stats.in_flight <= max_in_flight && stats.stuck <= stats.in_flight,
+        "{stats:?}"
+    );
+    assert!(
+        stats.outstanding == stats.waiting || stats.in_flight > 0,
+        "{stats:?}"
+    );
+    assert!(
+        stats.triggers.iter().sum::<u64>() >= stats.batches && stats.triggers[0] == 0,
+        "{stats:?}"
+    );
     assert_eq!(stats.batch_size.count, stats.batches, "{stats:?}");
     assert_eq!(stats.queue_time.count, stats.batches, "{stats:?}");
     assert!(stats.handler_time.count <= stats.batches, "{stats:?}");
     // What was dispatched waits no more: it flies or has ended.
-    assert!(stats.batch_size.sum <= stats.accepted - stats.waiting, "{stats:?}");
+    assert!(
+        stats.batch_size.sum <= stats.accepted - stats.waiting,
+        "{stats:?}"
+    );
     assert!(stats.ok + stats.failed <= stats.batch_size.sum, "{stats:?}");
-    for histogram in [&stats.batch_size, &stats.queue_time, &stats.handler_time, &stats.delivery_time] {
+    for histogram in [
+        &stats.batch_size,
+        &stats.queue_time,
+        &stats.handler_time,
+        &stats.delivery_time,
+    ] {
         recorded(histogram);
         assert!(histogram.max <= histogram.sum);
     }
@@ -77,7 +99,11 @@ fn assert_consistent(stats: &Stats, max_in_flight: u64) {
 fn p38_a_snapshot_is_consistent_under_load() {
     let _watchdog = watchdog();
     let (begun, returned, refused) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let batcher = Batcher::builder().threads(3).max_batch_size(9).queue_capacity(64).on_full(OnFull::Reject);
+    let batcher = Batcher::builder()
+        .threads(3)
+        .max_batch_size(9)
+        .queue_capacity(64)
+        .on_full(OnFull::Reject);
     let batcher = batcher.handler(|batch| {
         match batch.number() % 7 {
             0 => return Err(Failure::new(1, "this batch")),
@@ -87,7 +113,11 @@ fn p38_a_snapshot_is_consistent_under_load() {
         }
         batch.set_int64s(&vec![1; batch.len()]).map_err(Failure::from)
     });
-    let batcher = batcher.handler_for(Kind::String, echo).on_result(|_| {}).build().unwrap();
+    let batcher = batcher
+        .handler_for(Kind::String, echo)
+        .on_result(|_| {})
+        .build()
+        .unwrap();
     thread::scope(|scope| {
         let producers: Vec<_> = (0..4_u64)
             .map(|producer| {
@@ -96,7 +126,11 @@ fn p38_a_snapshot_is_consistent_under_load() {
                     let mut chance = Chance::new(producer);
                     for tag in producer * 10_000..producer * 10_000 + 3000 {
                         begun.fetch_add(1, SeqCst);
-                        let deadline = if chance.one_in(10) { batcher.now().unwrap() + 20_000 } else { 0 };
+                        let deadline = if chance.one_in(10) {
+                            batcher.now().unwrap() + 20_000
+                        } else {
+                            0
+                        };
                         let pushed = match chance.below(3) {
                             0 => batcher.push_with("text", tag, PushOptions::new().deadline(deadline)),
                             1 => batcher.push_with(1.5, tag, PushOptions::new().deadline(deadline)),
@@ -118,11 +152,17 @@ fn p38_a_snapshot_is_consistent_under_load() {
             let (accepted, turned_away) = (returned.load(SeqCst), refused.load(SeqCst));
             let stats = batcher.stats().unwrap();
             assert_consistent(&stats, 3);
-            assert!(stats.accepted >= accepted, "pushes that returned before are included");
+            assert!(
+                stats.accepted >= accepted,
+                "pushes that returned before are included"
+            );
             assert!(stats.refusals.iter().sum::<u64>() >= turned_away);
             assert!(stats.accepted <= begun.load(SeqCst));
             for outcome in Outcome::ALL {
-                assert!(stats.outcome(*outcome) >= last.outcome(*outcome), "{outcome} went back");
+                assert!(
+                    stats.outcome(*outcome) >= last.outcome(*outcome),
+                    "{outcome} went back"
+                );
             }
             assert!(stats.accepted >= last.accepted && stats.batches >= last.batches);
             last = stats;
@@ -135,18 +175,33 @@ fn p38_a_snapshot_is_consistent_under_load() {
     assert_eq!(stats.accepted, returned.load(SeqCst));
     assert_eq!(stats.refusals.iter().sum::<u64>(), refused.load(SeqCst));
     assert_eq!(stats.refused_with(Status::QUEUE_FULL), refused.load(SeqCst));
-    assert_eq!((stats.handler_time.count, stats.batch_size.sum), (stats.batches, stats.ok + stats.failed));
+    assert_eq!(
+        (stats.handler_time.count, stats.batch_size.sum),
+        (stats.batches, stats.ok + stats.failed)
+    );
 }
 
 /// Fails if an outcome is counted when it is delivered instead of when it is fixed, or a gauge lags behind.
 #[test]
 fn p38_counters_and_gauges_follow_a_value() {
     let kept = Kept::default();
-    let batcher = timeless().max_in_flight(2).pull_results().handler(kept.handler()).build().unwrap();
+    let batcher = timeless()
+        .max_in_flight(2)
+        .pull_results()
+        .handler(kept.handler())
+        .build()
+        .unwrap();
     let seen = || {
         let stats = batcher.stats().unwrap();
         assert_consistent(&stats, 2);
-        (stats.accepted, stats.outstanding, stats.ok, stats.undelivered, stats.waiting, stats.waiting_bytes)
+        (
+            stats.accepted,
+            stats.outstanding,
+            stats.ok,
+            stats.undelivered,
+            stats.waiting,
+            stats.waiting_bytes,
+        )
     };
     assert_eq!(seen(), (0, 0, 0, 0, 0, 0));
     batcher.push("four", 1).unwrap();
@@ -159,7 +214,10 @@ fn p38_counters_and_gauges_follow_a_value() {
     assert_eq!(seen(), (2, 2, 0, 0, 0, 0));
     batcher.advance(170).unwrap();
     let stats = batcher.stats().unwrap();
-    assert_eq!((stats.batches, stats.in_flight, stats.oldest_in_flight_age), (1, 1, 70));
+    assert_eq!(
+        (stats.batches, stats.in_flight, stats.oldest_in_flight_age),
+        (1, 1, 70)
+    );
     kept.take().complete_ok().unwrap();
     assert_eq!(seen(), (2, 0, 2, 2, 0, 0));
     assert_eq!(batcher.stats().unwrap().oldest_in_flight_age, 0);
@@ -172,7 +230,11 @@ fn p38_counters_and_gauges_follow_a_value() {
 /// Fails if a trigger is counted at dispatch instead of at sealing, or under another code.
 #[test]
 fn p38_every_trigger_is_counted_when_it_seals() {
-    let batcher = given().max_batch_size(2).queue_capacity(3).max_batch_bytes(40).on_full(OnFull::Reject);
+    let batcher = given()
+        .max_batch_size(2)
+        .queue_capacity(3)
+        .max_batch_bytes(40)
+        .on_full(OnFull::Reject);
     let batcher = batcher.max_delay(ns(10)).handler(echo).build().unwrap();
     let mut expected = HashMap::new();
     let mut sealed = |trigger: Trigger| {
@@ -237,17 +299,27 @@ fn p38_batch_size_and_queue_time_are_those_of_each_dispatched_batch() {
 #[test]
 fn p38_handler_time_runs_from_dispatch_to_the_last_part() {
     let kept = Kept::default();
-    let batcher = timeless().max_in_flight(4).handler_for(Kind::String, kept.handler()).handler(kept.handler());
+    let batcher = timeless()
+        .max_in_flight(4)
+        .handler_for(Kind::String, kept.handler())
+        .handler(kept.handler());
     let batcher = batcher.handler_timeout(ns(1000)).build().unwrap();
     run_at(&batcher, 100);
     batcher.push(1, 1).unwrap();
     batcher.push("text", 2).unwrap();
     batcher.seal().unwrap();
     batcher.run().unwrap();
-    assert_eq!((kept.len(), recorded(&batcher.stats().unwrap().handler_time)), (2, (0, 0, 0)));
+    assert_eq!(
+        (kept.len(), recorded(&batcher.stats().unwrap().handler_time)),
+        (2, (0, 0, 0))
+    );
     batcher.advance(130).unwrap();
     kept.take().complete_ok().unwrap();
-    assert_eq!(recorded(&batcher.stats().unwrap().handler_time), (0, 0, 0), "one part is not finished");
+    assert_eq!(
+        recorded(&batcher.stats().unwrap().handler_time),
+        (0, 0, 0),
+        "one part is not finished"
+    );
     batcher.advance(350).unwrap();
     kept.take().complete_ok().unwrap();
     assert_eq!(recorded(&batcher.stats().unwrap().handler_time), (1, 250, 250));
@@ -273,7 +345,11 @@ fn p38_delivery_time_runs_from_ready_to_delivered() {
     let kept = Kept::default();
     for pulled in [false, true] {
         let builder = timeless().handler(kept.handler());
-        let builder = if pulled { builder.pull_results() } else { builder.on_result(|_| {}) };
+        let builder = if pulled {
+            builder.pull_results()
+        } else {
+            builder.on_result(|_| {})
+        };
         let batcher = builder.build().unwrap();
         let deliver = |now| {
             batcher.advance(now).unwrap();
@@ -290,34 +366,66 @@ fn p38_delivery_time_runs_from_ready_to_delivered() {
         kept.take().complete_ok().unwrap();
         assert_eq!(recorded(&batcher.stats().unwrap().delivery_time), (0, 0, 0));
         deliver(147);
-        assert_eq!(recorded(&batcher.stats().unwrap().delivery_time), (1, 7, 7), "pulled {pulled}");
+        assert_eq!(
+            recorded(&batcher.stats().unwrap().delivery_time),
+            (1, 7, 7),
+            "pulled {pulled}"
+        );
         // A set of values that were never dispatched is a set too.
         batcher.push(1, 2).unwrap();
         assert_eq!(batcher.cancel(2), Ok(1));
         deliver(150);
-        assert_eq!(recorded(&batcher.stats().unwrap().delivery_time), (2, 10, 7), "pulled {pulled}");
+        assert_eq!(
+            recorded(&batcher.stats().unwrap().delivery_time),
+            (2, 10, 7),
+            "pulled {pulled}"
+        );
     }
 }
 
 /// Fails if a refusal is not counted, is counted twice, or under another code; or if asking is taken for pushing.
 #[test]
 fn p38_refusals_are_counted_by_code() {
-    let batcher = timeless().on_full(OnFull::Reject).queue_capacity(2).queue_bytes(40).max_batch_bytes(32);
-    let batcher = batcher.handler_for(Kind::Int64, echo).handler_for(Kind::String, echo).build().unwrap();
+    let batcher = timeless()
+        .on_full(OnFull::Reject)
+        .queue_capacity(2)
+        .queue_bytes(40)
+        .max_batch_bytes(32);
+    let batcher = batcher
+        .handler_for(Kind::Int64, echo)
+        .handler_for(Kind::String, echo)
+        .build()
+        .unwrap();
     let mut expected = [0_u64; 24];
     let mut refused = |status: Status, times: u64| {
         expected[status.code().unsigned_abs() as usize] += times;
         assert_eq!(batcher.stats().unwrap().refusals, expected, "{status:?}");
-        assert_eq!(batcher.stats().unwrap().refused_with(status), expected[status.code().unsigned_abs() as usize]);
+        assert_eq!(
+            batcher.stats().unwrap().refused_with(status),
+            expected[status.code().unsigned_abs() as usize]
+        );
     };
     assert_eq!(status(batcher.push(1.5, 1)), Status::NO_HANDLER);
     refused(Status::NO_HANDLER, 1);
     assert_eq!(status(batcher.push(&*"x".repeat(25), 1)), Status::TOO_LARGE);
     refused(Status::TOO_LARGE, 1);
-    assert_eq!(status(batcher.push(Object { owner: 1, word: 1, size: 0 }, 1)), Status::WRONG_OWNER);
+    assert_eq!(
+        status(batcher.push(
+            Object {
+                owner: 1,
+                word: 1,
+                size: 0
+            },
+            1
+        )),
+        Status::WRONG_OWNER
+    );
     refused(Status::WRONG_OWNER, 1);
     batcher.push(&*"x".repeat(20), 1).unwrap();
-    assert_eq!(status(batcher.push(&*"x".repeat(10), 1)), Status::QUEUE_FULL_BYTES);
+    assert_eq!(
+        status(batcher.push(&*"x".repeat(10), 1)),
+        Status::QUEUE_FULL_BYTES
+    );
     refused(Status::QUEUE_FULL_BYTES, 1);
     batcher.push(1, 2).unwrap();
     let (taken, rest) = batcher.push_int64s(&[1, 2, 3], microbatch::Tags::From(5));
@@ -363,7 +471,11 @@ fn p38_late_and_stuck_are_counted() {
     batcher.push(1, 2).unwrap();
     batcher.seal().unwrap();
     batcher.run().unwrap();
-    assert_eq!(*seen.lock().unwrap(), [(1, 1)], "its outcomes stand and its handler is inside");
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [(1, 1)],
+        "its outcomes stand and its handler is inside"
+    );
     let stats = batcher.stats().unwrap();
     assert_eq!((stats.stuck, stats.in_flight), (0, 0));
     assert_eq!(stats.late, 2, "what the handler answered came too late as well");
@@ -400,14 +512,20 @@ fn p38_bytes_in_use_follow_the_batches() {
     assert!(open > empty, "the open batch has memory");
     batcher.push(&*"x".repeat(1 << 20), 2).unwrap();
     let grown = batcher.stats().unwrap().bytes_in_use;
-    assert!(grown >= open + (1 << 20), "its text does too: {open}, then {grown}");
+    assert!(
+        grown >= open + (1 << 20),
+        "its text does too: {open}, then {grown}"
+    );
     batcher.seal().unwrap();
     let held = batcher.next_batch(Timeout::ZERO).unwrap();
     assert!(batcher.stats().unwrap().bytes_in_use >= 1 << 20, "in flight");
     held.complete_ok().unwrap();
     let pooled = batcher.stats().unwrap().bytes_in_use;
     batcher.push(1, 3).unwrap();
-    assert!(batcher.stats().unwrap().bytes_in_use <= pooled, "the pool serves the next batch");
+    assert!(
+        batcher.stats().unwrap().bytes_in_use <= pooled,
+        "the pool serves the next batch"
+    );
 }
 
 /// Fails if the bounds of buckets, ranks or means are off by one.
@@ -420,13 +538,24 @@ fn p38_histograms_count_magnitudes() {
     }
     assert_eq!(recorded(&histogram), (8, u64::MAX, u64::MAX));
     let counts = |bucket: usize| histogram.buckets[bucket];
-    assert_eq!((counts(0), counts(1), counts(2), counts(9), counts(10), counts(63)), (2, 2, 1, 1, 1, 1));
+    assert_eq!(
+        (counts(0), counts(1), counts(2), counts(9), counts(10), counts(63)),
+        (2, 2, 1, 1, 1, 1)
+    );
     for bucket in 0..64 {
         let upper = Histogram::upper_bound(bucket);
         assert_eq!(Histogram::bucket_of(upper), bucket);
         assert!(bucket == 63 || Histogram::bucket_of(upper + 1) == bucket + 1);
     }
-    assert_eq!((histogram.p(0.0), histogram.p(0.25), histogram.p(0.5), histogram.p(1.0)), (1, 1, 3, u64::MAX));
+    assert_eq!(
+        (
+            histogram.p(0.0),
+            histogram.p(0.25),
+            histogram.p(0.5),
+            histogram.p(1.0)
+        ),
+        (1, 1, 3, u64::MAX)
+    );
     let mut both = histogram;
     both.merge(&histogram);
     assert_eq!((both.count, both.buckets[1]), (16, 4));
@@ -446,7 +575,10 @@ struct Sample {
 fn parse(page: &str) -> Vec<Sample> {
     let name_ok = |name: &str| {
         let first = name.chars().next().unwrap_or('0');
-        !first.is_ascii_digit() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+        !first.is_ascii_digit()
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
     };
     assert!(page.ends_with('\n'), "the last line ends");
     let (mut samples, mut families, mut series) = (Vec::new(), HashSet::new(), HashSet::new());
@@ -455,7 +587,10 @@ fn parse(page: &str) -> Vec<Sample> {
         if let Some(help) = line.strip_prefix("# HELP ") {
             let (name, text) = help.split_once(' ').expect(line);
             assert!(name_ok(name) && !text.trim().is_empty(), "{line}");
-            assert!(helped.replace(name.to_owned()).is_none(), "HELP without TYPE before {line}");
+            assert!(
+                helped.replace(name.to_owned()).is_none(),
+                "HELP without TYPE before {line}"
+            );
             continue;
         }
         if let Some(kind) = line.strip_prefix("# TYPE ") {
@@ -467,22 +602,43 @@ fn parse(page: &str) -> Vec<Sample> {
             family = Some((name.to_owned(), kind.to_owned()));
             continue;
         }
-        assert!(!line.starts_with('#') && !line.is_empty() && helped.is_none(), "{line:?}");
+        assert!(
+            !line.starts_with('#') && !line.is_empty() && helped.is_none(),
+            "{line:?}"
+        );
         let (family, kind) = family.as_ref().expect("a sample belongs to a family");
         let (start, value) = line.rsplit_once(' ').expect(line);
         let (name, labels) = match start.split_once('{') {
             Some((name, labels)) => (name, parse_labels(labels.strip_suffix('}').expect(line))),
             None => (start, Vec::new()),
         };
-        let suffix = name.strip_prefix(family.as_str()).unwrap_or_else(|| panic!("{line} in the block of {family}"));
-        let suffixes: &[&str] = if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+        let suffix = name
+            .strip_prefix(family.as_str())
+            .unwrap_or_else(|| panic!("{line} in the block of {family}"));
+        let suffixes: &[&str] = if kind == "histogram" {
+            &["_bucket", "_sum", "_count"]
+        } else {
+            &[""]
+        };
         assert!(name_ok(name) && suffixes.contains(&suffix), "{line}");
-        assert!(value.parse::<f64>().is_ok_and(|value| value.is_finite() && value >= 0.0), "{line}");
-        assert!(labels.iter().all(|(key, _)| name_ok(key) && !key.contains(':')), "{line}");
+        assert!(
+            value
+                .parse::<f64>()
+                .is_ok_and(|value| value.is_finite() && value >= 0.0),
+            "{line}"
+        );
+        assert!(
+            labels.iter().all(|(key, _)| name_ok(key) && !key.contains(':')),
+            "{line}"
+        );
         let keys: HashSet<_> = labels.iter().map(|label| &label.0).collect();
         assert_eq!(keys.len(), labels.len(), "{line}: a label twice");
         assert!(series.insert((name.to_owned(), labels.clone())), "{line}: twice");
-        samples.push(Sample { name: name.to_owned(), labels, value: value.to_owned() });
+        samples.push(Sample {
+            name: name.to_owned(),
+            labels,
+            value: value.to_owned(),
+        });
     }
     assert!(helped.is_none());
     samples
@@ -519,7 +675,10 @@ fn parse_labels(text: &str) -> Vec<(String, String)> {
 
 /// A batcher that has seen something of everything, at a time of 5 seconds.
 fn eventful() -> Batcher {
-    let batcher = timeless().max_batch_size(3).queue_capacity(4).on_full(OnFull::Reject);
+    let batcher = timeless()
+        .max_batch_size(3)
+        .queue_capacity(4)
+        .on_full(OnFull::Reject);
     let batcher = batcher.handler(|batch| {
         batch.fail(0, 1, "one")?;
         batch.set(1, 1)?;
@@ -540,12 +699,21 @@ fn eventful() -> Batcher {
 fn p38_the_prometheus_page_is_valid_and_says_what_the_snapshot_says() {
     let batcher = eventful();
     let stats = batcher.stats().unwrap();
-    for name in [None, Some("plain"), Some("a \"quoted\\\" name\nin two lines, {äöü} \\n"), Some("")] {
+    for name in [
+        None,
+        Some("plain"),
+        Some("a \"quoted\\\" name\nin two lines, {äöü} \\n"),
+        Some(""),
+    ] {
         let mut page = String::new();
         stats.prometheus(name, &mut page).unwrap();
         let samples = parse(&page);
         for sample in &samples {
-            let named = sample.labels.iter().find(|label| label.0 == "batcher").map(|label| label.1.as_str());
+            let named = sample
+                .labels
+                .iter()
+                .find(|label| label.0 == "batcher")
+                .map(|label| label.1.as_str());
             assert_eq!(named, name, "{}", sample.name);
             assert!(sample.name.starts_with("microbatch_"), "{}", sample.name);
         }
@@ -555,7 +723,9 @@ fn p38_the_prometheus_page_is_valid_and_says_what_the_snapshot_says() {
                 let wanted = label.map(|(key, text)| (key.to_owned(), text.to_owned()));
                 sample.name == format!("microbatch_{metric}") && labels.next().cloned() == wanted
             });
-            let sample = found.next().unwrap_or_else(|| panic!("no {metric} {label:?} in\n{page}"));
+            let sample = found
+                .next()
+                .unwrap_or_else(|| panic!("no {metric} {label:?} in\n{page}"));
             sample.value.clone()
         };
         assert_eq!(value("accepted_total", None), "4");
@@ -569,7 +739,10 @@ fn p38_the_prometheus_page_is_valid_and_says_what_the_snapshot_says() {
         }
         for (index, count) in stats.refusals.iter().enumerate().skip(1) {
             let status = Status::from_code(-(index as i32));
-            assert_eq!(value("refusals_total", Some(("status", status.name()))), count.to_string());
+            assert_eq!(
+                value("refusals_total", Some(("status", status.name()))),
+                count.to_string()
+            );
         }
         for (metric, number) in [
             ("outstanding", stats.outstanding),
@@ -586,7 +759,11 @@ fn p38_the_prometheus_page_is_valid_and_says_what_the_snapshot_says() {
             assert_eq!(value(metric, None), number.to_string(), "{metric}");
         }
         assert_eq!(value("oldest_in_flight_age_seconds", None), "0.000000000");
-        assert_eq!(value("queue_time_seconds_sum", None), "10.000000002", "two batches of 5.000000001 s");
+        assert_eq!(
+            value("queue_time_seconds_sum", None),
+            "10.000000002",
+            "two batches of 5.000000001 s"
+        );
         for (metric, histogram) in [
             ("batch_size", &stats.batch_size),
             ("queue_time_seconds", &stats.queue_time),
@@ -599,13 +776,27 @@ fn p38_the_prometheus_page_is_valid_and_says_what_the_snapshot_says() {
                 .filter(|sample| sample.name == bucket)
                 .map(|sample| {
                     let bound = &sample.labels.iter().find(|label| label.0 == "le").unwrap().1;
-                    let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().unwrap() };
+                    let bound = if bound == "+Inf" {
+                        f64::INFINITY
+                    } else {
+                        bound.parse().unwrap()
+                    };
                     (bound, sample.value.parse().unwrap())
                 })
                 .collect();
-            assert!(buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{metric}: {buckets:?}");
-            assert_eq!(buckets.last(), Some(&(f64::INFINITY, histogram.count)), "{metric}");
-            assert_eq!(value(&format!("{metric}_count"), None), histogram.count.to_string());
+            assert!(
+                buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1),
+                "{metric}: {buckets:?}"
+            );
+            assert_eq!(
+                buckets.last(),
+                Some(&(f64::INFINITY, histogram.count)),
+                "{metric}"
+            );
+            assert_eq!(
+                value(&format!("{metric}_count"), None),
+                histogram.count.to_string()
+            );
         }
     }
 }
@@ -616,7 +807,11 @@ fn p38_the_prometheus_page_is_valid_at_the_extremes() {
     let mut page = String::new();
     Stats::default().prometheus(None, &mut page).unwrap();
     assert!(parse(&page).len() > 40);
-    let mut full = Stats { accepted: u64::MAX, oldest_in_flight_age: i64::MAX, ..Stats::default() };
+    let mut full = Stats {
+        accepted: u64::MAX,
+        oldest_in_flight_age: i64::MAX,
+        ..Stats::default()
+    };
     full.refusals = [u64::MAX; 24];
     for value in [0, 1, u64::MAX, u64::MAX] {
         full.batch_size.record(value);
@@ -654,7 +849,10 @@ type Lines = Arc<Mutex<Vec<(i32, String)>>>;
 fn logging(builder: Builder) -> (Builder, Lines) {
     let lines = Lines::default();
     let page = lines.clone();
-    (builder.log(move |level, text| page.lock().unwrap().push((level, text.to_owned()))), lines)
+    (
+        builder.log(move |level, text| page.lock().unwrap().push((level, text.to_owned()))),
+        lines,
+    )
 }
 
 /// Fails if what is an answer (a refusal, a failure, a time-out) is logged as well.
@@ -664,9 +862,15 @@ fn p39_the_log_is_silent_while_everything_has_an_answer() {
     for manual in [true, false] {
         let kept = Kept::default();
         let keep = kept.handler();
-        let builder = if manual { timeless() } else { Batcher::builder().max_delay(FOREVER) };
+        let builder = if manual {
+            timeless()
+        } else {
+            Batcher::builder().max_delay(FOREVER)
+        };
         let (builder, lines) = logging(builder.queue_capacity(2).on_full(OnFull::Reject).max_in_flight(3));
-        let builder = builder.handler_for(Kind::String, |_| Err(Failure::new(3, "on purpose"))).handler(keep);
+        let builder = builder
+            .handler_for(Kind::String, |_| Err(Failure::new(3, "on purpose")))
+            .handler(keep);
         let batcher = builder.on_result(|_| {}).build().unwrap();
         batcher.push("fails", 1).unwrap();
         batcher.push(1, 2).unwrap();
@@ -695,7 +899,9 @@ fn p39_what_has_nobody_to_answer_to_is_logged_once() {
         // As a panic, without the message that the test's own hook would print.
         std::panic::resume_unwind(Box::new("on_result broke"));
     });
-    let builder = builder.on_object_release(7, |_| std::panic::resume_unwind(Box::new("release broke".to_owned())));
+    let builder = builder.on_object_release(7, |_| {
+        std::panic::resume_unwind(Box::new("release broke".to_owned()))
+    });
     let batcher = builder.handler(echo).build().unwrap();
     let (other, quiet) = logging(timeless());
     let other = other.handler(echo).build().unwrap();
@@ -705,7 +911,16 @@ fn p39_what_has_nobody_to_answer_to_is_logged_once() {
     }
     assert_eq!(*lines.lock().unwrap(), [(3, "on_result broke".to_owned())]);
     lines.lock().unwrap().clear();
-    batcher.push(Object { owner: 7, word: 1, size: 0 }, 2).unwrap();
+    batcher
+        .push(
+            Object {
+                owner: 7,
+                word: 1,
+                size: 0,
+            },
+            2,
+        )
+        .unwrap();
     batcher.flush(Timeout::ZERO).unwrap();
     let logged: Vec<_> = lines.lock().unwrap().iter().map(|line| line.1.clone()).collect();
     assert_eq!(logged[..2], ["on_result broke", "release broke"]);
@@ -718,7 +933,11 @@ fn p39_what_has_nobody_to_answer_to_is_logged_once() {
 fn p39_a_log_that_panics_changes_nothing() {
     let _watchdog = watchdog();
     for manual in [true, false] {
-        let builder = if manual { timeless() } else { Batcher::builder().max_delay(FOREVER) };
+        let builder = if manual {
+            timeless()
+        } else {
+            Batcher::builder().max_delay(FOREVER)
+        };
         let builder = builder.log(|_, _| std::panic::resume_unwind(Box::new("the log broke")));
         let builder = builder.on_result(|_| std::panic::resume_unwind(Box::new("on_result broke")));
         let batcher = builder.handler(echo).build().unwrap();

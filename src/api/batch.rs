@@ -24,13 +24,21 @@ impl Failure {
     /// [`Status::HANDLER_FAILED`].
     pub fn new(code: i32, message: impl Into<String>) -> Failure {
         let code = failure_code(code);
-        Failure { code, type_name: "", message: message.into() }
+        Failure {
+            code,
+            type_name: "",
+            message: message.into(),
+        }
     }
 }
 
 /// A code a failure can have: a user's, or a status of the library but OK.
 fn failure_code(code: i32) -> i32 {
-    if code != 0 && (code > 0 || Status::from_code(code).is_known()) { code } else { Status::HANDLER_FAILED.code() }
+    if code != 0 && (code > 0 || Status::from_code(code).is_known()) {
+        code
+    } else {
+        Status::HANDLER_FAILED.code()
+    }
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -72,6 +80,15 @@ impl<'a> Batch<'a> {
     fn columns(&self) -> &Columns {
         self.part.batch()
     }
+
+    /// Once the batch is kept its holder alone sets results: it may have completed them on another thread.
+    fn may_set(&self) -> Result {
+        if self.kept {
+            Err(Status::INVALID_ARGUMENT)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// A batch taken with `next_batch`, or kept by its handler. Complete it once; dropping it fails its values with
@@ -87,6 +104,15 @@ impl HeldBatch {
 
     fn columns(&self) -> &Columns {
         self.part.batch()
+    }
+
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "what Batch asks of itself in the same place"
+    )]
+    fn may_set(&self) -> Result {
+        Ok(())
     }
 
     /// Makes what was set final; rows left unset fail with [`Status::NO_RESULT`].
@@ -169,10 +195,11 @@ macro_rules! batch_methods {
             /// Sets the result of a row.
             ///
             /// # Errors
-            /// [`Status::INVALID_ARGUMENT`] if there is no such row, [`Status::TOO_LATE`] if the outcomes stand,
+            /// [`Status::INVALID_ARGUMENT`] if there is no such row or the batch was kept, [`Status::TOO_LATE`] if the outcomes stand,
             /// [`Status::WRONG_OWNER`] for an object of another owner, [`Status::NO_MEMORY`].
             pub fn set<'v>(&self, row: usize, value: impl Into<Value<'v>>) -> Result {
                 let value = value.into();
+                self.may_set()?;
                 if let Value::Object(object) = value
                     && object.owner != self.part.owner()
                 {
@@ -198,6 +225,7 @@ macro_rules! batch_methods {
             }
 
             fn set_cells(&self, kind: Kind, count: usize, cell: impl Fn(usize) -> u64) -> Result {
+                self.may_set()?;
                 if count != self.len() {
                     return self.part.fail_count(count).into_result();
                 }
@@ -209,6 +237,7 @@ macro_rules! batch_methods {
             /// # Errors
             /// As [`Self::set`].
             pub fn fail(&self, row: usize, code: i32, message: &str) -> Result {
+                self.may_set()?;
                 let code = failure_code(code);
                 self.columns().fail(row, Reason { code, type_name: "", message }).into_result()
             }
@@ -218,6 +247,7 @@ macro_rules! batch_methods {
             /// # Errors
             /// [`Status::TOO_LATE`] if the outcomes stand.
             pub fn fail_all(&self, code: i32, message: &str) -> Result {
+                self.may_set()?;
                 let code = failure_code(code);
                 self.columns().fail_all(Reason { code, type_name: "", message }).into_result()
             }

@@ -132,7 +132,9 @@ impl Batcher {
     /// As [`Batcher::push`].
     #[inline]
     pub fn push_int64(&self, value: i64, tag: u64) -> Result {
-        self.engine().push_cell(Kind::Int64, value as u64, tag).into_result()
+        self.engine()
+            .push_cell(Kind::Int64, value as u64, tag)
+            .into_result()
     }
 
     /// Pushes a float64.
@@ -141,7 +143,9 @@ impl Batcher {
     /// As [`Batcher::push`].
     #[inline]
     pub fn push_float64(&self, value: f64, tag: u64) -> Result {
-        self.engine().push_cell(Kind::Float64, value.to_bits(), tag).into_result()
+        self.engine()
+            .push_cell(Kind::Float64, value.to_bits(), tag)
+            .into_result()
     }
 
     /// Pushes a string, copied.
@@ -150,7 +154,9 @@ impl Batcher {
     /// As [`Batcher::push`].
     #[inline]
     pub fn push_str(&self, value: &str, tag: u64) -> Result {
-        self.engine().push_text(Kind::String, value.as_bytes(), tag).into_result()
+        self.engine()
+            .push_text(Kind::String, value.as_bytes(), tag)
+            .into_result()
     }
 
     /// Pushes bytes, copied.
@@ -167,7 +173,9 @@ impl Batcher {
     /// # Errors
     /// As [`Batcher::push`].
     pub fn push_with<'v>(&self, value: impl Into<Value<'v>>, tag: u64, options: PushOptions) -> Result {
-        self.engine().push_value(value.into(), tag, options.deadline, None).into_result()
+        self.engine()
+            .push_value(value.into(), tag, options.deadline, None)
+            .into_result()
     }
 
     /// Pushes a string without copying it: it is dropped after its result is delivered.
@@ -183,7 +191,10 @@ impl Batcher {
         let leaked = Box::into_raw(Box::new(value));
         // SAFETY: the box was just leaked and is not freed before `release`, or before it is taken back below.
         let text: &str = unsafe { &*leaked };
-        let owned = Release::One { call: release, data: leaked.cast() };
+        let owned = Release::One {
+            call: release,
+            data: leaked.cast(),
+        };
         match self.engine().push_value(Value::String(text), tag, 0, Some(owned)) {
             Status::OK => Ok(()),
             // SAFETY: a refused push keeps nothing, so the box is still ours.
@@ -204,7 +215,9 @@ impl Batcher {
 
     /// Pushes many values of any kinds; see [`Batcher::push_int64s`].
     pub fn push_values(&self, values: &[Value<'_>], tags: Tags<'_>) -> (usize, Result) {
-        self.push_each(values.len(), tags, |row, tag| self.engine().push_value(values[row], tag, 0, None))
+        self.push_each(values.len(), tags, |row, tag| {
+            self.engine().push_value(values[row], tag, 0, None)
+        })
     }
 
     fn push_column(&self, kind: Kind, cells: &[u64], tags: Tags<'_>) -> (usize, Result) {
@@ -216,7 +229,10 @@ impl Batcher {
             }
             Tags::Each(tags) => {
                 let count = cells.len().min(tags.len());
-                match self.engine().push_cells(kind, &cells[..count], None, |row| tags[row], 0) {
+                match self
+                    .engine()
+                    .push_cells(kind, &cells[..count], None, |row| tags[row], 0)
+                {
                     (taken, Status::OK) if taken < cells.len() => (taken, Err(Status::INVALID_ARGUMENT)),
                     (taken, status) => (taken, status.into_result()),
                 }
@@ -224,9 +240,16 @@ impl Batcher {
         }
     }
 
-    fn push_each(&self, count: usize, tags: Tags<'_>, push: impl Fn(usize, u64) -> Status) -> (usize, Result) {
+    fn push_each(
+        &self,
+        count: usize,
+        tags: Tags<'_>,
+        push: impl Fn(usize, u64) -> Status,
+    ) -> (usize, Result) {
         for row in 0..count {
-            let Some(tag) = tags.of(row) else { return (row, Err(Status::INVALID_ARGUMENT)) };
+            let Some(tag) = tags.of(row) else {
+                return (row, Err(Status::INVALID_ARGUMENT));
+            };
             let status = push(row, tag);
             if !status.is_ok() {
                 return (row, Err(status));
@@ -392,7 +415,11 @@ impl Batcher {
 impl Drop for Batcher {
     fn drop(&mut self) {
         if let Some(engine) = self.engine.take() {
-            let timeout = if engine.is_manual() { 0 } else { engine.limits.close_timeout };
+            let timeout = if engine.is_manual() {
+                0
+            } else {
+                engine.limits.close_timeout
+            };
             let _ = Inner::close(&engine, timeout);
             let _ = Inner::free(engine);
         }
@@ -401,6 +428,8 @@ impl Drop for Batcher {
 
 impl fmt::Debug for Batcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batcher").field("limits", &self.engine().limits).finish_non_exhaustive()
+        f.debug_struct("Batcher")
+            .field("limits", &self.engine().limits)
+            .finish_non_exhaustive()
     }
 }

@@ -199,7 +199,9 @@ impl Builder {
     /// thread could not be made; [`Status::NO_MEMORY`].
     pub fn build(self) -> Result<Batcher, Error> {
         let closures = self.handlers;
-        let own = (0..DEFAULT).filter(|kind| closures.handlers[*kind].is_some()).fold(0, |own, kind| own | 1 << kind);
+        let own = (0..DEFAULT)
+            .filter(|kind| closures.handlers[*kind].is_some())
+            .fold(0, |own, kind| own | 1 << kind);
         let routes = Routes {
             own,
             default: closures.handlers[DEFAULT].is_some(),
@@ -212,7 +214,9 @@ impl Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -226,10 +230,7 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 /// Runs a handler on its part: what it returns or panics with becomes the part's end.
-pub(super) fn call_handler(
-    handler: &dyn Fn(&mut Batch<'_>) -> Result<(), Failure>,
-    part: &Part,
-) -> Status {
+pub(super) fn call_handler(handler: &dyn Fn(&mut Batch<'_>) -> Result<(), Failure>, part: &Part) -> Status {
     let mut batch = Batch::new(part);
     let outcome = catch_unwind(AssertUnwindSafe(|| handler(&mut batch)));
     if batch.kept {
@@ -237,9 +238,11 @@ pub(super) fn call_handler(
     }
     let reason = match &outcome {
         Ok(Ok(())) => return Status::OK,
-        Ok(Err(failure)) => {
-            Reason { code: failure.code, type_name: failure.type_name, message: &failure.message }
-        }
+        Ok(Err(failure)) => Reason {
+            code: failure.code,
+            type_name: failure.type_name,
+            message: &failure.message,
+        },
         Err(panic) => Reason {
             code: Status::HANDLER_FAILED.code(),
             type_name: "panic",

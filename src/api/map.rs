@@ -26,9 +26,15 @@ where
     F: Fn(&mut Batch<'_>) -> Result<(), Failure>,
 {
     let at = |row: usize| values[row];
-    let input = engine::MapInput::Values { count: values.len(), at: &at };
+    let input = engine::MapInput::Values {
+        count: values.len(),
+        at: &at,
+    };
     let split = match split {
-        Split::Size(max_batch_size) => engine::Split { max_batch_size, batches: 0 },
+        Split::Size(max_batch_size) => engine::Split {
+            max_batch_size,
+            batches: 0,
+        },
         Split::Batches(0) => {
             return Err(Error::new(
                 crate::Status::INVALID_OPTION,
@@ -36,7 +42,10 @@ where
                 format_args!("batches = 0: must be 1 or more"),
             ));
         }
-        Split::Batches(batches) => engine::Split { max_batch_size: 0, batches },
+        Split::Batches(batches) => engine::Split {
+            max_batch_size: 0,
+            batches,
+        },
     };
     let set = engine::map(input, split, 0, &|part| call_handler(&handler, part))?;
     Ok(Results::own(set))

@@ -14,7 +14,9 @@ pub struct Producer {
 
 impl Producer {
     pub(crate) fn new(batcher: &Batcher) -> Result<Producer> {
-        Ok(Producer { stage: Stage::new(batcher.engine())? })
+        Ok(Producer {
+            stage: Stage::new(batcher.engine())?,
+        })
     }
 
     /// Pushes a value.
@@ -40,6 +42,8 @@ impl Producer {
     /// As [`Producer::push`].
     #[inline]
     pub fn push_float64(&self, value: f64, tag: u64) -> Result {
-        self.stage.push_cell(Kind::Float64, value.to_bits(), tag).into_result()
+        self.stage
+            .push_cell(Kind::Float64, value.to_bits(), tag)
+            .into_result()
     }
 }

@@ -111,7 +111,12 @@ impl<'a> Results<'a> {
             return None;
         }
         let (type_name, message) = batch.failure(row);
-        Some(RowError { code: Status::from_code(batch.code(row)), type_name, message, handled: batch.was_handled(row) })
+        Some(RowError {
+            code: Status::from_code(batch.code(row)),
+            type_name,
+            message,
+            handled: batch.was_handled(row),
+        })
     }
 
     /// The results as one array, if all rows are OK and int64.
@@ -139,6 +144,9 @@ impl<'a> Results<'a> {
 
 impl fmt::Debug for Results<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Results").field("batch", &self.batch()).field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Results")
+            .field("batch", &self.batch())
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }

@@ -7,11 +7,11 @@
 use super::column::{Bytes, Column, Rows};
 use super::error::Status;
 use super::options::FOREVER;
-use super::results::{Side, Settled};
+use super::results::{Settled, Side};
 use super::value::{Kind, Object, Trigger, Value};
-use crate::sync::{Mutex, Shared, OnceLock};
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::AcqRel;
+use crate::sync::{Mutex, OnceLock, Shared};
 use std::ffi::c_void;
 
 /// Kind byte of a row whose value was cancelled, expired or discarded while it waited.
@@ -61,7 +61,11 @@ unsafe impl Sync for ReleaseMany {}
 impl ReleaseMany {
     /// A release with a share for each of `rows` rows.
     pub(crate) fn new(call: ReleaseFn, data: *mut c_void, rows: usize) -> ReleaseMany {
-        ReleaseMany { call, data, shares: AtomicUsize::new(rows) }
+        ReleaseMany {
+            call,
+            data,
+            shares: AtomicUsize::new(rows),
+        }
     }
 
     /// Gives up shares; true if they were the last, so that the caller must see to the release.
@@ -72,7 +76,10 @@ impl ReleaseMany {
 
     /// The release alone, for whoever gave up the last shares.
     pub(crate) fn alone(&self) -> Release {
-        Release::One { call: self.call, data: self.data }
+        Release::One {
+            call: self.call,
+            data: self.data,
+        }
     }
 }
 
@@ -220,7 +227,9 @@ impl Batch {
         if !self.text.reserve(data.len()) {
             return false;
         }
-        let Some(offsets) = &mut self.offsets else { return false };
+        let Some(offsets) = &mut self.offsets else {
+            return false;
+        };
         // Text never passes max_batch_bytes, which is at most 2^31 - 1.
         offsets[self.offsets_filled..=row].fill(self.text.len() as i32);
         self.text.append(data);
@@ -243,7 +252,12 @@ impl Batch {
 
     /// Keeps a pointer for `row` instead of a copy. The caller reserved a place in `owned`.
     pub(crate) fn put_owned(&mut self, row: usize, data: *const u8, len: usize, release: Option<Release>) {
-        self.owned.push(Owned { row: row as u32, ptr: data, len, release });
+        self.owned.push(Owned {
+            row: row as u32,
+            ptr: data,
+            len,
+            release,
+        });
     }
 
     /// Notes the declared size of the object in `row`. The caller reserved a place.
@@ -267,7 +281,9 @@ impl Batch {
             if self.deadlines.is_none() {
                 self.deadlines = Column::new(self.rows.capacity());
             }
-            let Some(column) = &mut self.deadlines else { return false };
+            let Some(column) = &mut self.deadlines else {
+                return false;
+            };
             column.fill(0);
             self.has_deadlines = true;
         }
@@ -320,8 +336,13 @@ impl Batch {
             return;
         }
         let kinds = self.rows.kinds(rows);
-        let deadlines = (0..rows).filter(|row| kinds[*row] != REMOVED).map(|row| self.deadline(row));
-        self.earliest = deadlines.filter(|deadline| *deadline != 0).min().unwrap_or(FOREVER);
+        let deadlines = (0..rows)
+            .filter(|row| kinds[*row] != REMOVED)
+            .map(|row| self.deadline(row));
+        self.earliest = deadlines
+            .filter(|deadline| *deadline != 0)
+            .min()
+            .unwrap_or(FOREVER);
     }
 
     pub(crate) fn deadline(&self, row: usize) -> i64 {
@@ -359,7 +380,9 @@ impl Batch {
     }
 
     pub(crate) fn object_size(&self, row: usize) -> u64 {
-        self.sizes.binary_search_by_key(&(row as u32), |size| size.0).map_or(0, |at| self.sizes[at].1)
+        self.sizes
+            .binary_search_by_key(&(row as u32), |size| size.0)
+            .map_or(0, |at| self.sizes[at].1)
     }
 
     /// The value of a row; `owner` is the batcher's, for objects.
@@ -372,7 +395,11 @@ impl Batch {
             Some(Kind::Float64) => Value::Float64(f64::from_bits(cell)),
             Some(Kind::String) => Value::String(as_utf8(self.text(row))),
             Some(Kind::Bytes) => Value::Bytes(self.text(row)),
-            Some(Kind::Object) => Value::Object(Object { owner, word: cell, size: self.object_size(row) }),
+            Some(Kind::Object) => Value::Object(Object {
+                owner,
+                word: cell,
+                size: self.object_size(row),
+            }),
         }
     }
 

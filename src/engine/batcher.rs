@@ -67,7 +67,11 @@ impl Routes {
 
     /// A bit for every kind that is taken.
     fn accepted(&self) -> u8 {
-        if self.default || self.is_pulled() { u8::MAX } else { self.own }
+        if self.default || self.is_pulled() {
+            u8::MAX
+        } else {
+            self.own
+        }
     }
 }
 
@@ -92,13 +96,19 @@ impl ResultSet {
 
     /// A set that belongs to no batcher.
     pub(crate) fn detached(set: Shared<Batch>, owner: u32) -> ResultSet {
-        ResultSet { engine: None, set: Some(set), owner }
+        ResultSet {
+            engine: None,
+            set: Some(set),
+            owner,
+        }
     }
 }
 
 impl Drop for ResultSet {
     fn drop(&mut self) {
-        let (Some(engine), Some(set)) = (self.engine.take(), self.set.take()) else { return };
+        let (Some(engine), Some(set)) = (self.engine.take(), self.set.take()) else {
+            return;
+        };
         if engine.is_foreign() {
             return;
         }
@@ -137,7 +147,15 @@ pub(crate) struct Record {
 
 impl Record {
     const fn new(role: Role) -> Record {
-        Record { part: None, which: 0, set: None, ready_since: 0, releases: None, release: None, role }
+        Record {
+            part: None,
+            which: 0,
+            set: None,
+            ready_since: 0,
+            releases: None,
+            release: None,
+            role,
+        }
     }
 }
 
@@ -203,11 +221,21 @@ impl Inner {
             ));
         }
         fork::install().map_err(|errno| {
-            Error::new(Status::SYSTEM, "fork", format_args!("fork detection could not be set up (errno {errno})"))
+            Error::new(
+                Status::SYSTEM,
+                "fork",
+                format_args!("fork detection could not be set up (errno {errno})"),
+            )
         })?;
         let threads = match limits.mode {
             Mode::Manual => 0,
-            Mode::Threaded => 1 + if routes.is_pulled() { 0 } else { limits.threads as usize },
+            Mode::Threaded => {
+                1 + if routes.is_pulled() {
+                    0
+                } else {
+                    limits.threads as usize
+                }
+            }
         };
         let core = Core::new(threads + 2, limits.max_in_flight).ok_or_else(no_memory)?;
         let mut handles = Vec::new();
@@ -247,8 +275,11 @@ impl Inner {
     }
 
     fn spawn(engine: &Shared<Inner>, worker: bool) -> Result<(), Error> {
-        let (name, entry): (_, extern "C-unwind" fn(*mut c_void) -> *mut c_void) =
-            if worker { ("mb-handler", worker_main) } else { ("mb-time", time_main) };
+        let (name, entry): (_, extern "C-unwind" fn(*mut c_void) -> *mut c_void) = if worker {
+            ("mb-handler", worker_main)
+        } else {
+            ("mb-time", time_main)
+        };
         let mut threads = engine.threads.lock();
         if threads.try_reserve(1).is_err() {
             return Err(Error::bare(Status::NO_MEMORY));
@@ -265,7 +296,10 @@ impl Inner {
                 Err(Error::new(
                     Status::SYSTEM,
                     "threads",
-                    format_args!("a thread could not be made (errno {errno}); threads = {}", engine.limits.threads),
+                    format_args!(
+                        "a thread could not be made (errno {errno}); threads = {}",
+                        engine.limits.threads
+                    ),
                 ))
             }
         }
@@ -303,7 +337,11 @@ impl Inner {
     }
 
     pub(crate) fn clock_now(&self) -> Result<i64, Status> {
-        if self.is_foreign() { Err(Status::FORKED) } else { Ok(self.now()) }
+        if self.is_foreign() {
+            Err(Status::FORKED)
+        } else {
+            Ok(self.now())
+        }
     }
 
     pub(crate) fn batch_rows(&self) -> usize {
@@ -405,7 +443,11 @@ impl Inner {
 
     /// When the open batch or a stage is due by time; i64::MIN for "at once".
     fn oldest_due(&self, core: &Core) -> i64 {
-        let since = core.open.as_ref().map_or(FOREVER, |open| open.opened_at).min(core.staged_since);
+        let since = core
+            .open
+            .as_ref()
+            .map_or(FOREVER, |open| open.opened_at)
+            .min(core.staged_since);
         match self.limits.max_delay {
             _ if since == FOREVER => FOREVER,
             0 => i64::MIN,
@@ -440,7 +482,12 @@ impl Inner {
             {
                 let running = core.delivering.then_some(core.deliveries);
                 let left = close.left + self.discard_all(&mut core);
-                core.close = Some(super::core::Closing { due: close.due, discarded: true, left, running });
+                core.close = Some(super::core::Closing {
+                    due: close.due,
+                    discarded: true,
+                    left,
+                    running,
+                });
                 self.done.notify_all();
             }
             self.touch(&mut core);
@@ -483,7 +530,8 @@ impl Inner {
                     core.time_sleeps = false;
                 }
                 Role::Host { limit } => {
-                    if !self.routes.is_pulled() && self.take_batch_to_handle(core, engine, record, limit, now) {
+                    if !self.routes.is_pulled() && self.take_batch_to_handle(core, engine, record, limit, now)
+                    {
                         return Step::Handle;
                     }
                     return Step::End;
@@ -512,7 +560,11 @@ impl Inner {
                 let owner = self.limits.owner;
                 core.delivering_values = set.len as u64;
                 record.ready_since = since;
-                record.set = Some(ResultSet { engine: Some(engine.clone()), set: Some(set), owner });
+                record.set = Some(ResultSet {
+                    engine: Some(engine.clone()),
+                    set: Some(set),
+                    owner,
+                });
                 self.begin_delivery(core);
                 Some(Step::Deliver)
             }
@@ -526,8 +578,13 @@ impl Inner {
 
     /// With pulled results the sets stay, but releases behind them run.
     fn take_releases(&self, core: &mut Core, record: &mut Record) -> Option<Step> {
-        let at = core.ready.iter().position(|ready| matches!(ready, Ready::Releases(_)))?;
-        let Some(Ready::Releases(releases)) = core.ready.remove(at) else { return None };
+        let at = core
+            .ready
+            .iter()
+            .position(|ready| matches!(ready, Ready::Releases(_)))?;
+        let Some(Ready::Releases(releases)) = core.ready.remove(at) else {
+            return None;
+        };
         record.releases = Some(releases);
         self.begin_delivery(core);
         Some(Step::Release)
@@ -561,7 +618,10 @@ impl Inner {
     }
 
     /// Some(None): a sealed batch there is, but it is not to be taken. None: look at the open batch.
-    #[expect(clippy::option_option, reason = "the outer level says whether the open batch may be looked at")]
+    #[expect(
+        clippy::option_option,
+        reason = "the outer level says whether the open batch may be looked at"
+    )]
     fn take_sealed(
         &self,
         core: &mut Core,
@@ -577,7 +637,11 @@ impl Inner {
                 None => {
                     // Only a look: `take_open` asks again with the gate.
                     let early = core.open.as_ref().is_none_or(|open| open.first < limit);
-                    return if early && self.is_due(core, now) { None } else { Some(None) };
+                    return if early && self.is_due(core, now) {
+                        None
+                    } else {
+                        Some(None)
+                    };
                 }
                 Some(batch) if batch.first >= limit => return Some(None),
                 Some(_) => {}
@@ -586,7 +650,9 @@ impl Inner {
                 return Some(None);
             }
             // A batch that could not be split has its outcome already: look for the next.
-            let Some(number) = self.dispatch(core, now) else { continue };
+            let Some(number) = self.dispatch(core, now) else {
+                continue;
+            };
             let begun = self.begin_part(core, engine, number);
             if begun.is_some() && !self.routes.is_pulled() {
                 core.enter_callback();
@@ -627,14 +693,20 @@ impl Inner {
         }
         let open_due = if free { self.oldest_due(&core) } else { FOREVER };
         let idle = core.has_pool() && core.open.is_none() && core.in_flight == 0;
-        let trim_at = if idle { forming::after(self.monotonic(), IDLE_TRIM) } else { FOREVER };
+        let trim_at = if idle {
+            forming::after(self.monotonic(), IDLE_TRIM)
+        } else {
+            FOREVER
+        };
         let watch = open_due.min(trim_at);
         let watches = watch < core.watch_due;
         if watches {
             core.watch_due = watch;
         }
         core.sleepers += 1;
-        let mut core = self.work.wait_until(core, until.min(if watches { watch } else { FOREVER }));
+        let mut core = self
+            .work
+            .wait_until(core, until.min(if watches { watch } else { FOREVER }));
         core.sleepers -= 1;
         core.waking = core.waking.saturating_sub(1);
         if watches {
@@ -701,9 +773,13 @@ impl Inner {
 
     /// A handler returned: the batch's next part, or the delivery of its results, follows.
     fn end_handle(&self, record: &mut Record, status: Status) -> Step {
-        let Some(part) = record.part.take() else { return Step::End };
+        let Some(part) = record.part.take() else {
+            return Step::End;
+        };
         part.settle(status);
-        let Some(engine) = part.engine() else { return Step::End };
+        let Some(engine) = part.engine() else {
+            return Step::End;
+        };
         let number = part.flight();
         let mut core = self.core.lock();
         core.leave_callback();
@@ -721,8 +797,12 @@ impl Inner {
 
     /// on_result returned: releases follow, or the next batch.
     fn end_deliver(&self, record: &mut Record) -> Step {
-        let Some(mut results) = record.set.take() else { return Step::End };
-        let (Some(engine), Some(set)) = (results.engine.take(), results.set.take()) else { return Step::End };
+        let Some(mut results) = record.set.take() else {
+            return Step::End;
+        };
+        let (Some(engine), Some(set)) = (results.engine.take(), results.set.take()) else {
+            return Step::End;
+        };
         let now = self.now();
         let mut core = self.core.lock();
         self.mark_delivered(&mut core, &set, now.saturating_sub(record.ready_since));
@@ -760,7 +840,9 @@ impl Inner {
 
     /// The next release of the set in the record; the set is recycled when there is none.
     fn next_release(&self, record: &mut Record) -> Step {
-        let Some(releases) = &mut record.releases else { return Step::End };
+        let Some(releases) = &mut record.releases else {
+            return Step::End;
+        };
         record.release = releases.next();
         if record.release.is_some() {
             return Step::Release;
@@ -804,7 +886,8 @@ impl Inner {
         self.callbacks.thread_left();
         // It takes no further step, whatever it was.
         let role = std::mem::replace(&mut record.role, Role::Time);
-        self.callbacks.log(LOG_ERROR, "an engine thread ended inside a callback");
+        self.callbacks
+            .log(LOG_ERROR, "an engine thread ended inside a callback");
         if record.part.is_some() {
             if let Some(part) = &record.part {
                 let reason = super::results::Reason::bare(Status::THREAD_ENDED);
@@ -829,7 +912,8 @@ impl Inner {
         if !matches!(role, Role::Host { .. }) && !self.core.lock().stop {
             let made = Inner::spawn(engine, role == Role::Worker);
             if made.is_err() {
-                self.callbacks.log(LOG_ERROR, "no thread could be made in its place");
+                self.callbacks
+                    .log(LOG_ERROR, "no thread could be made in its place");
             }
         }
     }
@@ -857,7 +941,10 @@ impl Inner {
                 }
             }
         }
-        let mut visit = Visit { engine, record: Record::new(Role::Host { limit }) };
+        let mut visit = Visit {
+            engine,
+            record: Record::new(Role::Host { limit }),
+        };
         self.drive(engine, &mut visit.record);
     }
 
@@ -902,7 +989,8 @@ impl Inner {
         }
         self.drive_as_host(engine, limit);
         let mut core = self.core.lock();
-        let quiet = core.open.is_none() && core.in_flight == 0 && core.sealed.is_empty() && core.ready.is_empty();
+        let quiet =
+            core.open.is_none() && core.in_flight == 0 && core.sealed.is_empty() && core.ready.is_empty();
         if quiet && core.has_pool() {
             let now = self.monotonic();
             match core.idle_since {
@@ -969,18 +1057,24 @@ impl Inner {
         let mut core = self.core.lock();
         if core.fd.is_none() {
             core.fd = Some(TimerFd::new().map_err(|errno| {
-                Error::new(Status::SYSTEM, "fd", format_args!("no descriptor could be made (errno {errno})"))
+                Error::new(
+                    Status::SYSTEM,
+                    "fd",
+                    format_args!("no descriptor could be made (errno {errno})"),
+                )
             })?);
         }
         self.set_fd(&mut core);
-        core.fd.as_ref().map(TimerFd::raw).ok_or(Error::bare(Status::SYSTEM))
+        core.fd
+            .as_ref()
+            .map(TimerFd::raw)
+            .ok_or(Error::bare(Status::SYSTEM))
     }
 
     /// Makes the descriptor fire now, at the next due time, or not at all.
     fn set_fd(&self, core: &mut Core) {
         let now = self.now();
-        let asked = core.a_mark_is_reached()
-            || core.wanted_room_is_there(&self.limits);
+        let asked = core.a_mark_is_reached() || core.wanted_room_is_there(&self.limits);
         let due = if asked {
             now
         } else if self.is_manual() {
@@ -1014,7 +1108,11 @@ impl Inner {
         if !self.routes.is_pulled() || core.in_flight >= self.limits.max_in_flight {
             return FOREVER;
         }
-        if !core.sealed.is_empty() || self.is_due(core, now) { now } else { self.oldest_due(core) }
+        if !core.sealed.is_empty() || self.is_due(core, now) {
+            now
+        } else {
+            self.oldest_due(core)
+        }
     }
 
     /// Hands a whole batch to the caller, who completes it.
@@ -1074,13 +1172,20 @@ impl Inner {
         this.sweep_if_due(this.now());
         let mut core = this.core.lock();
         loop {
-            let at = core.ready.iter().position(|ready| matches!(ready, Ready::Set(..)));
+            let at = core
+                .ready
+                .iter()
+                .position(|ready| matches!(ready, Ready::Set(..)));
             if let Some(Some(Ready::Set(set, since))) = at.map(|at| core.ready.remove(at)) {
                 this.mark_delivered(&mut core, &set, this.now().saturating_sub(since));
                 core.taken += 1;
                 this.touch(&mut core);
                 let owner = this.limits.owner;
-                return Ok(ResultSet { engine: Some(engine.clone()), set: Some(set), owner });
+                return Ok(ResultSet {
+                    engine: Some(engine.clone()),
+                    set: Some(set),
+                    owner,
+                });
             }
             if core.closing() && core.drained(true) {
                 return Err(Status::CLOSED);
@@ -1125,7 +1230,15 @@ impl Inner {
                 _ => self.push_cell(kind, cell, tag),
             };
         }
-        self.push_slow(Push { kind, cell, text, size, tag, deadline, owned })
+        self.push_slow(Push {
+            kind,
+            cell,
+            text,
+            size,
+            tag,
+            deadline,
+            owned,
+        })
     }
 
     /// Counts a completion that came after the outcomes stood.
@@ -1158,32 +1271,46 @@ impl Inner {
             return Err(Error::new(
                 Status::WRONG_OWNER,
                 "value",
-                format_args!("an object of owner {}: this batcher takes objects of owner {}", object.owner, limits.owner),
+                format_args!(
+                    "an object of owner {}: this batcher takes objects of owner {}",
+                    object.owner, limits.owner
+                ),
             ));
         }
         let weight = value.weight();
         self.gate.visit(|front| {
             self.join_stages(front);
             if front.closed {
-                return Err(Error::new(Status::CLOSED, "batcher", format_args!("the batcher is closed: it takes no values")));
+                return Err(Error::new(
+                    Status::CLOSED,
+                    "batcher",
+                    format_args!("the batcher is closed: it takes no values"),
+                ));
             }
             if !self.accepts(value.kind()) {
                 return Err(Error::new(
                     Status::NO_HANDLER,
                     "value",
-                    format_args!("a {} value: no handler takes it and there is no default handler", value.kind()),
+                    format_args!(
+                        "a {} value: no handler takes it and there is no default handler",
+                        value.kind()
+                    ),
                 ));
             }
             if !forming::fits_empty(limits, weight) {
                 return Err(Error::new(
                     Status::TOO_LARGE,
                     "value",
-                    format_args!("a value of {weight} bytes: max_batch_bytes is {}", limits.max_batch_bytes),
+                    format_args!(
+                        "a value of {weight} bytes: max_batch_bytes is {}",
+                        limits.max_batch_bytes
+                    ),
                 ));
             }
             let core = self.core.lock();
             let load = front.load(&core);
-            let places_can_be_made = limits.on_full == OnFull::DiscardOldest && load.held < limits.result_capacity;
+            let places_can_be_made =
+                limits.on_full == OnFull::DiscardOldest && load.held < limits.result_capacity;
             match forming::lack(limits, load, weight) {
                 None => Ok(()),
                 Some(_) if places_can_be_made => Ok(()),
@@ -1191,7 +1318,10 @@ impl Inner {
                 Some(forming::Lack::Count) => Err(Error::new(
                     Status::QUEUE_FULL,
                     "queue_capacity",
-                    format_args!("{} values wait: queue_capacity is {}", load.waiting, limits.queue_capacity),
+                    format_args!(
+                        "{} values wait: queue_capacity is {}",
+                        load.waiting, limits.queue_capacity
+                    ),
                 )),
                 Some(forming::Lack::Bytes) => Err(Error::new(
                     Status::QUEUE_FULL_BYTES,
@@ -1211,7 +1341,10 @@ impl Inner {
         Error::new(
             Status::RESULTS_FULL,
             "result_capacity",
-            format_args!("{} accepted values have results nobody took: result_capacity is {capacity}", load.held),
+            format_args!(
+                "{} accepted values have results nobody took: result_capacity is {capacity}",
+                load.held
+            ),
         )
     }
 
@@ -1228,7 +1361,11 @@ impl Inner {
             let load = front.load(&core);
             let [ok, failed, expired, cancelled, discarded] = core.outcomes();
             let now = self.now();
-            let oldest = core.flights.iter().find(|flight| !flight.fixed).map(|flight| flight.batch.dispatched_at);
+            let oldest = core
+                .flights
+                .iter()
+                .find(|flight| !flight.fixed)
+                .map(|flight| flight.batch.dispatched_at);
             let mut stats = Stats {
                 accepted: front.accepted() + staged,
                 ok,
@@ -1373,10 +1510,15 @@ struct Seat {
 }
 
 fn thread_main(arg: *mut c_void, role: Role) -> *mut c_void {
-    let Some(raw) = std::ptr::NonNull::new(arg.cast::<Inner>()) else { return arg };
+    let Some(raw) = std::ptr::NonNull::new(arg.cast::<Inner>()) else {
+        return arg;
+    };
     // SAFETY: `spawn` gave this count away with into_raw, once, to this thread.
     let engine = unsafe { Shared::from_raw(raw) };
-    let Some(seat) = crate::sync::try_box(Seat { engine, record: Record::new(role) }) else {
+    let Some(seat) = crate::sync::try_box(Seat {
+        engine,
+        record: Record::new(role),
+    }) else {
         return std::ptr::null_mut();
     };
     let seat = Box::into_raw(seat);

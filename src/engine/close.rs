@@ -112,9 +112,18 @@ impl Inner {
     fn begin_close(&self, timeout: i64) {
         self.stop_taking();
         let now = self.now();
-        let due = if timeout == FOREVER { FOREVER } else { forming::after(now, timeout.max(0)) };
+        let due = if timeout == FOREVER {
+            FOREVER
+        } else {
+            forming::after(now, timeout.max(0))
+        };
         let mut core = self.core.lock();
-        let close = core.close.get_or_insert(Closing { due: FOREVER, discarded: false, left: 0, running: None });
+        let close = core.close.get_or_insert(Closing {
+            due: FOREVER,
+            discarded: false,
+            left: 0,
+            running: None,
+        });
         close.due = close.due.min(due);
         let sweep = close.due <= now && !close.discarded;
         if core.drained(true) && self.pulls_results() {
@@ -134,7 +143,9 @@ impl Inner {
     fn wait_closed(&self) -> (Status, u64) {
         let mut core = self.core.lock();
         loop {
-            let Some(close) = core.close else { return (Status::INTERNAL, 0) };
+            let Some(close) = core.close else {
+                return (Status::INTERNAL, 0);
+            };
             if core.drained(self.pulls_results()) {
                 self.results.notify_all();
                 return ended(close);
@@ -144,10 +155,15 @@ impl Inner {
                 return (Status::TIMEOUT, close.left);
             }
             core.done_waiters += 1;
-            core = self.done.wait_until(core, if close.discarded { FOREVER } else { close.due });
+            core = self
+                .done
+                .wait_until(core, if close.discarded { FOREVER } else { close.due });
             core.done_waiters -= 1;
             let now = self.now();
-            if core.close.is_some_and(|close| !close.discarded && close.due <= now) {
+            if core
+                .close
+                .is_some_and(|close| !close.discarded && close.due <= now)
+            {
                 drop(core);
                 self.sweep(now);
                 core = self.core.lock();
@@ -211,7 +227,11 @@ impl Inner {
 }
 
 fn ended(close: Closing) -> (Status, u64) {
-    if close.left > 0 { (Status::TIMEOUT, close.left) } else { (Status::OK, 0) }
+    if close.left > 0 {
+        (Status::TIMEOUT, close.left)
+    } else {
+        (Status::OK, 0)
+    }
 }
 
 impl Drop for Inner {

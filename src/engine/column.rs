@@ -51,7 +51,10 @@ unsafe impl<T: Cell> Sync for Column<T> {}
 impl<T: Cell> Column<T> {
     pub(crate) fn new(len: usize) -> Option<Column<T>> {
         let bytes = len.checked_mul(size_of::<T>())?;
-        Some(Column { ptr: zeroed(bytes)?.cast(), len })
+        Some(Column {
+            ptr: zeroed(bytes)?.cast(),
+            len,
+        })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -94,12 +97,18 @@ unsafe impl Sync for Bytes {}
 
 impl Bytes {
     pub(crate) const fn new() -> Bytes {
-        Bytes { ptr: NonNull::dangling(), len: 0, capacity: 0 }
+        Bytes {
+            ptr: NonNull::dangling(),
+            len: 0,
+            capacity: 0,
+        }
     }
 
     /// Makes room for `more` bytes; false if memory ran out (nothing changes then).
     pub(crate) fn reserve(&mut self, more: usize) -> bool {
-        let Some(need) = self.len.checked_add(more) else { return false };
+        let Some(need) = self.len.checked_add(more) else {
+            return false;
+        };
         if need <= self.capacity {
             return true;
         }
@@ -107,7 +116,9 @@ impl Bytes {
         let ptr = if self.capacity == 0 {
             zeroed(grown)
         } else {
-            let Some(old) = layout(self.capacity) else { return false };
+            let Some(old) = layout(self.capacity) else {
+                return false;
+            };
             if layout(grown).is_none() {
                 return false;
             }
@@ -224,7 +235,11 @@ impl Rows {
     pub(crate) fn new(rows: usize) -> Option<Rows> {
         let capacity = rows.max(1).checked_next_multiple_of(64)?;
         let base = zeroed(capacity.checked_mul(ROW_BYTES)?)?;
-        Some(Rows { base, capacity, values: base.cast() })
+        Some(Rows {
+            base,
+            capacity,
+            values: base.cast(),
+        })
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -342,7 +357,9 @@ impl Rows {
         let column = unsafe { std::slice::from_raw_parts(self.at::<AtomicU64>(25).as_ptr(), words) };
         let pattern = u64::from_ne_bytes([first; 8]);
         let same = column.iter().all(|word| word.load(Ordering::Relaxed) == pattern);
-        let rest = kinds[words * 8..].iter().all(|kind| kind.load(Ordering::Relaxed) == first);
+        let rest = kinds[words * 8..]
+            .iter()
+            .all(|kind| kind.load(Ordering::Relaxed) == first);
         (same && rest).then_some(first)
     }
 

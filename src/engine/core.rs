@@ -41,14 +41,23 @@ pub(crate) struct Releases {
 impl Releases {
     /// What is to be given back of a delivered set now. Without anything: the set, and whether it must be kept
     /// because somebody looks at it.
-    pub(crate) fn of(mut set: Shared<Batch>, results_released: bool) -> Result<Releases, (Shared<Batch>, bool)> {
+    pub(crate) fn of(
+        mut set: Shared<Batch>,
+        results_released: bool,
+    ) -> Result<Releases, (Shared<Batch>, bool)> {
         let only_results = match set.get_mut().map(Batch::carries_releases) {
             Some(true) => false,
             Some(false) => return Err((set, false)),
             None if !results_released && set.carries_result_objects() => true,
             None => return Err((set, true)),
         };
-        Ok(Releases { set, inputs: 0, results: (!results_released).then_some(0), dropped: 0, only_results })
+        Ok(Releases {
+            set,
+            inputs: 0,
+            results: (!results_released).then_some(0),
+            dropped: 0,
+            only_results,
+        })
     }
 
     pub(crate) fn next(&mut self) -> Option<ToRelease> {
@@ -66,7 +75,9 @@ impl Releases {
         if self.only_results {
             return None;
         }
-        self.set.next_dropped_release(&mut self.dropped).map(ToRelease::Object)
+        self.set
+            .next_dropped_release(&mut self.dropped)
+            .map(ToRelease::Object)
     }
 
     /// The set, and whether it is only to be kept until nobody looks at it.
@@ -354,7 +365,11 @@ impl Core {
 
     /// Bytes of batch memory in use or pooled, without the open batch.
     pub(crate) fn memory(&self) -> u64 {
-        let flights = self.flights.iter().map(|flight| flight.batch.memory()).sum::<u64>();
+        let flights = self
+            .flights
+            .iter()
+            .map(|flight| flight.batch.memory())
+            .sum::<u64>();
         let ready = self.ready.iter().map(|ready| match ready {
             Ready::Set(batch, _) => batch.memory(),
             Ready::Releases(releases) => releases.set.memory(),
@@ -367,7 +382,12 @@ impl Core {
 
     /// Works out `next_deadline` after a batch left or lost rows.
     pub(crate) fn find_deadline(&mut self) {
-        let sealed = self.sealed.iter().map(|batch| batch.earliest).min().unwrap_or(FOREVER);
+        let sealed = self
+            .sealed
+            .iter()
+            .map(|batch| batch.earliest)
+            .min()
+            .unwrap_or(FOREVER);
         self.next_deadline = sealed.min(self.open_deadline);
     }
 
@@ -390,17 +410,27 @@ impl Core {
 
     /// Values in flight whose outcome is not fixed.
     pub(crate) fn flying(&self) -> u64 {
-        self.flights.iter().filter(|flight| !flight.fixed).map(|flight| flight.batch.len as u64).sum()
+        self.flights
+            .iter()
+            .filter(|flight| !flight.fixed)
+            .map(|flight| flight.batch.len as u64)
+            .sum()
     }
 
     pub(crate) fn in_flight_has(&self, tag: u64) -> bool {
-        self.flights.iter().any(|flight| !flight.fixed && flight.batch.tags().contains(&tag))
+        self.flights
+            .iter()
+            .any(|flight| !flight.fixed && flight.batch.tags().contains(&tag))
     }
 
     // ---- waiting for room ------------------------------------------------------------------------------------
 
     pub(crate) fn want_room(&mut self, accepted: u64, bytes: u64, weight: u64) {
-        self.room_wanted = Some(RoomWanted { accepted, bytes, weight });
+        self.room_wanted = Some(RoomWanted {
+            accepted,
+            bytes,
+            weight,
+        });
     }
 
     /// Whether the push that was refused would find room by now.
@@ -531,7 +561,8 @@ impl Ledger {
     }
 
     fn entry(&mut self, id: u64) -> Option<&mut u64> {
-        self.owed.get_mut(usize::try_from(id.checked_sub(self.base)?).ok()?)
+        self.owed
+            .get_mut(usize::try_from(id.checked_sub(self.base)?).ok()?)
     }
 
     fn advance(&mut self) {

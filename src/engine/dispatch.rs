@@ -81,7 +81,15 @@ impl Part {
 
     /// A part without a batcher: it can be read and set, not kept.
     pub(crate) fn detached(batch: Shared<Batch>, owner: u32) -> Part {
-        Part { engine: None, owner, batch: Some(batch), flight: 0, index: 0, holds: false, kept: AtomicBool::new(false) }
+        Part {
+            engine: None,
+            owner,
+            batch: Some(batch),
+            flight: 0,
+            index: 0,
+            holds: false,
+            kept: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn owner(&self) -> u32 {
@@ -114,12 +122,16 @@ impl Part {
 
     /// Holds the part past its handler; the handler's own view stays readable until it returns.
     pub(crate) fn keep(&self) -> Result<Part, Status> {
-        let Some(engine) = &self.engine else { return Err(Status::WRONG_MODE) };
+        let Some(engine) = &self.engine else {
+            return Err(Status::WRONG_MODE);
+        };
         if engine.is_foreign() {
             return Err(Status::FORKED);
         }
         let mut core = engine.core.lock();
-        let part = core.flight(self.flight).and_then(|flight| flight.part(self.index));
+        let part = core
+            .flight(self.flight)
+            .and_then(|flight| flight.part(self.index));
         match part {
             Some(part) if part.state == PartState::Running => part.state = PartState::Kept,
             Some(part) if part.state == PartState::Waiting => return Err(Status::INVALID_ARGUMENT),
@@ -147,7 +159,9 @@ impl Part {
 
     /// Completes the part from inside its handler: what the handler returns counts no more.
     pub(crate) fn complete_early(&self, ending: Ending<'_>) -> Status {
-        let Some(engine) = &self.engine else { return Status::WRONG_MODE };
+        let Some(engine) = &self.engine else {
+            return Status::WRONG_MODE;
+        };
         if engine.is_foreign() {
             return Status::FORKED;
         }
@@ -165,11 +179,19 @@ impl Part {
             use std::io::Write;
             let mut left = &mut text[..];
             // 96 bytes hold the sentence with two 20-digit numbers.
-            let _ = write!(left, "the handler gave {got} results for {} values", self.batch().len);
+            let _ = write!(
+                left,
+                "the handler gave {got} results for {} values",
+                self.batch().len
+            );
             let used = 96 - left.len();
             std::str::from_utf8(&text[..used]).unwrap_or_default()
         };
-        let reason = Reason { code: Status::RESULT_COUNT.code(), type_name: "", message };
+        let reason = Reason {
+            code: Status::RESULT_COUNT.code(),
+            type_name: "",
+            message,
+        };
         match self.batch().fail_all(reason) {
             Status::OK => Status::RESULT_COUNT,
             other => other,
@@ -178,7 +200,9 @@ impl Part {
 
     fn end(&mut self, ending: Ending<'_>, completes: bool) -> Status {
         self.holds = false;
-        let Some(engine) = self.engine.take() else { return Status::WRONG_MODE };
+        let Some(engine) = self.engine.take() else {
+            return Status::WRONG_MODE;
+        };
         if engine.is_foreign() {
             return Status::FORKED;
         }
@@ -229,13 +253,19 @@ impl Flight {
 impl Core {
     pub(crate) fn flight(&mut self, number: u64) -> Option<&mut Flight> {
         // Few batches fly at once, and in number order.
-        let at = self.flights.binary_search_by_key(&number, |flight| flight.number).ok()?;
+        let at = self
+            .flights
+            .binary_search_by_key(&number, |flight| flight.number)
+            .ok()?;
         self.flights.get_mut(at)
     }
 
     /// When the earliest handler time-out comes.
     pub(crate) fn next_expiry(&self) -> i64 {
-        self.flights.iter().find(|flight| !flight.fixed).map_or(FOREVER, |flight| flight.expires_at)
+        self.flights
+            .iter()
+            .find(|flight| !flight.fixed)
+            .map_or(FOREVER, |flight| flight.expires_at)
     }
 }
 
@@ -261,7 +291,9 @@ impl Inner {
         self.room_came(core);
         if let Some(histograms) = &mut core.histograms {
             histograms.batch_size.record(rows);
-            histograms.queue_time.record(now.saturating_sub(shared.opened_at).max(0) as u64);
+            histograms
+                .queue_time
+                .record(now.saturating_sub(shared.opened_at).max(0) as u64);
         }
         if self.limits.delivery == Delivery::Ordered {
             core.turns.push_back(None);
@@ -283,7 +315,9 @@ impl Inner {
         };
         core.in_flight += 1;
         core.flights.push(flight);
-        let Some(flight) = core.flights.last_mut() else { return None };
+        let Some(flight) = core.flights.last_mut() else {
+            return None;
+        };
         if !self.split(flight) {
             // No memory to gather the parts: an outcome, not a loss.
             let reason = Reason::bare(Status::NO_MEMORY);
@@ -310,17 +344,31 @@ impl Inner {
         };
         if let Some(which) = whole {
             let batch = flight.batch.clone();
-            flight.parts[0] = Some(FlightPart { which: which as u8, state: PartState::Waiting, batch });
+            flight.parts[0] = Some(FlightPart {
+                which: which as u8,
+                state: PartState::Waiting,
+                batch,
+            });
             flight.count = 1;
             return true;
         }
-        let kinds = (0..Kind::COUNT).filter(|kind| own & (1 << kind) != 0).map(|kind| (kind, 1u8 << kind));
+        let kinds = (0..Kind::COUNT)
+            .filter(|kind| own & (1 << kind) != 0)
+            .map(|kind| (kind, 1u8 << kind));
         let default = (rest != 0).then_some((DEFAULT, rest));
         for (which, mask) in kinds.chain(default) {
-            let Some(mut part) = flight.batch.gather(mask) else { return false };
+            let Some(mut part) = flight.batch.gather(mask) else {
+                return false;
+            };
             part.whole = Some(flight.batch.clone());
-            let Some(batch) = Shared::try_new(part) else { return false };
-            let part = FlightPart { which: which as u8, state: PartState::Waiting, batch };
+            let Some(batch) = Shared::try_new(part) else {
+                return false;
+            };
+            let part = FlightPart {
+                which: which as u8,
+                state: PartState::Waiting,
+                batch,
+            };
             flight.parts[usize::from(flight.count)] = Some(part);
             flight.count += 1;
         }
@@ -328,7 +376,12 @@ impl Inner {
     }
 
     /// The next part of a flight whose handler is to be called: marks it running.
-    pub(crate) fn begin_part(&self, core: &mut Core, engine: &Shared<Inner>, number: u64) -> Option<(Part, usize)> {
+    pub(crate) fn begin_part(
+        &self,
+        core: &mut Core,
+        engine: &Shared<Inner>,
+        number: u64,
+    ) -> Option<(Part, usize)> {
         let flight = core.flight(number)?;
         if flight.fixed || flight.next >= flight.count {
             return None;
@@ -338,7 +391,11 @@ impl Inner {
         flight.running = true;
         let part = flight.part(index)?;
         let pulled = usize::from(part.which) == PULLED;
-        part.state = if pulled { PartState::Kept } else { PartState::Running };
+        part.state = if pulled {
+            PartState::Kept
+        } else {
+            PartState::Running
+        };
         let which = usize::from(part.which);
         let batch = part.batch.clone();
         if pulled {
@@ -361,7 +418,9 @@ impl Inner {
     pub(crate) fn end_handler(&self, core: &mut Core, mut part: Part) -> bool {
         let (number, index) = (part.flight, part.index);
         part.batch = None;
-        let Some(flight) = core.flight(number) else { return false };
+        let Some(flight) = core.flight(number) else {
+            return false;
+        };
         flight.running = false;
         let state = flight.part(index).map(|part| part.state);
         core.late += u64::from(state == Some(PartState::Cut));
@@ -369,7 +428,9 @@ impl Inner {
             // The outcomes are there: this only counts them.
             self.end_part(core, number, index, Ending::Done);
         }
-        let Some(flight) = core.flight(number) else { return false };
+        let Some(flight) = core.flight(number) else {
+            return false;
+        };
         if flight.fixed {
             self.drop_flight(core, number);
             return false;
@@ -379,9 +440,13 @@ impl Inner {
 
     /// Fixes the outcomes of one part, and of the flight if it was the last.
     pub(crate) fn end_part(&self, core: &mut Core, number: u64, index: u8, ending: Ending<'_>) -> Status {
-        let Some(flight) = core.flight(number) else { return Status::TOO_LATE };
+        let Some(flight) = core.flight(number) else {
+            return Status::TOO_LATE;
+        };
         let fixed = flight.fixed;
-        let Some(part) = flight.part(index) else { return Status::INTERNAL };
+        let Some(part) = flight.part(index) else {
+            return Status::INTERNAL;
+        };
         if fixed || part.state == PartState::Done {
             return Status::TOO_LATE;
         }
@@ -395,7 +460,9 @@ impl Inner {
 
     /// Ends a flight from outside: parts that are done keep their results, the others get this outcome.
     fn cut_flight(&self, core: &mut Core, number: u64, outcome: Outcome, status: Status) -> u64 {
-        let Some(flight) = core.flight(number) else { return 0 };
+        let Some(flight) = core.flight(number) else {
+            return 0;
+        };
         let mut cut = 0;
         for part in flight.parts.iter_mut().flatten() {
             let (handled, state) = match part.state {
@@ -463,8 +530,11 @@ impl Inner {
 
     /// Handler time-outs that have come.
     pub(crate) fn expire_flights(&self, core: &mut Core, now: i64) {
-        while let Some(number) =
-            core.flights.iter().find(|f| !f.fixed && f.expires_at <= now).map(|flight| flight.number)
+        while let Some(number) = core
+            .flights
+            .iter()
+            .find(|f| !f.fixed && f.expires_at <= now)
+            .map(|flight| flight.number)
         {
             self.cut_flight(core, number, Outcome::Expired, Status::HANDLER_TIMEOUT);
         }
@@ -581,7 +651,8 @@ impl Batch {
                 }
                 part.put_size(at, self.object_size(row));
             }
-            part.rows.put(at, self.cells()[row], self.tags()[row], self.kinds()[row]);
+            part.rows
+                .put(at, self.cells()[row], self.tags()[row], self.kinds()[row]);
             if let Some(deadlines) = &mut part.deadlines {
                 deadlines[at] = self.deadline(row);
             }

@@ -47,7 +47,9 @@ extern "C" fn drain() {
         return;
     }
     loop {
-        let Some(engine) = BATCHERS.lock().pop() else { return };
+        let Some(engine) = BATCHERS.lock().pop() else {
+            return;
+        };
         if !engine.is_foreign() {
             let _ = Inner::close(&engine, engine.limits.drain_at_exit);
         }

@@ -70,7 +70,11 @@ pub(crate) fn seals_after(limits: &Limits, rows: u64) -> bool {
 
 /// When the open batch becomes due by time, FOREVER if never.
 pub(crate) fn due_at(limits: &Limits, opened_at: i64) -> i64 {
-    if limits.max_delay == FOREVER { FOREVER } else { after(opened_at, limits.max_delay) }
+    if limits.max_delay == FOREVER {
+        FOREVER
+    } else {
+        after(opened_at, limits.max_delay)
+    }
 }
 
 /// Why the open batch is due now, if it is: asked when a slot is free.
@@ -101,7 +105,11 @@ pub(crate) fn row_limit(limits: &Limits, rows: u64, extra: u64, load: Load) -> (
 /// Splits `count` values into parts of at most `max_batch_size`, or into `batches` parts as numpy's array_split
 /// does: the first `count mod batches` parts have one more, empty parts are skipped.
 pub(crate) fn split(count: u64, max_batch_size: u64, batches: u64) -> impl Iterator<Item = (u64, u64)> {
-    let parts = if batches > 0 { batches } else { count.div_ceil(max_batch_size.max(1)) };
+    let parts = if batches > 0 {
+        batches
+    } else {
+        count.div_ceil(max_batch_size.max(1))
+    };
     let mut at = 0;
     (0..parts)
         .map(move |part| {
@@ -123,7 +131,12 @@ mod tests {
     use crate::engine::options::Options;
 
     fn limits(change: impl FnOnce(&mut Options)) -> Limits {
-        let mut options = Options { mode: 2, max_batch_size: 4, queue_capacity: 16, ..Options::default() };
+        let mut options = Options {
+            mode: 2,
+            max_batch_size: 4,
+            queue_capacity: 16,
+            ..Options::default()
+        };
         change(&mut options);
         options.resolve(true).expect("options")
     }
@@ -131,7 +144,12 @@ mod tests {
     #[test]
     fn p07_due_is_asked_in_the_order_idle_delay_full() {
         let delayed = limits(|o| o.max_delay = 10);
-        let open = Open { rows: 1, bytes: 8, opened_at: 100, full: true };
+        let open = Open {
+            rows: 1,
+            bytes: 8,
+            opened_at: 100,
+            full: true,
+        };
         assert_eq!(due(&delayed, open, 110), Some(Trigger::Delay));
         assert_eq!(due(&delayed, open, 109), Some(Trigger::Full));
         assert_eq!(due(&delayed, Open { full: false, ..open }, 109), None);
@@ -156,7 +174,11 @@ mod tests {
                             o.result_capacity = places;
                         });
                         for waiting in 0..=capacity {
-                            let load = Load { waiting, waiting_bytes: waiting * 8, held: waiting };
+                            let load = Load {
+                                waiting,
+                                waiting_bytes: waiting * 8,
+                                held: waiting,
+                            };
                             let (count, bytes) = row_limit(&limits, 0, 0, load);
                             let allowed = count.min(bytes / 8);
                             let mut one_by_one = 0;

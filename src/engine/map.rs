@@ -15,9 +15,16 @@ use std::ptr::NonNull;
 #[derive(Clone, Copy)]
 pub(crate) enum MapInput<'a> {
     /// Cells of one kind, with an Arrow validity bitmap: a 0 bit is null.
-    Cells { kind: Kind, cells: &'a [u64], validity: Option<&'a [u8]> },
+    Cells {
+        kind: Kind,
+        cells: &'a [u64],
+        validity: Option<&'a [u8]>,
+    },
     /// Values of any kinds, given by index.
-    Values { count: usize, at: &'a dyn Fn(usize) -> Value<'a> },
+    Values {
+        count: usize,
+        at: &'a dyn Fn(usize) -> Value<'a>,
+    },
 }
 
 impl MapInput<'_> {
@@ -60,7 +67,10 @@ pub(crate) fn map(
         ));
     }
     let max_batch_size = match split {
-        Split { max_batch_size: 0, batches: 0 } => super::options::DEFAULT_MAX_BATCH_SIZE,
+        Split {
+            max_batch_size: 0,
+            batches: 0,
+        } => super::options::DEFAULT_MAX_BATCH_SIZE,
         _ => split.max_batch_size,
     };
     let count = input.count();
@@ -84,7 +94,11 @@ pub(crate) fn map(
         let view = Part::detached(part.clone(), owner);
         let status = handle(&view);
         drop(view);
-        let code = if status.is_ok() || status.is_user() || status.is_known() { status } else { Status::HANDLER_FAILED };
+        let code = if status.is_ok() || status.is_user() || status.is_known() {
+            status
+        } else {
+            Status::HANDLER_FAILED
+        };
         part.settle(match code {
             Status::OK => Ending::Done,
             code => Ending::Failed(Reason::bare(code), Handled::Yes),
@@ -93,7 +107,10 @@ pub(crate) fn map(
         parts.push(part);
     }
     whole.settle_from(parts.iter().map(|part| &**part));
-    Ok(ResultSet::detached(Shared::try_new(whole).ok_or_else(no_memory)?, owner))
+    Ok(ResultSet::detached(
+        Shared::try_new(whole).ok_or_else(no_memory)?,
+        owner,
+    ))
 }
 
 /// One part: its cells are the caller's own where they are one array.

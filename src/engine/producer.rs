@@ -45,12 +45,18 @@ pub(crate) struct Stages {
 
 impl Stages {
     pub(crate) const fn new() -> Stages {
-        Stages { list: Mutex::new(Vec::new()) }
+        Stages {
+            list: Mutex::new(Vec::new()),
+        }
     }
 
     /// Values staged now.
     pub(crate) fn len(&self) -> u64 {
-        self.list.lock().iter().map(|stage| stage.gate.visit(|staged| staged.len as u64)).sum()
+        self.list
+            .lock()
+            .iter()
+            .map(|stage| stage.gate.visit(|staged| staged.len as u64))
+            .sum()
     }
 }
 
@@ -102,7 +108,11 @@ impl Inner {
             if group > 1 && staged.limit == 0 {
                 staged.limit = group as usize;
                 staged.since = self.now();
-                let oldest = if front.reserved == 0 { staged.since } else { core.staged_since };
+                let oldest = if front.reserved == 0 {
+                    staged.since
+                } else {
+                    core.staged_since
+                };
                 core.staged_since = oldest.min(staged.since);
                 front.reserved += group;
             }
@@ -121,14 +131,26 @@ impl Producer {
         if engine.is_foreign() {
             return Err(Status::FORKED);
         }
-        let staged =
-            Staged { cells: [0; STAGE], tags: [0; STAGE], kinds: [0; STAGE], len: 0, limit: 0, since: 0 };
-        let stage = Shared::try_new(Stage { gate: Gate::new(staged) }).ok_or(Status::NO_MEMORY)?;
+        let staged = Staged {
+            cells: [0; STAGE],
+            tags: [0; STAGE],
+            kinds: [0; STAGE],
+            len: 0,
+            limit: 0,
+            since: 0,
+        };
+        let stage = Shared::try_new(Stage {
+            gate: Gate::new(staged),
+        })
+        .ok_or(Status::NO_MEMORY)?;
         let mut list = engine.stages.list.lock();
         list.try_reserve(1).map_err(|_| Status::NO_MEMORY)?;
         list.push(stage.clone());
         drop(list);
-        Ok(Producer { engine: engine.clone(), stage })
+        Ok(Producer {
+            engine: engine.clone(),
+            stage,
+        })
     }
 
     /// Pushes a value of 8 bytes.
@@ -148,7 +170,11 @@ impl Producer {
             staged.len = row + 1;
             true
         });
-        if taken { Status::OK } else { self.push_next(Push::cell(kind, cell, tag)) }
+        if taken {
+            Status::OK
+        } else {
+            self.push_next(Push::cell(kind, cell, tag))
+        }
     }
 
     /// Passes the group on, pushes a value behind it, and asks for the next group.
@@ -170,7 +196,9 @@ impl Producer {
     }
 
     fn join(&self) {
-        self.engine.gate.push(|front| self.engine.join_stage(front, &self.stage));
+        self.engine
+            .gate
+            .push(|front| self.engine.join_stage(front, &self.stage));
     }
 
     /// Pushes a string or byte string, copied, behind what is staged.
@@ -183,7 +211,13 @@ impl Producer {
     }
 
     /// Pushes any value.
-    pub(crate) fn push_value(&self, value: Value<'_>, tag: u64, deadline: i64, owned: Option<Release>) -> Status {
+    pub(crate) fn push_value(
+        &self,
+        value: Value<'_>,
+        tag: u64,
+        deadline: i64,
+        owned: Option<Release>,
+    ) -> Status {
         if self.engine.is_foreign() {
             return Status::FORKED;
         }
@@ -211,7 +245,11 @@ impl Drop for Producer {
             self.engine.join_stage(front, &self.stage);
             let empty = self.stage.gate.visit(|staged| staged.limit == 0);
             if empty {
-                self.engine.stages.list.lock().retain(|stage| !Shared::ptr_eq(stage, &self.stage));
+                self.engine
+                    .stages
+                    .list
+                    .lock()
+                    .retain(|stage| !Shared::ptr_eq(stage, &self.stage));
             }
         });
     }

@@ -6,8 +6,8 @@
 
 use super::batch::{Batch, REMOVED, Release};
 use super::batcher::Inner;
-use super::core::{Core, OpenInfo};
 use super::column::Writer;
+use super::core::{Core, OpenInfo};
 use super::error::Status;
 use super::forming::{self, FOREVER, Lack, Load, Open};
 use super::options::OnFull;
@@ -49,11 +49,20 @@ pub(crate) struct Push<'a> {
 
 impl Push<'_> {
     pub(crate) fn cell(kind: Kind, cell: u64, tag: u64) -> Push<'static> {
-        Push { kind, cell, text: &[], size: 0, tag, deadline: 0, owned: None }
+        Push {
+            kind,
+            cell,
+            text: &[],
+            size: 0,
+            tag,
+            deadline: 0,
+            owned: None,
+        }
     }
 
     pub(crate) fn weight(&self) -> u64 {
-        8u64.saturating_add(self.text.len() as u64).saturating_add(self.size)
+        8u64.saturating_add(self.text.len() as u64)
+            .saturating_add(self.size)
     }
 }
 
@@ -95,7 +104,9 @@ impl Front {
 
     /// Values of the open batch that wait.
     pub(crate) fn open_live(&self) -> u64 {
-        self.open.as_ref().map_or(0, |batch| (self.writer.row - batch.removed) as u64)
+        self.open
+            .as_ref()
+            .map_or(0, |batch| (self.writer.row - batch.removed) as u64)
     }
 
     pub(crate) fn load(&self, core: &Core) -> Load {
@@ -160,13 +171,20 @@ impl Inner {
             }
             true
         });
-        if taken { Status::OK } else { self.push_slow(Push::cell(kind, cell, tag)) }
+        if taken {
+            Status::OK
+        } else {
+            self.push_slow(Push::cell(kind, cell, tag))
+        }
     }
 
     /// Pushes a string or byte string, copied in. UTF-8 was checked.
     #[inline]
     pub(crate) fn push_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
-        let push = Push { text, ..Push::cell(kind, 0, tag) };
+        let push = Push {
+            text,
+            ..Push::cell(kind, 0, tag)
+        };
         if self.is_foreign() || !self.accepts(kind) {
             return self.push_slow(push);
         }
@@ -176,7 +194,9 @@ impl Inner {
             if bytes > front.byte_limit || row >= front.writer.limit {
                 return false;
             }
-            let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) else { return false };
+            let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) else {
+                return false;
+            };
             if !batch.put_text(row, text) {
                 return false;
             }
@@ -207,7 +227,9 @@ impl Inner {
         while at < cells.len() {
             if whole && !self.is_foreign() {
                 at += self.gate.push(|front| {
-                    let taken = front.writer.put_many(&cells[at..], |index| tag(at + index), kind as u8);
+                    let taken = front
+                        .writer
+                        .put_many(&cells[at..], |index| tag(at + index), kind as u8);
                     if taken > 0 && front.writer.row >= front.writer.limit {
                         self.filled(front);
                     }
@@ -223,7 +245,10 @@ impl Inner {
             let status = if deadline == 0 {
                 self.push_cell(kind, cell, tag(at))
             } else {
-                self.push_slow(Push { deadline, ..Push::cell(kind, cell, tag(at)) })
+                self.push_slow(Push {
+                    deadline,
+                    ..Push::cell(kind, cell, tag(at))
+                })
             };
             if !status.is_ok() {
                 return (at, status);
@@ -257,8 +282,8 @@ impl Inner {
                 Pushed::Done(status) => return status,
                 Pushed::Wait(status, seen) => (status, seen),
             };
-            let until = *until
-                .get_or_insert_with(|| forming::after(self.monotonic(), self.limits.push_timeout));
+            let until =
+                *until.get_or_insert_with(|| forming::after(self.monotonic(), self.limits.push_timeout));
             if until <= self.monotonic() {
                 return self.refuse(status);
             }
@@ -323,7 +348,12 @@ impl Inner {
                 }
             }
         }
-        let open = Open { rows: front.writer.row as u64, bytes: front.open_bytes(), opened_at: 0, full: false };
+        let open = Open {
+            rows: front.writer.row as u64,
+            bytes: front.open_bytes(),
+            opened_at: 0,
+            full: false,
+        };
         if forming::seals_before(&self.limits, open, weight) {
             self.seal(front, &mut core, Trigger::Bytes);
         }
@@ -347,14 +377,23 @@ impl Inner {
         let (cell, tag, kind) = row;
         if !front.writer.put(cell, tag, kind) {
             let mut core = self.core.lock();
-            let open =
-                Open { rows: front.writer.row as u64, bytes: front.open_bytes(), opened_at: 0, full: false };
+            let open = Open {
+                rows: front.writer.row as u64,
+                bytes: front.open_bytes(),
+                opened_at: 0,
+                full: false,
+            };
             if forming::seals_before(&self.limits, open, 8) {
                 self.seal(front, &mut core, Trigger::Bytes);
             }
             let opening = front.open.is_none();
-            let Some(kind) = Kind::from_code(kind) else { return true };
-            if !self.append(front, &mut core, &mut Push::cell(kind, cell, tag)).is_ok() {
+            let Some(kind) = Kind::from_code(kind) else {
+                return true;
+            };
+            if !self
+                .append(front, &mut core, &mut Push::cell(kind, cell, tag))
+                .is_ok()
+            {
                 return false;
             }
             if opening && let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) {
@@ -382,7 +421,9 @@ impl Inner {
             return Status::NO_MEMORY;
         }
         let row = front.writer.row;
-        let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) else { return Status::INTERNAL };
+        let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) else {
+            return Status::INTERNAL;
+        };
         let is_text = matches!(push.kind, Kind::String | Kind::Bytes);
         let ready = (push.deadline == 0 || batch.reserve_deadlines())
             && (push.size == 0 || batch.reserve_size())
@@ -419,21 +460,31 @@ impl Inner {
         if !core.reserve_for_batch() {
             return false;
         }
-        let Some(mut shared) = core.take_batch(self.batch_rows()) else { return false };
+        let Some(mut shared) = core.take_batch(self.batch_rows()) else {
+            return false;
+        };
         let now = self.now();
-        let Some(batch) = shared.get_mut() else { return false };
+        let Some(batch) = shared.get_mut() else {
+            return false;
+        };
         batch.id = core.ledger.open();
         batch.first = front.accepted_before;
         batch.opened_at = now;
         front.writer = batch.rows.writer(self.limits.max_batch_size as usize);
         front.open = Some(shared);
-        core.open = Some(OpenInfo { opened_at: now, first: front.accepted_before, full: false });
+        core.open = Some(OpenInfo {
+            opened_at: now,
+            first: front.accepted_before,
+            full: false,
+        });
         true
     }
 
     /// Ends the life of an open batch in which no value waits.
     fn drop_open(&self, front: &mut Front, core: &mut Core) {
-        let Some(mut shared) = front.open.take() else { return };
+        let Some(mut shared) = front.open.take() else {
+            return;
+        };
         let rows = front.writer.row;
         self.end_front(front);
         core.open = None;
@@ -455,7 +506,9 @@ impl Inner {
 
     /// Moves the open batch to those that wait for dispatch.
     pub(crate) fn seal(&self, front: &mut Front, core: &mut Core, trigger: Trigger) {
-        let Some(mut shared) = front.open.take() else { return };
+        let Some(mut shared) = front.open.take() else {
+            return;
+        };
         if let Some(batch) = shared.get_mut() {
             batch.len = front.writer.row;
             batch.weight = front.open_bytes();
@@ -471,7 +524,12 @@ impl Inner {
 
     /// Why the open batch is due at `now`, if it is.
     pub(crate) fn open_due(&self, open: &OpenInfo, now: i64) -> Option<Trigger> {
-        let open = Open { rows: 1, bytes: 0, opened_at: open.opened_at, full: open.full };
+        let open = Open {
+            rows: 1,
+            bytes: 0,
+            opened_at: open.opened_at,
+            full: open.full,
+        };
         forming::due(&self.limits, open, now)
     }
 
@@ -505,7 +563,9 @@ impl Inner {
         let Some(mut shared) = core.take_set(count as usize, self.batch_rows()) else {
             return Err(Status::NO_MEMORY);
         };
-        let Some(set) = shared.get_mut() else { return Err(Status::INTERNAL) };
+        let Some(set) = shared.get_mut() else {
+            return Err(Status::INTERNAL);
+        };
         let (mut taken, mut taken_bytes) = (0, 0);
         let mut sealed = std::mem::take(&mut core.sealed);
         let batches = sealed.iter_mut().map(|batch| (batch, None));
@@ -539,7 +599,11 @@ impl Inner {
         core.sealed = sealed;
         core.left += taken;
         core.left_bytes += taken_bytes;
-        if front.open.as_ref().is_some_and(|batch| batch.removed == open_rows) {
+        if front
+            .open
+            .as_ref()
+            .is_some_and(|batch| batch.removed == open_rows)
+        {
             self.drop_open(front, core);
         } else if front.open.is_some() {
             front.set_limits(self, core);
@@ -551,7 +615,11 @@ impl Inner {
         self.room_came(core);
         if taken == 0 {
             core.recycle(shared);
-            return if out_of_memory { Err(Status::NO_MEMORY) } else { Ok(0) };
+            return if out_of_memory {
+                Err(Status::NO_MEMORY)
+            } else {
+                Ok(0)
+            };
         }
         core.count(outcome, taken);
         self.make_ready(core, shared);
@@ -595,8 +663,13 @@ impl Inner {
             let deadline = batch.deadline(row);
             deadline != 0 && deadline <= now
         };
-        let removed =
-            self.remove_waiting(front, core, Outcome::Expired, Status::DEADLINE, |batch, row, _, _| due(batch, row));
+        let removed = self.remove_waiting(
+            front,
+            core,
+            Outcome::Expired,
+            Status::DEADLINE,
+            |batch, row, _, _| due(batch, row),
+        );
         if removed.is_err() {
             // Without memory for the set the values wait on; ask again in a millisecond.
             core.next_deadline = now + 1_000_000;
@@ -662,7 +735,11 @@ impl Inner {
                     Some(_) => core.want_room(front.accepted(), front.bytes_accepted(), 8),
                 }
                 self.touch(&mut core);
-                let status = if front.closed { Status::CLOSED } else { lack.map_or(Status::OK, Lack::status) };
+                let status = if front.closed {
+                    Status::CLOSED
+                } else {
+                    lack.map_or(Status::OK, Lack::status)
+                };
                 (status, core.room_changes, core.in_callback())
             });
             let waits = !matches!(lack, Status::OK | Status::CLOSED);
@@ -680,7 +757,11 @@ impl Inner {
 }
 
 /// Batches that wait, sealed ones first, with the rows written so far.
-fn waiting<'a>(core: &'a Core, front: &'a Front, open_rows: usize) -> impl Iterator<Item = (&'a Batch, usize)> {
+fn waiting<'a>(
+    core: &'a Core,
+    front: &'a Front,
+    open_rows: usize,
+) -> impl Iterator<Item = (&'a Batch, usize)> {
     let sealed = core.sealed.iter().map(|batch| (&**batch, batch.len));
     sealed.chain(front.open.as_ref().map(|batch| (&**batch, open_rows)))
 }

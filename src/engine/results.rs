@@ -4,7 +4,7 @@
 //! part (`settle`) turns what was set into outcomes, once; whoever sets afterwards is told TOO_LATE.
 
 use super::batch::{Batch, as_utf8};
-use super::column::{Bytes, Column, FAILED, UNSET, plain_cells, as_float64s, as_int64s};
+use super::column::{Bytes, Column, FAILED, UNSET, as_float64s, as_int64s, plain_cells};
 use super::error::Status;
 use super::value::{Handled, Kind, Object, Outcome, Value};
 use crate::sync::atomic::Ordering::Relaxed;
@@ -29,7 +29,11 @@ pub(crate) struct Reason<'a> {
 impl Reason<'_> {
     /// A code without words: the library's own codes speak for themselves.
     pub(crate) fn bare(status: Status) -> Reason<'static> {
-        Reason { code: status.code(), type_name: "", message: if status.is_user() { "" } else { status.text() } }
+        Reason {
+            code: status.code(),
+            type_name: "",
+            message: if status.is_user() { "" } else { status.text() },
+        }
     }
 }
 
@@ -247,7 +251,11 @@ impl Batch {
             return status;
         }
         let entry = RowFailure::new(row, 1, reason);
-        match side.failures.iter_mut().find(|old| was_failed && old.first == row as u32) {
+        match side
+            .failures
+            .iter_mut()
+            .find(|old| was_failed && old.first == row as u32)
+        {
             Some(old) => *old = entry,
             None => side.failures.push(entry),
         }
@@ -300,12 +308,18 @@ impl Batch {
             }
             (None, Ending::Done | Ending::DoneOk) => (None, 0, Handled::Yes, None),
             // The code of the ending, in the words of `fail_all` if it was called.
-            (whole, Ending::Failed(reason, handled)) => {
-                (Some(Outcome::Failed), reason.code, handled, whole.is_none().then_some(reason))
-            }
+            (whole, Ending::Failed(reason, handled)) => (
+                Some(Outcome::Failed),
+                reason.code,
+                handled,
+                whole.is_none().then_some(reason),
+            ),
             (_, Ending::Fixed(outcome, status, handled)) => (Some(outcome), status.code(), handled, None),
         };
-        let mut tally = Tally { all_ok: true, kind: UNSET };
+        let mut tally = Tally {
+            all_ok: true,
+            kind: UNSET,
+        };
         if let Some(outcome) = outcome {
             for row in 0..len {
                 if side.objects && self.rows.out_kinds()[row].load(Relaxed) == Kind::Object as u8 {
@@ -385,9 +399,14 @@ impl Batch {
             uniform: None,
             all_ok: true,
         };
-        let mut tally = Tally { all_ok: true, kind: UNSET };
+        let mut tally = Tally {
+            all_ok: true,
+            kind: UNSET,
+        };
         for part in parts {
-            let (Some(from), Some(positions)) = (part.settled.get(), &part.positions) else { continue };
+            let (Some(from), Some(positions)) = (part.settled.get(), &part.positions) else {
+                continue;
+            };
             settled.objects |= from.objects;
             for row in 0..part.len {
                 let to = positions[row] as usize;
@@ -493,7 +512,11 @@ impl Batch {
             Kind::Float64 => Value::Float64(f64::from_bits(cell)),
             Kind::String => Value::String(as_utf8(self.result_text(settled, cell))),
             Kind::Bytes => Value::Bytes(self.result_text(settled, cell)),
-            Kind::Object => Value::Object(Object { owner, word: cell, size: 0 }),
+            Kind::Object => Value::Object(Object {
+                owner,
+                word: cell,
+                size: 0,
+            }),
         })
     }
 
@@ -585,7 +608,11 @@ impl Tally {
     }
 
     fn uniform(&self) -> Option<Kind> {
-        if self.all_ok { Kind::from_code(self.kind) } else { None }
+        if self.all_ok {
+            Kind::from_code(self.kind)
+        } else {
+            None
+        }
     }
 }
 
@@ -605,7 +632,11 @@ impl RowFailure {
         RowFailure::new(
             row,
             1,
-            Reason { code: self.code, type_name: &self.type_name, message: &self.message },
+            Reason {
+                code: self.code,
+                type_name: &self.type_name,
+                message: &self.message,
+            },
         )
     }
 }

@@ -264,7 +264,9 @@ impl Shelf {
     }
 
     /// A handler that keeps every batch.
-    pub(crate) fn keep(&self) -> impl Fn(&mut Batch<'_>) -> Result<(), Failure> + Send + Sync + 'static {
+    pub(crate) fn keep(
+        &self,
+    ) -> impl Fn(&mut Batch<'_>) -> Result<(), Failure> + Send + Sync + 'static + use<> {
         let shelf = self.clone();
         move |batch| {
             shelf.put(batch.keep()?);
@@ -421,7 +423,9 @@ impl Journal {
     }
 
     /// A handler that notes its batch and answers every value with itself.
-    pub(crate) fn echo(&self) -> impl Fn(&mut Batch<'_>) -> Result<(), Failure> + Send + Sync + 'static {
+    pub(crate) fn echo(
+        &self,
+    ) -> impl Fn(&mut Batch<'_>) -> Result<(), Failure> + Send + Sync + 'static + use<> {
         let journal = self.clone();
         move |batch| {
             journal.saw(batch);
@@ -430,9 +434,14 @@ impl Journal {
     }
 
     /// An `on_result` that notes its results.
-    pub(crate) fn on_result(&self) -> impl Fn(&Results<'_>) + Send + Sync + 'static {
+    pub(crate) fn on_result(&self) -> impl Fn(&Results<'_>) + Send + Sync + 'static + use<> {
         let journal = self.clone();
         move |results| journal.pages.lock().unwrap().sets.push(Set::of(results))
+    }
+
+    /// Begins a new page.
+    pub(crate) fn clear(&self) {
+        *self.pages.lock().unwrap() = Pages::default();
     }
 
     /// The batches so far, in the order in which handlers saw them.
@@ -545,7 +554,7 @@ impl Ledger {
     }
 
     /// An `on_result` that notes results.
-    pub(crate) fn on_result(&self) -> impl Fn(&Results<'_>) + Send + Sync + 'static {
+    pub(crate) fn on_result(&self) -> impl Fn(&Results<'_>) + Send + Sync + 'static + use<> {
         let ledger = self.clone();
         move |results| ledger.came(results)
     }

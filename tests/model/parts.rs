@@ -379,7 +379,11 @@ impl Batcher {
             if this.parts[part].fixed.is_none() {
                 this.drop_set(part);
                 let rows = this.parts[part].rows.len();
-                let handled = if this.parts[part].phase == Phase::Ahead { "NO" } else { "MAYBE" };
+                let handled = if this.parts[part].phase == Phase::Ahead {
+                    "NO"
+                } else {
+                    "MAYBE"
+                };
                 this.parts[part].fixed = Some(vec![(outcome, handled, Payload::library(code)); rows]);
                 count += rows as u64;
             }

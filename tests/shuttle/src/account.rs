@@ -1,10 +1,11 @@
 //! What went in and what came out: the bookkeeping behind every model.
 
-use crate::world::{self, ensure, ensure_eq};
+use crate::world::{self, Waiters, ensure, ensure_eq};
 use crate::{
-    Batch, Batcher, Builder, Failure, Handled, HeldBatch, Kind, Object, Outcome, Producer, Results, Stats, Status, Value,
+    Batch, Batcher, Builder, Failure, Handled, HeldBatch, Kind, Mode, Object, Outcome, Producer, Results, Stats, Status, Value,
 };
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// The owner of the objects of all models.
@@ -64,6 +65,23 @@ struct Book {
     delivered: Vec<u64>,
     /// An on_result runs.
     delivering: bool,
+    /// Results are pulled: the engine counts them as delivered before the account can.
+    pulled: bool,
+    /// Held batches that were ended: their tags, how, and what that answered.
+    completed: Vec<(Vec<u64>, Completion, Status)>,
+    /// Tags cancelled, and whether that came in time.
+    cancelled: Vec<(u64, bool)>,
+}
+
+/// How a held batch is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// `complete`, every value answered.
+    Complete,
+    /// `complete_ok`, every value answered.
+    CompleteOk,
+    /// Dropped.
+    Drop,
 }
 
 /// The accounts of one model.
@@ -71,7 +89,10 @@ pub struct Account {
     bounds: Bounds,
     /// Objects and strings among the values.
     mixed: bool,
+    /// Callbacks run on threads of the engine only.
+    threaded: AtomicBool,
     book: Mutex<Book>,
+    changed: Waiters,
 }
 
 /// Where a value is pushed.
@@ -105,12 +126,17 @@ impl Push for Producer {
 impl Account {
     /// Nothing pushed yet; every value is an int64.
     pub fn new(bounds: Bounds) -> Arc<Account> {
-        Arc::new(Account { bounds, mixed: false, book: Mutex::default() })
+        Account::make(bounds, false)
     }
 
     /// As `new`, with strings, owned strings and objects among the values.
     pub fn mixed(bounds: Bounds) -> Arc<Account> {
-        Arc::new(Account { bounds, mixed: true, book: Mutex::default() })
+        Account::make(bounds, true)
+    }
+
+    fn make(bounds: Bounds, mixed: bool) -> Arc<Account> {
+        let threaded = AtomicBool::new(true);
+        Arc::new(Account { bounds, mixed, threaded, book: Mutex::default(), changed: Waiters::new() })
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -137,6 +163,24 @@ impl Account {
     pub fn handled(self: &Arc<Self>) -> Builder {
         let account = self.clone();
         self.builder().handler(move |batch| account.handle(batch))
+    }
+
+    /// `builder` in manual mode.
+    pub fn manual(self: &Arc<Self>, builder: Builder) -> Builder {
+        self.threaded.store(false, Ordering::SeqCst);
+        builder.mode(Mode::Manual)
+    }
+
+    fn ensure_right_thread(&self, callback: &str) {
+        let right = world::is_engine_thread() || !self.threaded.load(Ordering::SeqCst);
+        ensure(right, format_args!("{callback} runs on a thread of the host"));
+        ensure_eq(world::locks(), 0, format_args!("{callback} is called with a lock held"));
+    }
+
+    /// `builder`, with results to be pulled.
+    pub fn pulls(self: &Arc<Self>, builder: Builder) -> Builder {
+        self.book().pulled = true;
+        builder.pull_results()
     }
 
     /// `builder`, with results delivered to the account.
@@ -210,7 +254,6 @@ impl Account {
 
     /// Notes that a handler sees a batch.
     pub fn see(&self, number: u64, tags: &[u64]) {
-        ensure_eq(world::locks(), 0, "a handler is called with a lock held");
         ensure(!tags.is_empty(), "an empty batch");
         ensure(tags.len() as u64 <= self.bounds.size, "a batch is larger than max_batch_size");
         world::note(|| format!("batch {number}: {tags:?}"));
@@ -221,7 +264,11 @@ impl Account {
             self.entry(*tag, |entry| {
                 entry.seen += 1;
                 ensure(entry.seen == 1, format_args!("two handlers see value {tag}"));
-                ensure(entry.ended.is_none(), format_args!("value {tag} is handled after it ended"));
+                // A batch can be cut between its dispatch and the call of its handler.
+                let cut = entry.ended.is_none_or(|(_, code, handled)| {
+                    matches!(code, Status::HANDLER_TIMEOUT | Status::DISCARDED) && handled == Handled::Maybe
+                });
+                ensure(cut, format_args!("value {tag} is handled after it ended: {entry:?}"));
             });
         }
     }
@@ -245,6 +292,7 @@ impl Account {
     /// # Errors
     /// None.
     pub fn handle(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+        self.ensure_right_thread("a handler");
         self.see(batch.number(), batch.tags());
         for (row, tag) in batch.tags().iter().enumerate() {
             // TOO_LATE after a time-out.
@@ -253,16 +301,44 @@ impl Account {
         Ok(())
     }
 
-    /// Answers every value of a held batch.
-    pub fn answer_held(&self, batch: &HeldBatch) {
+    /// Answers every value of a held batch and ends it, after a while.
+    pub fn end(&self, batch: HeldBatch) -> Status {
+        let completion = world::one_of(&[Completion::Complete, Completion::CompleteOk, Completion::Drop]);
+        world::dawdle(6);
         for (row, tag) in batch.tags().iter().enumerate() {
             let _ = self.answer(batch.kinds()[row], *tag, |value| batch.set(row, value));
         }
+        let tags = batch.tags().to_vec();
+        let answer = match completion {
+            Completion::Complete => batch.complete(),
+            Completion::CompleteOk => batch.complete_ok(),
+            Completion::Drop => {
+                drop(batch);
+                Ok(())
+            }
+        };
+        let status = answer.err().unwrap_or(Status::OK);
+        world::note(|| format!("{completion:?} of {tags:?}: {status}"));
+        self.book().completed.push((tags, completion, status));
+        status
+    }
+
+    /// Notes what cancelling a tag that only one value has answered.
+    pub fn cancelled(&self, tag: u64, answer: Result<u64, Status>) {
+        world::note(|| format!("cancel {tag}: {answer:?}"));
+        let answers = [Ok(1), Err(Status::TOO_LATE), Err(Status::NOT_FOUND)];
+        ensure(answers.contains(&answer), format_args!("cancel: {answer:?}"));
+        self.book().cancelled.push((tag, answer.is_ok()));
+    }
+
+    /// Completions that answered TOO_LATE.
+    pub fn late(&self) -> u64 {
+        self.book().completed.iter().filter(|(_, _, status)| *status == Status::TOO_LATE).count() as u64
     }
 
     /// Takes a set of results.
     pub fn deliver(&self, results: &Results<'_>) {
-        ensure_eq(world::locks(), 0, "on_result is called with a lock held");
+        self.ensure_right_thread("on_result");
         let beside = std::mem::replace(&mut self.book().delivering, true);
         ensure(!beside, "on_result runs beside itself");
         self.take(results);
@@ -325,9 +401,18 @@ impl Account {
         for tag in results.tags() {
             self.entry(*tag, |entry| entry.delivered = true);
         }
+        self.changed.tell_all();
     }
 
-    fn released(&self, word: u64) {
+    /// Waits until every accepted value is delivered.
+    pub fn wait_for_all(&self) {
+        world::point();
+        while !self.are_delivered(&self.accepted()) {
+            self.changed.join().until(i64::MAX);
+        }
+    }
+
+    pub(crate) fn released(&self, word: u64) {
         ensure_eq(world::locks(), 0, "a release is called with a lock held");
         world::note(|| format!("release {word:#x}"));
         self.entry(word & (RESULT - 1), |entry| {
@@ -354,7 +439,8 @@ impl Account {
         let (tried, delivered) = {
             let book = self.book();
             let delivered = book.values.values().filter(|entry| entry.ended.is_some()).count() as u64;
-            (book.values.len() as u64, delivered)
+            let tried = book.values.len() as u64;
+            (tried, if book.pulled { tried } else { delivered })
         };
         let fixed = stats.ok + stats.failed + stats.expired + stats.cancelled + stats.discarded;
         ensure(stats.balanced(), format_args!("not balanced: {}", brief(&stats)));
@@ -415,6 +501,26 @@ impl Account {
             let releases = u32::from(entry.object && accepted);
             ensure_eq(entry.releases, releases, format_args!("releases of {tag}: {entry:?}"));
             ensure_eq(entry.result_releases, entry.results, format_args!("result releases of {tag}: {entry:?}"));
+        }
+        for (tag, cancelled) in &book.cancelled {
+            let ended = book.values.get(tag).and_then(|entry| entry.ended);
+            let as_cancelled = ended.is_some_and(|ended| ended.0 == Outcome::Cancelled);
+            ensure_eq(as_cancelled, *cancelled, format_args!("cancelled value {tag} ended as {ended:?}"));
+        }
+        for (tags, completion, status) in &book.completed {
+            for tag in tags {
+                let ended = book.values.get(tag).and_then(|entry| entry.ended).map(|ended| (ended.0, ended.1));
+                let right = match (completion, *status) {
+                    (Completion::Drop, _) => matches!(
+                        ended,
+                        Some((Outcome::Failed, Status::NO_RESULT) | (Outcome::Expired | Outcome::Discarded, _))
+                    ),
+                    (_, Status::OK) => ended == Some((Outcome::Ok, Status::OK)),
+                    (_, Status::TOO_LATE) => matches!(ended, Some((Outcome::Expired | Outcome::Discarded, _))),
+                    _ => false,
+                };
+                ensure(right, format_args!("{completion:?} answered {status} and value {tag} ended as {ended:?}"));
+            }
         }
     }
 }

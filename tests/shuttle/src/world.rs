@@ -12,7 +12,7 @@
 use shuttle::scheduler::{Schedule, Scheduler, Task as Runnable, TaskId};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::c_void;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -311,7 +311,7 @@ struct World {
     /// Engine threads that were detached.
     detached: Vec<Task>,
     /// Engine threads that run.
-    threads: u64,
+    threads: BTreeSet<usize>,
     failures: Vec<String>,
 }
 
@@ -327,7 +327,7 @@ impl World {
             hooks: BTreeMap::new(),
             descriptors: Vec::new(),
             detached: Vec::new(),
-            threads: 0,
+            threads: BTreeSet::new(),
             failures: Vec::new(),
         }
     }
@@ -356,7 +356,7 @@ pub fn wait_for_threads() {
 /// The end of a model: nothing is left of it.
 fn end() {
     wait_for_threads();
-    let threads = with(|world| world.threads);
+    let threads = with(|world| world.threads.len());
     ensure(threads == 0, "an engine thread outlives its batcher");
     let held = with(|world| world.locks.values().any(|count| *count != 0));
     ensure(!held, "a lock is held at the end");
@@ -494,9 +494,6 @@ impl Waiters {
 
     /// Tells one that waits, any.
     pub(crate) fn tell_one(&self) {
-        if lost() {
-            return;
-        }
         let mut list = self.list();
         if !list.is_empty() {
             let at = random(list.len() as u64) as usize;
@@ -508,19 +505,11 @@ impl Waiters {
 
     /// Tells all that wait.
     pub(crate) fn tell_all(&self) {
-        if lost() {
-            return;
-        }
         let list = std::mem::take(&mut *self.list());
         for waiter in list {
             waiter.tell();
         }
     }
-}
-
-/// Whether this notification gets lost.
-fn lost() -> bool {
-    bug(LOSE_NOTIFICATIONS) && random(4) == 0
 }
 
 impl Waiter {
@@ -609,10 +598,13 @@ pub fn is_readable(raw: i32) -> bool {
     matches!(with_fd(raw, |descriptor| descriptor.armed), Some(Armed::At(at)) if at <= now)
 }
 
-/// Waits until a descriptor is readable: what a host's poll does. False: it was closed.
-pub fn readable(raw: i32) -> bool {
+/// Waits until a descriptor is readable: what a host's poll does. False: `stop` came, or it was closed.
+pub fn readable(raw: i32, stop: &Flag) -> bool {
     loop {
         point();
+        if stop.is_set() {
+            return false;
+        }
         let now = with(|world| world.now);
         let Some((armed, waiters)) = with_fd(raw, |descriptor| (descriptor.armed, descriptor.waiters.clone())) else {
             return false;
@@ -623,6 +615,96 @@ pub fn readable(raw: i32) -> bool {
             Armed::At(at) => waiters.join().until(at),
             Armed::Never => waiters.join().until(FOREVER),
         }
+    }
+}
+
+/// Sets `stop` and ends every [`readable`] that watches it.
+pub fn stop_reading(raw: i32, stop: &Flag) {
+    stop.set();
+    if let Some(waiters) = with_fd(raw, |descriptor| descriptor.waiters.clone()) {
+        waiters.tell_all();
+    }
+}
+
+// ---- for models ------------------------------------------------------------------------------------------------
+
+/// Something that happens once, and can be waited for.
+pub struct Flag {
+    happened: AtomicBool,
+    waiters: Waiters,
+}
+
+impl Default for Flag {
+    fn default() -> Flag {
+        Flag { happened: AtomicBool::new(false), waiters: Waiters::new() }
+    }
+}
+
+impl Flag {
+    /// It happens.
+    pub fn set(&self) {
+        self.happened.store(true, Ordering::SeqCst);
+        self.waiters.tell_all();
+    }
+
+    /// Whether it has happened.
+    pub fn is_set(&self) -> bool {
+        self.happened.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it has happened.
+    pub fn wait(&self) {
+        point();
+        while !self.is_set() {
+            self.waiters.join().until(FOREVER);
+        }
+    }
+}
+
+/// Things on their way from thread to thread.
+pub struct Parcels<T> {
+    list: Mutex<VecDeque<T>>,
+    closed: Flag,
+}
+
+impl<T> Default for Parcels<T> {
+    fn default() -> Parcels<T> {
+        Parcels { list: Mutex::default(), closed: Flag::default() }
+    }
+}
+
+impl<T> Parcels<T> {
+    fn list(&self) -> std::sync::MutexGuard<'_, VecDeque<T>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends one; drops it if nobody receives any more.
+    pub fn send(&self, parcel: T) {
+        point();
+        if self.closed.is_set() {
+            return drop(parcel);
+        }
+        self.list().push_back(parcel);
+        self.closed.waiters.tell_one();
+    }
+
+    /// Takes the next, waiting for it; None when there is none and nobody will send more.
+    pub fn receive(&self) -> Option<T> {
+        loop {
+            point();
+            if let Some(parcel) = self.list().pop_front() {
+                return Some(parcel);
+            }
+            if self.closed.is_set() {
+                return None;
+            }
+            self.closed.waiters.join().until(FOREVER);
+        }
+    }
+
+    /// Nobody will send more.
+    pub fn close(&self) {
+        self.closed.set();
     }
 }
 
@@ -661,22 +743,23 @@ fn start<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
 /// What a thread unwinds with that ends itself inside a callback, as `pthread_exit` does.
 struct Ended;
 
-/// Ends the calling engine thread.
-pub fn end_thread() -> ! {
+/// Whether the calling thread is one of the engine's.
+pub fn is_engine_thread() -> bool {
+    let me = task();
+    with(|world| world.threads.contains(&me))
+}
+
+/// Ends the calling thread, one of the engine's.
+pub(crate) fn end_thread() -> ! {
     resume_unwind(Box::new(Ended))
 }
 
-/// Whether `panic` is a thread ending itself.
-pub(crate) fn is_end(panic: &(dyn Any + Send)) -> bool {
-    panic.is::<Ended>()
-}
-
 pub(crate) fn spawn_engine(name: &str, run: impl FnOnce() + Send + 'static) -> Task {
-    with(|world| world.threads += 1);
     start(name, move || {
+        with(|world| world.threads.insert(task()));
         let ended = catch_unwind(AssertUnwindSafe(run));
         if let Err(panic) = ended
-            && !is_end(&*panic)
+            && !panic.is::<Ended>()
         {
             resume_unwind(panic);
         }
@@ -684,7 +767,7 @@ pub(crate) fn spawn_engine(name: &str, run: impl FnOnce() + Send + 'static) -> T
         if let Some((arg, hook)) = hook {
             hook(arg);
         }
-        with(|world| world.threads -= 1);
+        with(|world| world.threads.remove(&task()));
     })
 }
 

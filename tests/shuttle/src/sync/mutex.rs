@@ -104,12 +104,21 @@ impl Condvar {
     /// Wakes one waiting thread.
     pub(crate) fn notify_one(&self) {
         world::point();
-        self.0.tell_one();
+        if !lost() {
+            self.0.tell_one();
+        }
     }
 
     /// Wakes all waiting threads.
     pub(crate) fn notify_all(&self) {
         world::point();
-        self.0.tell_all();
+        if !lost() {
+            self.0.tell_all();
+        }
     }
+}
+
+/// Whether this notification gets lost: a bug of a world that is to be caught.
+fn lost() -> bool {
+    world::bug(world::LOSE_NOTIFICATIONS) && world::random(4) == 0
 }

@@ -2,35 +2,17 @@
 
 use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
 use microbatch_shuttle::world::{self, ensure, ensure_eq, explore, must_catch, one_of};
-use microbatch_shuttle::{Batcher, Closed, OnFull, Status, Timeout};
+use microbatch_shuttle::{Closed, OnFull, Status, Timeout};
 use std::sync::Arc;
-use std::time::Duration;
 
-const FOREVER: Timeout = Timeout::FOREVER;
-
-fn microseconds(count: u64) -> Timeout {
-    Duration::from_micros(count).into()
-}
-
-/// Starts a producer of `count` values.
-fn producer(number: u64, count: u64, account: &Arc<Account>, batcher: &Arc<Batcher>) -> world::Task {
-    let (account, batcher) = (account.clone(), batcher.clone());
-    world::spawn("producer", move || {
-        for at in 0..count {
-            let status = account.push(&*batcher, number * PRODUCER + at);
-            ensure(matches!(status, Status::OK | Status::CLOSED), status);
-        }
-    })
-}
+use super::{FOREVER, microseconds, producer};
 
 /// Two producers, a flusher, somebody who looks at the stats, and a close that drains.
 fn push_flush_close() {
     let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
     let account = Account::mixed(bounds);
-    let builder = account
-        .delivered(account.handled())
-        .threads(one_of(&[1, 2]))
-        .max_delay(one_of(&[Timeout::ZERO, microseconds(10), FOREVER]));
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
+    let builder = account.delivered(account.handled()).threads(one_of(&[1, 2])).max_delay(delay);
     let batcher = Arc::new(builder.build().expect("a batcher"));
     let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
     let flusher = {
@@ -52,9 +34,12 @@ fn push_flush_close() {
         })
     };
     if one_of(&[true, false]) {
-        // Else they race with close.
         world::join(producers);
+        if delay != FOREVER {
+            account.wait_for_all();
+        }
     } else {
+        // They race with close.
         world::dawdle(20);
         let before = account.accepted();
         let closed = batcher.close(FOREVER);
@@ -133,4 +118,109 @@ fn p22_block() {
 #[test]
 fn control_block_deadlocks_when_notifications_get_lost() {
     must_catch(world::LOSE_NOTIFICATIONS, 300, block);
+}
+
+/// Values staged by producer handles: in order, none forgotten, flush and close take them along.
+fn producers() {
+    let bounds = Bounds { size: 16, queue: one_of(&[16, 20]), flights: one_of(&[1, 2]), results: 64 };
+    let account = Account::mixed(bounds);
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
+    let builder = account.delivered(account.handled()).threads(one_of(&[1, 2])).max_delay(delay);
+    let batcher = Arc::new(builder.push_timeout(FOREVER).build().expect("a batcher"));
+    let staging = [1, 2].map(|number| {
+        let (account, handle) = (account.clone(), batcher.producer().expect("a producer"));
+        let kept = one_of(&[true, false]);
+        world::spawn("producer", move || {
+            for at in 0..6 {
+                // Mostly tags of int64 values: only those are staged.
+                let status = account.push(&handle, number * PRODUCER + if at == 4 { 4 * at + 1 } else { 4 * at });
+                ensure(matches!(status, Status::OK | Status::CLOSED), status);
+            }
+            kept.then_some(handle)
+        })
+    });
+    let direct = producer(3, 2, &account, &batcher);
+    let flusher = {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("flusher", move || {
+            let before = account.accepted();
+            match batcher.flush(FOREVER) {
+                Ok(()) => ensure(account.are_delivered(&before), "flush returns before its values are delivered"),
+                Err(status) => ensure_eq(status, Status::CLOSED, "flush"),
+            }
+        })
+    };
+    account.snapshot(&batcher);
+    account.snapshot(&batcher);
+    let mut handles = Vec::new();
+    if one_of(&[true, false]) {
+        handles = world::join(staging);
+        direct.join();
+        if delay != FOREVER {
+            account.wait_for_all();
+        }
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    } else {
+        world::dawdle(30);
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+        handles.extend(world::join(staging));
+        direct.join();
+    }
+    flusher.join();
+    account.settle(&batcher);
+    drop(batcher);
+    drop(handles);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p11_producers() {
+    explore("producers", 300, producers);
+}
+
+/// REJECT and DISCARD_OLDEST beside cancel: bounds hold and every value ends once.
+fn refuse() {
+    let queue = one_of(&[1, 2, 3]);
+    let bounds = Bounds { queue, size: 1 + world::random(queue), results: one_of(&[2, 3, 16]), flights: 1 };
+    let account = Account::mixed(bounds);
+    let policy = one_of(&[OnFull::Reject, OnFull::DiscardOldest, OnFull::Block]);
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
+    let builder = account.delivered(account.handled()).on_full(policy).push_timeout(microseconds(5)).max_delay(delay);
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let producers = [1, 2].map(|number| {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("producer", move || {
+            for at in 0..4 {
+                let status = account.push(&*batcher, number * PRODUCER + at);
+                let refusals = [Status::OK, Status::QUEUE_FULL, Status::RESULTS_FULL];
+                ensure(refusals.contains(&status), status);
+                ensure(policy != OnFull::DiscardOldest || status != Status::QUEUE_FULL, status);
+            }
+        })
+    });
+    let canceller = {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("canceller", move || {
+            for tag in [PRODUCER + 1, 2 * PRODUCER + 2] {
+                world::dawdle(4);
+                let cancelled = batcher.cancel(tag);
+                account.cancelled(tag, cancelled);
+            }
+        })
+    };
+    account.snapshot(&batcher);
+    account.snapshot(&batcher);
+    world::join(producers);
+    canceller.join();
+    ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    account.settle(&batcher);
+    drop(batcher);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p20_p22_refuse() {
+    explore("refuse", 300, refuse);
 }

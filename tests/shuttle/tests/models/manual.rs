@@ -1,0 +1,85 @@
+//! Manual mode, driven by hosts that wait for the descriptor alone.
+
+use microbatch_shuttle::account::{Account, Bounds};
+use microbatch_shuttle::world::{self, Flag, ensure, ensure_eq, explore, one_of};
+use microbatch_shuttle::{Closed, Status, Timeout};
+use std::sync::Arc;
+
+use super::{FOREVER, microseconds, producer};
+
+/// Two hosts run whenever the descriptor says so; nothing else moves the batcher.
+fn hosts() {
+    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let account = Account::mixed(bounds);
+    let delay = one_of(&[Timeout::ZERO, microseconds(10)]);
+    let builder = account.manual(account.delivered(account.handled())).max_delay(delay);
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let fd = batcher.fd().expect("a descriptor");
+    let stop = Arc::new(Flag::default());
+    let hosts = [0, 1].map(|_| {
+        let (batcher, stop) = (batcher.clone(), stop.clone());
+        world::spawn("host", move || {
+            while world::readable(fd, &stop) {
+                ensure_eq(batcher.run(), Ok(()), "run");
+            }
+        })
+    });
+    let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
+    account.snapshot(&batcher);
+    world::join(producers);
+    account.wait_for_all();
+    world::stop_reading(fd, &stop);
+    world::join(hosts);
+    let closed = batcher.close(one_of(&[FOREVER, Timeout::ZERO]));
+    ensure_eq(closed, Ok(Closed { left: 0 }), "close");
+    account.settle(&batcher);
+    drop(batcher);
+    account.finish();
+}
+
+#[test]
+fn p27_hosts() {
+    explore("hosts", 300, hosts);
+}
+
+/// Two hosts run, flush and close beside producers, without a descriptor; then the batcher is freed.
+fn ends() {
+    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let account = Account::mixed(bounds);
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
+    let builder = account.manual(account.delivered(account.handled())).max_delay(delay);
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
+    let hosts = [0, 1].map(|number| {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("host", move || {
+            let before = account.accepted();
+            match batcher.flush(FOREVER) {
+                Ok(()) => ensure(account.are_delivered(&before), "flush returns before its values are delivered"),
+                Err(status) => ensure(matches!(status, Status::IN_PROGRESS | Status::CLOSED), status),
+            }
+            let _ = batcher.run();
+            if number == 0 {
+                let closed = batcher.close(one_of(&[FOREVER, microseconds(20), Timeout::ZERO]));
+                ensure(matches!(closed, Ok(_) | Err(Status::IN_PROGRESS)), format_args!("close: {closed:?}"));
+            }
+            let _ = batcher.run();
+        })
+    });
+    account.snapshot(&batcher);
+    world::join(producers);
+    if one_of(&[true, false]) {
+        world::join(hosts);
+        drop(batcher);
+    } else {
+        // The last owner frees it, whoever that is.
+        drop(batcher);
+        world::join(hosts);
+    }
+    account.finish();
+}
+
+#[test]
+fn p24_p27_ends() {
+    explore("ends", 300, ends);
+}

@@ -1,0 +1,87 @@
+//! Time: deadlines, cancel and the handler time-out race with dispatch and completion.
+
+use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
+use microbatch_shuttle::world::{self, Parcels, ensure, ensure_eq, explore, one_of};
+use microbatch_shuttle::{Closed, HeldBatch, PushOptions, Status, Timeout};
+use std::sync::Arc;
+
+use super::{FOREVER, microseconds};
+
+/// Values with deadlines, handlers that overrun, cancels, late completions.
+fn times() {
+    let bounds = Bounds { flights: one_of(&[1, 2]), size: one_of(&[1, 2, 3]), ..Bounds::default() };
+    let account = Account::mixed(bounds);
+    let held: Arc<Parcels<HeldBatch>> = Arc::default();
+    let builder = {
+        let (account, held) = (account.clone(), held.clone());
+        account.clone().delivered(account.builder()).handler(move |batch| {
+            world::dawdle(2);
+            if one_of(&[true, false]) {
+                let handled = account.handle(batch);
+                world::dawdle(2);
+                return handled;
+            }
+            account.see(batch.number(), batch.tags());
+            match batch.keep() {
+                Ok(kept) => held.send(kept),
+                Err(status) => ensure_eq(status, Status::TOO_LATE, "keep"),
+            }
+            Ok(())
+        })
+    };
+    let builder = builder
+        .threads(one_of(&[1, 2]))
+        .max_delay(one_of(&[Timeout::ZERO, microseconds(10)]))
+        .handler_timeout(one_of(&[microseconds(10), microseconds(40), FOREVER]));
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let completer = {
+        let (account, held) = (account.clone(), held.clone());
+        world::spawn("completer", move || {
+            while let Some(batch) = held.receive() {
+                account.end(batch);
+            }
+        })
+    };
+    let producers = [1, 2].map(|number| {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("producer", move || {
+            for at in 0..3 {
+                let tag = number * PRODUCER + at;
+                let now = batcher.now().expect("a clock");
+                let deadline = one_of(&[0, now - 1, now + 5_000, now + 50_000]);
+                let options = PushOptions::new().deadline(deadline);
+                let push = || batcher.push_with(tag as i64, tag, options);
+                ensure_eq(account.try_push(tag, deadline, false, push), Status::OK, "push");
+            }
+        })
+    });
+    let canceller = {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("canceller", move || {
+            for tag in [PRODUCER + 1, 2 * PRODUCER + 1] {
+                world::dawdle(4);
+                let cancelled = batcher.cancel(tag);
+                account.cancelled(tag, cancelled);
+            }
+        })
+    };
+    account.snapshot(&batcher);
+    world::join(producers);
+    canceller.join();
+    account.snapshot(&batcher);
+    // No close and no flush: time alone ends every value.
+    account.wait_for_all();
+    ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    account.settle(&batcher);
+    held.close();
+    completer.join();
+    let stats = batcher.stats().expect("stats");
+    ensure(stats.late >= account.late(), format_args!("late: {} and {}", stats.late, account.late()));
+    drop(batcher);
+    account.finish();
+}
+
+#[test]
+fn p20_p21_times() {
+    explore("times", 300, times);
+}
