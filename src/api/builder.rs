@@ -3,7 +3,8 @@
 use super::batch::{Batch, Failure};
 use super::batcher::{Batcher, Timeout};
 use super::results::Results;
-use crate::engine::batcher::{Callbacks, DEFAULT, Inner, ResultSet, Routes};
+use crate::engine::batcher::{Callbacks, DEFAULT, Inner, Routes};
+use crate::engine::delivery::ResultSet;
 use crate::engine::dispatch::Part;
 use crate::engine::error::{Error, Status};
 use crate::engine::options::{Clock, Delivery, Mode, OnFull, Options, ResultsMode};

@@ -1,6 +1,6 @@
 //! Results as they are delivered: one set a batch.
 
-use crate::engine::batcher::ResultSet;
+use crate::engine::delivery::ResultSet;
 use crate::engine::error::Status;
 use crate::engine::value::{Handled, Kind, Outcome, Value};
 use std::fmt;

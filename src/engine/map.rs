@@ -1,8 +1,8 @@
 //! A known data set, processed in one call: no batcher, no thread, the caller's arrays in place.
 
 use super::batch::Batch;
-use super::batcher::ResultSet;
 use super::column::Column;
+use super::delivery::ResultSet;
 use super::dispatch::Part;
 use super::error::{Error, Status};
 use super::forming;

@@ -10,8 +10,8 @@
 use super::ctext::CText;
 use super::gather::Gathered;
 use super::table::{self, KEPT, Slot, Type};
-use crate::engine::batcher::ResultSet;
 use crate::engine::column::{Bytes, Column};
+use crate::engine::delivery::ResultSet;
 use crate::engine::dispatch::Part;
 use crate::engine::error::Status;
 use crate::engine::value::Kind;

@@ -95,7 +95,7 @@ fn prepared(caller: &Caller, job: &Job, input: Result<MapInput<'_>, Error>) -> R
 fn finish(
     results: &Output<*mut mb_results>,
     place: Place<HeldResults>,
-    made: Result<crate::engine::batcher::ResultSet, Error>,
+    made: Result<crate::engine::delivery::ResultSet, Error>,
 ) -> Result<(), Error> {
     match made {
         Ok(set) => {

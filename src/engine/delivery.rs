@@ -1,0 +1,128 @@
+//! Sets of results on their way out, and what they give back once they are delivered.
+
+use super::batch::{Batch, Release, ToRelease};
+use super::batcher::Inner;
+use super::core::{Core, Ready, Releases};
+use super::value::Kind;
+use crate::sync::Shared;
+
+/// A set of results on its way out; dropping a pulled one gives it back.
+pub(crate) struct ResultSet {
+    pub(super) engine: Option<Shared<Inner>>,
+    pub(super) set: Option<Shared<Batch>>,
+    pub(super) owner: u32,
+}
+
+impl ResultSet {
+    pub(crate) fn batch(&self) -> &Batch {
+        match &self.set {
+            Some(set) => set,
+            None => unreachable!("a result set has its batch until it is dropped"),
+        }
+    }
+
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// A set that belongs to no batcher.
+    pub(crate) fn detached(set: Shared<Batch>, owner: u32) -> ResultSet {
+        ResultSet {
+            engine: None,
+            set: Some(set),
+            owner,
+        }
+    }
+}
+
+impl Drop for ResultSet {
+    fn drop(&mut self) {
+        let (Some(engine), Some(set)) = (self.engine.take(), self.set.take()) else {
+            return;
+        };
+        if engine.is_foreign() {
+            return;
+        }
+        let mut core = engine.core.lock();
+        core.taken -= 1;
+        if !core.reserve_caller() {
+            // Without memory to note the callback the releases run like any others.
+            engine.let_go(&mut core, set, false);
+            return engine.touch(&mut core);
+        }
+        core.enter_callback();
+        drop(core);
+        // The host read the objects until now: what the set carries is given back here.
+        engine.give_back(set);
+        let mut core = engine.core.lock();
+        core.leave_callback();
+        if core.done_waiters > 0 {
+            engine.done.notify_all();
+        }
+        engine.touch(&mut core);
+    }
+}
+
+impl Inner {
+    /// A set whose releases ran is recycled, or lingers while somebody looks at it.
+    pub(super) fn end_releases(&self, core: &mut Core, releases: Releases) {
+        match releases.done() {
+            (set, true) => self.let_go(core, set, true),
+            (set, false) => core.recycle(set),
+        }
+    }
+
+    /// Runs a delivered set's releases on the calling thread.
+    pub(super) fn give_back(&self, set: Shared<Batch>) {
+        match Releases::of(set, false) {
+            Ok(releases) => self.give_back_these(releases),
+            Err((set, _)) => self.let_go(&mut self.core.lock(), set, true),
+        }
+    }
+
+    pub(super) fn give_back_these(&self, mut releases: Releases) {
+        while let Some(release) = releases.next() {
+            match release {
+                ToRelease::Object(word) => self.callbacks.release_object(word),
+                ToRelease::Owned(release) => release.run(),
+            }
+        }
+        self.end_releases(&mut self.core.lock(), releases);
+    }
+
+    /// Has a release run where releases run: never on the thread that calls this.
+    pub(crate) fn release_later(&self, release: Release) {
+        let mut core = self.core.lock();
+        let set = core.take_set(1, self.batch_rows());
+        let Some(mut set) = set else {
+            // Without memory to pass it on, here and now is better than never.
+            drop(core);
+            return release.run();
+        };
+        if let Some(batch) = set.get_mut()
+            && batch.reserve_owned()
+        {
+            batch.rows.put(0, 0, 0, Kind::Null as u8);
+            batch.put_owned(0, std::ptr::null(), 0, Some(release));
+            batch.len = 1;
+        }
+        self.let_go(&mut core, set, true);
+        self.touch(&mut core);
+    }
+
+    /// Drops sets nobody will pull any more, running what they release.
+    pub(crate) fn drop_ready(&self) {
+        loop {
+            let next = self.core.lock().ready.pop_front();
+            match next {
+                Some(Ready::Set(set, since)) => {
+                    let took = self.now().saturating_sub(since);
+                    self.mark_delivered(&mut self.core.lock(), &set, took);
+                    self.give_back(set);
+                }
+                Some(Ready::Releases(releases)) => self.give_back_these(releases),
+                None => return,
+            }
+        }
+    }
+}

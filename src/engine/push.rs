@@ -1,0 +1,159 @@
+//! Pushing a value of any kind, and saying why one would be refused.
+
+use super::batcher::Inner;
+use super::error::{Error, Status};
+use super::forming::{self};
+use super::options::OnFull;
+use super::queue::Push;
+use super::value::{Kind, Value};
+
+impl Inner {
+    // ---- pushing a whole value -------------------------------------------------------------------------------
+
+    /// Pushes any value. `owned` keeps the pointer of a string instead of a copy.
+    pub(crate) fn push_value(
+        &self,
+        value: Value<'_>,
+        tag: u64,
+        deadline: i64,
+        owned: Option<super::batch::Release>,
+    ) -> Status {
+        let (cell, text, size): (u64, &[u8], u64) = match value {
+            Value::Null => (0, &[], 0),
+            Value::Bool(value) => (u64::from(value), &[], 0),
+            Value::Int64(value) => (value as u64, &[], 0),
+            Value::Float64(value) => (value.to_bits(), &[], 0),
+            Value::String(text) => (0, text.as_bytes(), 0),
+            Value::Bytes(bytes) => (0, bytes, 0),
+            Value::Object(object) => {
+                if self.limits.owner == 0 || object.owner != self.limits.owner {
+                    return self.count_refused(Status::WRONG_OWNER);
+                }
+                (object.word, &[], object.size)
+            }
+        };
+        let kind = value.kind();
+        if deadline == 0 && owned.is_none() && size == 0 {
+            return match kind {
+                Kind::String | Kind::Bytes => self.push_text(kind, text, tag),
+                _ => self.push_cell(kind, cell, tag),
+            };
+        }
+        self.push_slow(Push {
+            kind,
+            cell,
+            text,
+            size,
+            tag,
+            deadline,
+            owned,
+        })
+    }
+
+    /// Counts a completion that came after the outcomes stood.
+    pub(crate) fn count_late(&self) {
+        self.core.lock().late += 1;
+    }
+
+    /// Counts a refusal that was decided before the gate.
+    pub(crate) fn count_refused(&self, status: Status) -> Status {
+        if self.is_foreign() {
+            return Status::FORKED;
+        }
+        self.gate.visit(|front| {
+            if let Some(count) = front.refusals.get_mut(status.code().unsigned_abs() as usize) {
+                *count += 1;
+            }
+        });
+        status
+    }
+
+    /// Why a value would be refused now, without pushing it.
+    pub(crate) fn check(&self, value: Value<'_>) -> Result<(), Error> {
+        if self.is_foreign() {
+            return Err(Error::bare(Status::FORKED));
+        }
+        let limits = &self.limits;
+        if let Value::Object(object) = value
+            && (limits.owner == 0 || object.owner != limits.owner)
+        {
+            return Err(Error::new(
+                Status::WRONG_OWNER,
+                "value",
+                format_args!(
+                    "an object of owner {}: this batcher takes objects of owner {}",
+                    object.owner, limits.owner
+                ),
+            ));
+        }
+        let weight = value.weight();
+        self.gate.visit(|front| {
+            self.join_stages(front);
+            if front.closed {
+                return Err(Error::new(
+                    Status::CLOSED,
+                    "batcher",
+                    format_args!("the batcher is closed: it takes no values"),
+                ));
+            }
+            if !self.accepts(value.kind()) {
+                return Err(Error::new(
+                    Status::NO_HANDLER,
+                    "value",
+                    format_args!(
+                        "a {} value: no handler takes it and there is no default handler",
+                        value.kind()
+                    ),
+                ));
+            }
+            if !forming::fits_empty(limits, weight) {
+                return Err(Error::new(
+                    Status::TOO_LARGE,
+                    "value",
+                    format_args!(
+                        "a value of {weight} bytes: max_batch_bytes is {}",
+                        limits.max_batch_bytes
+                    ),
+                ));
+            }
+            let core = self.core.lock();
+            let load = front.load(&core);
+            let places_can_be_made =
+                limits.on_full == OnFull::DiscardOldest && load.held < limits.result_capacity;
+            match forming::lack(limits, load, weight) {
+                None => Ok(()),
+                Some(_) if places_can_be_made => Ok(()),
+                Some(_) if limits.on_full == OnFull::DiscardOldest => Err(self.results_full(load)),
+                Some(forming::Lack::Count) => Err(Error::new(
+                    Status::QUEUE_FULL,
+                    "queue_capacity",
+                    format_args!(
+                        "{} values wait: queue_capacity is {}",
+                        load.waiting, limits.queue_capacity
+                    ),
+                )),
+                Some(forming::Lack::Bytes) => Err(Error::new(
+                    Status::QUEUE_FULL_BYTES,
+                    "queue_bytes",
+                    format_args!(
+                        "{} bytes wait and the value has {weight}: queue_bytes is {}",
+                        load.waiting_bytes, limits.queue_bytes
+                    ),
+                )),
+                Some(forming::Lack::ResultPlace) => Err(self.results_full(load)),
+            }
+        })
+    }
+
+    pub(super) fn results_full(&self, load: forming::Load) -> Error {
+        let capacity = self.limits.result_capacity;
+        Error::new(
+            Status::RESULTS_FULL,
+            "result_capacity",
+            format_args!(
+                "{} accepted values have results nobody took: result_capacity is {capacity}",
+                load.held
+            ),
+        )
+    }
+}

@@ -1,0 +1,563 @@
+//! Steps: all work that calls back.
+//!
+//! A step is decided under the locks, its callback runs with no lock held, and an `end_*` call brings the answer
+//! back and decides the next one. Handler threads, the time thread and a host's `run` drive the same steps; only
+//! what they wait for differs.
+
+use super::batch::ToRelease;
+use super::batcher::{IDLE_TRIM, Inner, LOG_ERROR};
+use super::core::{Core, Ready, Releases};
+use super::delivery::ResultSet;
+use super::dispatch::Part;
+use super::error::Status;
+use super::forming::{self, FOREVER};
+use crate::sync::atomic::Ordering;
+use crate::sync::{MutexGuard, Shared, thread};
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// How long a thread that ran out of work looks out for more before it sleeps.
+const SPIN_NS: i64 = 20_000;
+/// Looks between two readings of the clock, and pauses between two looks: tight polling would steal the line from
+/// the producers.
+const SPIN_LOOKS: u32 = 8;
+const SPIN_PAUSES: u32 = 16;
+
+/// What a thread that drives steps is doing: it outlives every callback, so that a thread that ends inside one
+/// leaves word of what it held.
+pub(crate) struct Record {
+    pub(super) part: Option<Part>,
+    pub(super) which: usize,
+    pub(super) set: Option<ResultSet>,
+    /// Since when that set was ready.
+    pub(super) ready_since: i64,
+    pub(super) releases: Option<Releases>,
+    pub(super) release: Option<ToRelease>,
+    pub(super) role: Role,
+}
+
+impl Record {
+    pub(super) const fn new(role: Role) -> Record {
+        Record {
+            part: None,
+            which: 0,
+            set: None,
+            ready_since: 0,
+            releases: None,
+            release: None,
+            role,
+        }
+    }
+}
+
+/// Who drives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A handler thread: waits for work.
+    Worker,
+    /// The time thread: deadlines, time-outs and deliveries nobody else is free for.
+    Time,
+    /// A host in `run`: never waits, and takes only batches whose first value is among the first `limit`.
+    Host { limit: u64 },
+}
+
+/// What a step asks its driver to call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Handle,
+    Deliver,
+    Release,
+    /// Nothing to do (a host), or the batcher is gone (a thread).
+    End,
+}
+
+impl Inner {
+    // ---- steps -----------------------------------------------------------------------------------------------
+
+    /// Finds the next callback to run and notes it in the record. Waits if the role waits.
+    pub(super) fn next_step(&self, engine: &Shared<Inner>, record: &mut Record) -> Step {
+        loop {
+            let now = self.now();
+            let mut core = self.core.lock();
+            if self.next_time_event(&core) <= now {
+                drop(core);
+                self.sweep(now);
+                continue;
+            }
+            if let Some(step) = self.take_ready(&mut core, engine, record) {
+                // A thread that was woken for a batch and goes into on_result passes the wake on.
+                self.wake_sleeper(&mut core);
+                return step;
+            }
+            if core.stop {
+                return Step::End;
+            }
+            match record.role {
+                Role::Time => {
+                    let due = self.next_time_event(&core);
+                    core.time_due = due;
+                    core.time_sleeps = true;
+                    let mut core = self.time.wait_until(core, due);
+                    core.time_sleeps = false;
+                }
+                Role::Host { limit } => {
+                    if !self.routes.is_pulled() && self.take_batch_to_handle(core, engine, record, limit, now)
+                    {
+                        return Step::Handle;
+                    }
+                    return Step::End;
+                }
+                Role::Worker => {
+                    if self.take_batch_to_handle(core, engine, record, u64::MAX, now) {
+                        return Step::Handle;
+                    }
+                    let core = self.core.lock();
+                    drop(self.sleep(core, FOREVER));
+                }
+            }
+        }
+    }
+
+    /// A ready set, if nobody else is delivering.
+    pub(super) fn take_ready(
+        &self,
+        core: &mut Core,
+        engine: &Shared<Inner>,
+        record: &mut Record,
+    ) -> Option<Step> {
+        if core.delivering {
+            return None;
+        }
+        if self.pulls_results() && !matches!(core.ready.front(), Some(Ready::Releases(_))) {
+            return self.take_releases(core, record);
+        }
+        match core.ready.pop_front()? {
+            Ready::Set(set, since) => {
+                let owner = self.limits.owner;
+                core.delivering_values = set.len as u64;
+                record.ready_since = since;
+                record.set = Some(ResultSet {
+                    engine: Some(engine.clone()),
+                    set: Some(set),
+                    owner,
+                });
+                self.begin_delivery(core);
+                Some(Step::Deliver)
+            }
+            Ready::Releases(set) => {
+                record.releases = Some(set);
+                self.begin_delivery(core);
+                Some(Step::Release)
+            }
+        }
+    }
+
+    /// With pulled results the sets stay, but releases behind them run.
+    pub(super) fn take_releases(&self, core: &mut Core, record: &mut Record) -> Option<Step> {
+        let at = core
+            .ready
+            .iter()
+            .position(|ready| matches!(ready, Ready::Releases(_)))?;
+        let Some(Ready::Releases(releases)) = core.ready.remove(at) else {
+            return None;
+        };
+        record.releases = Some(releases);
+        self.begin_delivery(core);
+        Some(Step::Release)
+    }
+
+    pub(super) fn begin_delivery(&self, core: &mut Core) {
+        core.delivering = true;
+        core.deliveries += 1;
+        core.enter_callback();
+    }
+
+    /// Dispatches a sealed batch, or the open one if it is due, and begins its first part.
+    pub(super) fn take_batch_to_handle(
+        &self,
+        mut core: MutexGuard<'_, Core>,
+        engine: &Shared<Inner>,
+        record: &mut Record,
+        limit: u64,
+        now: i64,
+    ) -> bool {
+        let part = if let Some(part) = self.take_sealed(&mut core, engine, limit, now) {
+            part
+        } else {
+            drop(core);
+            self.take_open(engine, limit, now)
+        };
+        let Some((part, which)) = part else { return false };
+        record.part = Some(part);
+        record.which = which;
+        true
+    }
+
+    /// Some(None): a sealed batch there is, but it is not to be taken. None: look at the open batch.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer level says whether the open batch may be looked at"
+    )]
+    pub(super) fn take_sealed(
+        &self,
+        core: &mut Core,
+        engine: &Shared<Inner>,
+        limit: u64,
+        now: i64,
+    ) -> Option<Option<(Part, usize)>> {
+        loop {
+            if core.in_flight >= self.limits.max_in_flight {
+                return Some(None);
+            }
+            match core.sealed.front() {
+                None => {
+                    // Only a look: `take_open` asks again with the gate.
+                    let early = core.open.as_ref().is_none_or(|open| open.first < limit);
+                    return if early && self.is_due(core, now) {
+                        None
+                    } else {
+                        Some(None)
+                    };
+                }
+                Some(batch) if batch.first >= limit => return Some(None),
+                Some(_) => {}
+            }
+            if !core.reserve_caller() {
+                return Some(None);
+            }
+            // A batch that could not be split has its outcome already: look for the next.
+            let Some(number) = self.dispatch(core, now) else {
+                continue;
+            };
+            let begun = self.begin_part(core, engine, number);
+            if begun.is_some() && !self.routes.is_pulled() {
+                core.enter_callback();
+            }
+            self.touch(core);
+            return Some(begun);
+        }
+    }
+
+    /// Seals the open batch into a free slot if it is due, and dispatches it.
+    pub(super) fn take_open(&self, engine: &Shared<Inner>, limit: u64, now: i64) -> Option<(Part, usize)> {
+        self.gate.visit(|front| {
+            self.join_stages(front);
+            let mut core = self.core.lock();
+            if core.sealed.is_empty()
+                && let Some(open) = &core.open
+                && open.first < limit
+                && let Some(trigger) = self.open_due(open, now)
+                && core.in_flight < self.limits.max_in_flight
+            {
+                self.seal(front, &mut core, trigger);
+            }
+            self.take_sealed(&mut core, engine, limit, now).flatten()
+        })
+    }
+
+    /// Sleeps until there may be work; a sleeper that watches the open batch wakes when it is due.
+    pub(super) fn sleep<'a>(&'a self, mut core: MutexGuard<'a, Core>, until: i64) -> MutexGuard<'a, Core> {
+        let free = core.in_flight < self.limits.max_in_flight;
+        if core.stop || (free && !core.sealed.is_empty()) {
+            return core;
+        }
+        if core.spin.wants() {
+            return self.spin(core);
+        }
+        if free && self.is_due(&core, self.now()) {
+            return core;
+        }
+        let open_due = if free { self.oldest_due(&core) } else { FOREVER };
+        let idle = core.has_pool() && core.open.is_none() && core.in_flight == 0;
+        let trim_at = if idle {
+            forming::after(self.monotonic(), IDLE_TRIM)
+        } else {
+            FOREVER
+        };
+        let watch = open_due.min(trim_at);
+        let watches = watch < core.watch_due;
+        if watches {
+            core.watch_due = watch;
+        }
+        core.sleepers += 1;
+        let mut core = self
+            .work
+            .wait_until(core, until.min(if watches { watch } else { FOREVER }));
+        core.sleepers -= 1;
+        core.waking = core.waking.saturating_sub(1);
+        if watches {
+            core.watch_due = FOREVER;
+        }
+        if idle && core.open.is_none() && core.in_flight == 0 && self.monotonic() >= trim_at {
+            core.trim();
+        }
+        core
+    }
+
+    /// Looks out for work for a few microseconds before sleeping: a wake costs the producer more than a batch of
+    /// pushes. Whether that pays is learnt from whether it did.
+    pub(super) fn spin<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+        // SYNC: Relaxed under the core lock, which orders it with the increments made there.
+        let seen = self.hint.load(Ordering::Relaxed);
+        core.spin.spinners += 1;
+        drop(core);
+        let until = self.monotonic() + SPIN_NS;
+        let mut found = false;
+        while !found && self.monotonic() < until {
+            for _ in 0..SPIN_LOOKS {
+                for _ in 0..SPIN_PAUSES {
+                    std::hint::spin_loop();
+                }
+                // SYNC: Acquire pairs with the increments in `wake_sleeper`; the work itself is read under the lock.
+                found = self.hint.load(Ordering::Acquire) != seen;
+                if found {
+                    break;
+                }
+            }
+        }
+        let mut core = self.core.lock();
+        core.spin.spinners -= 1;
+        core.spin.learn(found);
+        core
+    }
+
+    /// Runs the callback of a step, and the steps that follow from it. No lock is held, and nothing here needs to
+    /// be dropped while a callback runs, so that a thread may end inside it.
+    pub(super) fn call(&self, record: &mut Record, mut step: Step) {
+        loop {
+            step = match (step, &record.part, &record.set) {
+                (Step::Handle, Some(part), _) => {
+                    let status = self.callbacks.handle(record.which, part);
+                    self.contained(Step::End, || self.end_handle(record, status))
+                }
+                (Step::Deliver, _, Some(set)) => {
+                    self.callbacks.on_result(set);
+                    self.contained(Step::End, || self.end_deliver(record))
+                }
+                (Step::Release, _, _) => {
+                    match record.release.take() {
+                        Some(ToRelease::Object(word)) => self.callbacks.release_object(word),
+                        Some(ToRelease::Owned(release)) => release.run(),
+                        None => {}
+                    }
+                    self.contained(Step::End, || self.next_release(record))
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// A handler returned: the batch's next part, or the delivery of its results, follows.
+    pub(super) fn end_handle(&self, record: &mut Record, status: Status) -> Step {
+        let Some(part) = record.part.take() else {
+            return Step::End;
+        };
+        part.settle(status);
+        let Some(engine) = part.engine() else {
+            return Step::End;
+        };
+        let number = part.flight();
+        let mut core = self.core.lock();
+        core.leave_callback();
+        let again = self.end_handler(&mut core, part);
+        if again && let Some((part, which)) = self.begin_part(&mut core, &engine, number) {
+            core.enter_callback();
+            record.part = Some(part);
+            record.which = which;
+            return Step::Handle;
+        }
+        let step = self.take_ready(&mut core, &engine, record);
+        self.touch_between_steps(&mut core);
+        step.unwrap_or(Step::End)
+    }
+
+    /// on_result returned: releases follow, or the next batch.
+    pub(super) fn end_deliver(&self, record: &mut Record) -> Step {
+        let Some(mut results) = record.set.take() else {
+            return Step::End;
+        };
+        let (Some(engine), Some(set)) = (results.engine.take(), results.set.take()) else {
+            return Step::End;
+        };
+        let now = self.now();
+        let mut core = self.core.lock();
+        self.mark_delivered(&mut core, &set, now.saturating_sub(record.ready_since));
+        core.delivering_values = 0;
+        match Releases::of(set, false) {
+            Ok(releases) => {
+                record.releases = Some(releases);
+                return Step::Release;
+            }
+            Err((set, _)) => self.let_go(&mut core, set, true),
+        }
+        self.end_delivery(&mut core);
+        // A worker goes on with what waits, under the same lock; everything else is for the next step.
+        if record.role == Role::Worker
+            && core.ready.is_empty()
+            && !core.stop
+            && self.next_time_event(&core) > now
+            && let Some(Some((part, which))) = self.take_sealed(&mut core, &engine, u64::MAX, now)
+        {
+            record.part = Some(part);
+            record.which = which;
+            return Step::Handle;
+        }
+        Step::End
+    }
+
+    pub(super) fn end_delivery(&self, core: &mut Core) {
+        core.delivering = false;
+        core.leave_callback();
+        if core.done_waiters > 0 {
+            self.done.notify_all();
+        }
+        self.touch_between_steps(core);
+    }
+
+    /// The next release of the set in the record; the set is recycled when there is none.
+    pub(super) fn next_release(&self, record: &mut Record) -> Step {
+        let Some(releases) = &mut record.releases else {
+            return Step::End;
+        };
+        record.release = releases.next();
+        if record.release.is_some() {
+            return Step::Release;
+        }
+        if let Some(releases) = record.releases.take() {
+            let mut core = self.core.lock();
+            self.end_releases(&mut core, releases);
+            self.end_delivery(&mut core);
+        }
+        Step::End
+    }
+
+    /// A thread ended inside a callback: what it held gets an outcome, and another thread takes its place.
+    pub(super) fn thread_ended(&self, engine: &Shared<Inner>, record: &mut Record) {
+        self.callbacks.thread_left();
+        // It takes no further step, whatever it was.
+        let role = std::mem::replace(&mut record.role, Role::Time);
+        self.callbacks
+            .log(LOG_ERROR, "an engine thread ended inside a callback");
+        if record.part.is_some() {
+            if let Some(part) = &record.part {
+                let reason = super::results::Reason::bare(Status::THREAD_ENDED);
+                let ending = super::results::Ending::Failed(reason, super::value::Handled::Maybe);
+                part.complete_early(ending);
+            }
+            if let Some(part) = record.part.take() {
+                let mut core = self.core.lock();
+                core.leave_callback();
+                self.end_handler(&mut core, part);
+                self.touch(&mut core);
+            }
+        }
+        if record.set.is_some() {
+            self.end_deliver(record);
+        }
+        if let Some(releases) = record.releases.take() {
+            let mut core = self.core.lock();
+            core.ready.push_front(Ready::Releases(releases));
+            self.end_delivery(&mut core);
+        }
+        if !matches!(role, Role::Host { .. }) && !self.core.lock().stop {
+            let made = Inner::spawn(engine, role == Role::Worker);
+            if made.is_err() {
+                self.callbacks
+                    .log(LOG_ERROR, "no thread could be made in its place");
+            }
+        }
+    }
+
+    pub(super) fn drive(&self, engine: &Shared<Inner>, record: &mut Record) {
+        loop {
+            match self.contained(Step::End, || self.next_step(engine, record)) {
+                Step::End => return,
+                step => self.call(record, step),
+            }
+        }
+    }
+
+    /// Drives as a host: a thread of the host's that ends inside a callback leaves word of what it held, too.
+    pub(super) fn drive_as_host(&self, engine: &Shared<Inner>, limit: u64) {
+        struct Visit<'a> {
+            engine: &'a Shared<Inner>,
+            record: Record,
+        }
+        impl Drop for Visit<'_> {
+            fn drop(&mut self) {
+                let record = &mut self.record;
+                if record.part.is_some() || record.set.is_some() || record.releases.is_some() {
+                    self.engine.thread_ended(self.engine, record);
+                }
+            }
+        }
+        let mut visit = Visit {
+            engine,
+            record: Record::new(Role::Host { limit }),
+        };
+        self.drive(engine, &mut visit.record);
+    }
+
+    /// Runs a piece of the engine between two callbacks. A panic in it is a bug; it must not unwind into the host.
+    /// The callbacks themselves are outside, so that a thread may end in them without passing `catch_unwind`.
+    pub(super) fn contained<T>(&self, otherwise: T, piece: impl FnOnce() -> T) -> T {
+        catch_unwind(AssertUnwindSafe(piece)).unwrap_or_else(|panic| {
+            std::mem::forget(panic);
+            otherwise
+        })
+    }
+
+    /// Delivers what is ready on the calling thread, whatever the mode: for the end of a manual batcher.
+    pub(crate) fn deliver_all(&self, engine: &Shared<Inner>) {
+        if !self.core.lock().reserve_caller() {
+            return;
+        }
+        self.drive_as_host(engine, 0);
+    }
+}
+
+pub(super) extern "C-unwind" fn worker_main(arg: *mut c_void) -> *mut c_void {
+    thread_main(arg, Role::Worker)
+}
+
+pub(super) extern "C-unwind" fn time_main(arg: *mut c_void) -> *mut c_void {
+    thread_main(arg, Role::Time)
+}
+
+/// What an engine thread owns: its count of the engine, and its record.
+struct Seat {
+    engine: Shared<Inner>,
+    record: Record,
+}
+
+fn thread_main(arg: *mut c_void, role: Role) -> *mut c_void {
+    let Some(raw) = std::ptr::NonNull::new(arg.cast::<Inner>()) else {
+        return arg;
+    };
+    // SAFETY: `spawn` gave this count away with into_raw, once, to this thread.
+    let engine = unsafe { Shared::from_raw(raw) };
+    let Some(seat) = crate::sync::try_box(Seat {
+        engine,
+        record: Record::new(role),
+    }) else {
+        return std::ptr::null_mut();
+    };
+    let seat = Box::into_raw(seat);
+    // Without the hook a thread that ends in a callback goes unnoticed; nothing else is lost with it.
+    let _ = thread::on_exit(seat.cast(), seat_left);
+    // SAFETY: the box was leaked above and is taken back below, or by `seat_left` if this thread ends in a callback.
+    let held = unsafe { &mut *seat };
+    held.engine.drive(&held.engine, &mut held.record);
+    thread::clear_exit_hook();
+    // SAFETY: this thread made the box, the hook is cleared, and `held` is not used any more.
+    drop(unsafe { Box::from_raw(seat) });
+    std::ptr::null_mut()
+}
+
+/// The thread ended inside a callback.
+extern "C" fn seat_left(seat: *mut c_void) {
+    // SAFETY: `thread_main` leaked this box for this thread and did not come to take it back.
+    let mut seat = unsafe { Box::from_raw(seat.cast::<Seat>()) };
+    let engine = seat.engine.clone();
+    engine.thread_ended(&engine, &mut seat.record);
+}

@@ -1,0 +1,157 @@
+//! Who is told what and when: sleepers, the time thread, closers; and what time brings due.
+
+use super::batcher::Inner;
+use super::core::Core;
+use super::forming::{self, FOREVER};
+use crate::sync::atomic::Ordering;
+
+impl Inner {
+    // ---- telling those who wait ------------------------------------------------------------------------------
+
+    /// Places became free.
+    pub(crate) fn room_came(&self, core: &mut Core) {
+        core.room_changes += 1;
+        if core.room_waiters > 0 {
+            self.room.notify_all();
+        }
+    }
+
+    /// Called with the core lock after every change: wakes whoever has something to do now.
+    pub(crate) fn touch(&self, core: &mut Core) {
+        let deliver = !core.ready.is_empty() && !core.delivering && !self.pulls_results();
+        self.tell(core, deliver);
+    }
+
+    /// `touch` for a thread that takes its next step at once: it delivers what is ready itself.
+    pub(super) fn touch_between_steps(&self, core: &mut Core) {
+        self.tell(core, false);
+    }
+
+    pub(super) fn tell(&self, core: &mut Core, deliver: bool) {
+        self.wake_sleeper(core);
+        if core.closing() {
+            self.tell_closers(core);
+        }
+        if core.time_sleeps {
+            let due = self.next_time_event(core);
+            if due < core.time_due || deliver || core.stop {
+                core.time_sleeps = false;
+                self.time.notify_one();
+            }
+        }
+        if core.fd.is_some() {
+            self.set_fd(core);
+        }
+    }
+
+    /// Those who wait for the end: close itself, and pullers that would wait in vain.
+    pub(super) fn tell_closers(&self, core: &Core) {
+        if core.sleepers > 0 && core.open.is_none() && core.sealed.is_empty() && self.routes.is_pulled() {
+            self.work.notify_all();
+        }
+        if core.result_waiters > 0 && core.drained(true) {
+            self.results.notify_all();
+        }
+        if core.done_waiters > 0 && core.drained(self.pulls_results()) {
+            self.done.notify_all();
+        }
+    }
+
+    pub(super) fn wake_sleeper(&self, core: &mut Core) {
+        if core.stop {
+            // SYNC: Release pairs with the load in `spin`.
+            self.hint.fetch_add(1, Ordering::Release);
+            self.work.notify_all();
+            return;
+        }
+        if core.sleepers <= core.waking && core.spin.spinners == 0 {
+            return;
+        }
+        if core.in_flight >= self.limits.max_in_flight {
+            return;
+        }
+        let due = if !core.sealed.is_empty() {
+            i64::MIN
+        } else {
+            match &core.open {
+                _ if core.staged_since < FOREVER => self.oldest_due(core),
+                None => return,
+                Some(open) if open.full => i64::MIN,
+                Some(_) => self.oldest_due(core),
+            }
+        };
+        let now = due == i64::MIN;
+        if core.spin.spinners > 0 {
+            // A spinner looks at the open batch's time by itself when it stops spinning.
+            if now {
+                // SYNC: Release pairs with the load in `spin`; the core lock publishes the work itself.
+                self.hint.fetch_add(1, Ordering::Release);
+            }
+            return;
+        }
+        if (now && core.waking == 0) || (!now && due < core.watch_due && core.waking == 0) {
+            core.waking += 1;
+            self.work.notify_one();
+        }
+    }
+
+    /// When the open batch or a stage is due by time; i64::MIN for "at once".
+    pub(super) fn oldest_due(&self, core: &Core) -> i64 {
+        let since = core
+            .open
+            .as_ref()
+            .map_or(FOREVER, |open| open.opened_at)
+            .min(core.staged_since);
+        match self.limits.max_delay {
+            _ if since == FOREVER => FOREVER,
+            0 => i64::MIN,
+            _ => forming::due_at(&self.limits, since),
+        }
+    }
+
+    /// The open batch, or what may be staged, is due at `now`.
+    pub(super) fn is_due(&self, core: &Core, now: i64) -> bool {
+        core.open.as_ref().is_some_and(|open| open.full) || self.oldest_due(core) <= now
+    }
+
+    pub(super) fn next_time_event(&self, core: &Core) -> i64 {
+        let close = core.close.filter(|close| !close.discarded && !core.drained(true));
+        let close = close.map_or(FOREVER, |close| close.due);
+        core.next_deadline.min(core.next_expiry()).min(close)
+    }
+
+    // ---- time ------------------------------------------------------------------------------------------------
+
+    /// Deadlines, then handler time-outs, then close's time-out (the contract's P7).
+    pub(crate) fn sweep(&self, now: i64) {
+        self.gate.visit(|front| {
+            let mut core = self.core.lock();
+            if core.next_deadline <= now {
+                self.expire_waiting(front, &mut core, now);
+            }
+            self.expire_flights(&mut core, now);
+            if let Some(close) = core.close
+                && !close.discarded
+                && close.due <= now
+            {
+                let running = core.delivering.then_some(core.deliveries);
+                let left = close.left + self.discard_all(&mut core);
+                core.close = Some(super::core::Closing {
+                    due: close.due,
+                    discarded: true,
+                    left,
+                    running,
+                });
+                self.done.notify_all();
+            }
+            self.touch(&mut core);
+        });
+    }
+
+    pub(super) fn sweep_if_due(&self, now: i64) {
+        let due = self.next_time_event(&self.core.lock());
+        if due <= now {
+            self.sweep(now);
+        }
+    }
+}
