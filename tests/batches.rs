@@ -415,12 +415,15 @@ fn p09_delay_is_never_restarted() {
         run_at(&batcher, now);
         push_all(&batcher, value..=value);
         batcher.push("of another kind", 0).unwrap();
+        batcher
+            .push_with("with a deadline", 0, PushOptions::new().deadline(100))
+            .unwrap();
         assert_eq!(batcher.next_due(), Ok(10));
     }
     run_at(&batcher, 9);
     assert_eq!(journal.sizes(), []);
     run_at(&batcher, 10);
-    assert_eq!((journal.sizes(), journal.batches()[0].age), (vec![5], 10));
+    assert_eq!((journal.sizes(), journal.batches()[0].age), (vec![7], 10));
 }
 
 /// Fails if the batch's age is reckoned anew when a value leaves (`opened_at` set in `remove_waiting`).

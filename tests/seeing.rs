@@ -138,7 +138,10 @@ fn p38_a_snapshot_is_consistent_under_load() {
                         };
                         match pushed {
                             Ok(()) => returned.fetch_add(1, SeqCst),
-                            Err(_) => refused.fetch_add(1, SeqCst),
+                            Err(_) => {
+                                let _ = batcher.room(Duration::from_millis(5));
+                                refused.fetch_add(1, SeqCst)
+                            }
                         };
                         if chance.one_in(20) {
                             let _ = batcher.cancel(tag);

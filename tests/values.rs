@@ -835,6 +835,9 @@ fn p05_handlers_read_the_age_of_the_oldest_value() {
     batcher.push(1, 1).unwrap();
     batcher.advance(40).unwrap();
     batcher.push(2, 2).unwrap();
+    batcher
+        .push_with(2, 2, PushOptions::new().deadline(1000))
+        .unwrap();
     batcher.flush(Timeout::ZERO).unwrap();
     batcher.push(3, 3).unwrap();
     run_at(&batcher, 200);
@@ -900,12 +903,17 @@ fn p06_a_bulk_push_is_its_values_one_by_one() {
         let queue_bytes = bytes + chance.below(100);
         let places = 1 + chance.below(20);
         let policy = [OnFull::Reject, OnFull::Block, OnFull::DiscardOldest][chance.below(3) as usize];
-        let values: Vec<_> = (0..chance.below(24))
-            .map(|_| match chance.below(5) {
-                0 => Value::String(&"a long text that may be cut off, or not"[..chance.below(40) as usize]),
-                1 => Value::Float64(1.5),
-                2 if chance.one_in(6) => Value::Null,
-                _ => Value::Int64(chance.below(100) as i64),
+        let values: Vec<_> = (0..chance.below(8))
+            .flat_map(|_| {
+                let value = match chance.below(7) {
+                    0 => {
+                        Value::String(&"a long text that may be cut off, or not"[..chance.below(40) as usize])
+                    }
+                    1 | 2 => Value::Float64(1.5),
+                    3 if chance.one_in(6) => Value::Null,
+                    _ => Value::Int64(chance.below(100) as i64),
+                };
+                vec![value; chance.below(7) as usize]
             })
             .collect();
         let play = |push: &dyn Fn(&Batcher) -> (usize, microbatch::Result)| {
@@ -936,8 +944,27 @@ fn p06_a_bulk_push_is_its_values_one_by_one() {
             }
             (values.len(), Ok(()))
         });
-        let bulk = play(&|batcher| batcher.push_values(&values, Tags::From(1000)));
-        assert_eq!(bulk, singly, "round {round}: {values:?}");
+        let in_one = play(&|batcher| batcher.push_values(&values, Tags::From(1000)));
+        assert_eq!(in_one, singly, "round {round}: {values:?}");
+        let by_kind = play(&|batcher| {
+            let mut taken = 0;
+            for run in values.chunk_by(|a, b| a.kind() == b.kind()) {
+                let tags = Tags::From(1000 + taken as u64);
+                let ints: Vec<_> = run.iter().filter_map(Value::as_int64).collect();
+                let floats: Vec<_> = run.iter().filter_map(Value::as_float64).collect();
+                let (more, refused) = match run[0].kind() {
+                    Kind::Int64 => batcher.push_int64s(&ints, tags),
+                    Kind::Float64 => batcher.push_float64s(&floats, tags),
+                    _ => batcher.push_values(run, tags),
+                };
+                taken += more;
+                if refused.is_err() {
+                    return (taken, refused);
+                }
+            }
+            (taken, Ok(()))
+        });
+        assert_eq!(by_kind, singly, "round {round}: {values:?}");
     }
 }
 

@@ -169,12 +169,19 @@ impl Inner {
             return Err(Error::bare(Status::NO_MEMORY));
         }
         let arg = Shared::into_raw(engine.clone());
+        engine.core.lock().drivers += 1;
         match thread::spawn(name, thread::STACK_BYTES, entry, arg.cast::<c_void>().as_ptr()) {
             Ok(handle) => {
-                threads.push(handle);
+                // `detach_threads` sets the flag before it empties the list.
+                if engine.core.lock().detached {
+                    handle.detach();
+                } else {
+                    threads.push(handle);
+                }
                 Ok(())
             }
             Err(errno) => {
+                engine.core.lock().drivers -= 1;
                 // SAFETY: the thread that would have taken this count over was not made.
                 drop(unsafe { Shared::<Inner>::from_raw(arg) });
                 Err(Error::new(
@@ -260,6 +267,7 @@ impl Inner {
 
     /// Lets the threads end by themselves.
     pub(crate) fn detach_threads(&self) {
+        self.core.lock().detached = true;
         self.tell_threads_to_stop();
         loop {
             let next = self.threads.lock().pop();

@@ -208,6 +208,10 @@ pub(crate) struct Core {
     pub(crate) close: Option<Closing>,
     /// Threads end once nothing is left to deliver.
     pub(crate) stop: bool,
+    /// Threads that drive steps: as long as there is one, what is ready is its to deliver.
+    pub(crate) drivers: u32,
+    /// Nobody joins the threads any more.
+    pub(crate) detached: bool,
     /// Flush marks that were begun and not ended, for the descriptor.
     flush_marks: Vec<u64>,
     // ---- who waits
@@ -267,6 +271,8 @@ impl Core {
             ledger: Ledger::default(),
             close: None,
             stop: false,
+            drivers: 0,
+            detached: false,
             flush_marks: Vec::new(),
             callers: Vec::new(),
             sleepers: 0,

@@ -134,7 +134,7 @@ impl Part {
             .and_then(|flight| flight.part(self.index));
         match part {
             Some(part) if part.state == PartState::Running => part.state = PartState::Kept,
-            Some(part) if part.state == PartState::Waiting => return Err(Status::INVALID_ARGUMENT),
+            Some(part) if part.state == PartState::Cut => return Err(Status::TOO_LATE),
             Some(_) => return Err(Status::INVALID_ARGUMENT),
             None => return Err(Status::TOO_LATE),
         }
@@ -213,7 +213,7 @@ impl Part {
         core.late += u64::from(completes && status == Status::TOO_LATE);
         engine.settle_lingering(&mut core);
         engine.touch(&mut core);
-        if core.stop {
+        if core.stop && core.drivers == 0 {
             // The batcher was freed: nobody else gives back what the batch kept.
             drop(core);
             engine.drop_ready();

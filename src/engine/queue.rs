@@ -732,7 +732,13 @@ impl Inner {
                 let lack = forming::lack(&self.limits, front.load(&core), 8);
                 match lack {
                     None => core.room_wanted = None,
-                    Some(_) => core.want_room(front.accepted(), front.bytes_accepted(), 8),
+                    Some(_) => {
+                        // As for a push that finds no room: the open batch may hold what is in the way.
+                        if let Some(open) = &mut core.open {
+                            open.full = true;
+                        }
+                        core.want_room(front.accepted(), front.bytes_accepted(), 8);
+                    }
                 }
                 self.touch(&mut core);
                 let status = if front.closed {

@@ -459,21 +459,37 @@ impl Inner {
             core.ready.push_front(Ready::Releases(releases));
             self.end_delivery(&mut core);
         }
-        if !matches!(role, Role::Host { .. }) && !self.core.lock().stop {
+        let needed = {
+            let core = self.core.lock();
+            !matches!(role, Role::Host { .. }) && !(core.stop && core.ready.is_empty())
+        };
+        if needed {
             let made = Inner::spawn(engine, role == Role::Worker);
             if made.is_err() {
                 self.callbacks
                     .log(LOG_ERROR, "no thread could be made in its place");
             }
         }
+        self.end_driving();
     }
 
     pub(super) fn drive(&self, engine: &Shared<Inner>, record: &mut Record) {
         loop {
             match self.contained(Step::End, || self.next_step(engine, record)) {
-                Step::End => return,
+                Step::End => break,
                 step => self.call(record, step),
             }
+        }
+        self.end_driving();
+    }
+
+    /// The last to drive a batcher that was freed or abandoned gives back what nobody will take.
+    fn end_driving(&self) {
+        let mut core = self.core.lock();
+        core.drivers -= 1;
+        if core.stop && core.drivers == 0 {
+            drop(core);
+            self.drop_ready();
         }
     }
 
@@ -495,6 +511,7 @@ impl Inner {
             engine,
             record: Record::new(Role::Host { limit }),
         };
+        self.core.lock().drivers += 1;
         self.drive(engine, &mut visit.record);
     }
 

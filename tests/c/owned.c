@@ -5,7 +5,6 @@
 
 static ledger book;
 static mb_batcher *batcher;
-static pthread_t pusher;
 /* A push is under way in this thread. */
 static __thread int inside_push;
 
@@ -289,7 +288,6 @@ static void threaded(void)
     options.threads = 3;
     options.max_batch_size = 16;
     batcher = made(&options);
-    pusher = pthread_self();
     for (at = 0; at < 2000; at++) {
         mine[at] = owned_new(at);
         CHECK_OK(push(mine[at]));

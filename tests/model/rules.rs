@@ -376,13 +376,15 @@ impl Batcher {
             .unwrap_or("OK")
     }
 
-    /// Whether the lightest value would find room.
-    pub(crate) fn room(&self) -> Status {
-        if self.closed {
-            "CLOSED"
-        } else {
-            self.lacks_room(8).unwrap_or("OK")
+    /// Whether the lightest value would find room. If not, the open batch is due, as after a push that found none.
+    pub(crate) fn room(&mut self) -> Status {
+        let lack = self.lacks_room(8);
+        if lack.is_some()
+            && let Some(open) = &mut self.open
+        {
+            open.full = true;
         }
+        if self.closed { "CLOSED" } else { lack.unwrap_or("OK") }
     }
 
     // ---- waiting values ----

@@ -1,7 +1,8 @@
 //! A batcher whose callbacks may end the thread they run on, as `pthread_exit` does.
 
 use crate::account::{Account, OWNER};
-use crate::engine::batcher::{Callbacks, Inner, ResultSet, Routes};
+use crate::engine::batcher::{Callbacks, Inner, Routes};
+use crate::engine::delivery::ResultSet;
 use crate::engine::dispatch::Part;
 use crate::{Batch, Batcher, Options, Results, Status, world};
 use std::sync::Arc;
