@@ -84,7 +84,9 @@ impl Inner {
                 self.sweep(now);
                 continue;
             }
-            if let Some(step) = self.take_ready(&mut core, engine, record) {
+            let left_to_others =
+                record.role == Role::Time && self.can_deliver(&core) && self.wake_deliverer(&mut core);
+            if !left_to_others && let Some(step) = self.take_ready(&mut core, engine, record) {
                 // A thread that was woken for a batch and goes into on_result passes the wake on.
                 self.wake_sleeper(&mut core);
                 return step;
@@ -259,6 +261,9 @@ impl Inner {
     pub(super) fn sleep<'a>(&'a self, mut core: MutexGuard<'a, Core>, until: i64) -> MutexGuard<'a, Core> {
         let free = core.in_flight < self.limits.max_in_flight;
         if core.stop || (free && !core.sealed.is_empty()) {
+            return core;
+        }
+        if !self.routes.is_pulled() && self.can_deliver(&core) {
             return core;
         }
         if core.spin.wants() {

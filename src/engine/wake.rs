@@ -1,7 +1,7 @@
 //! Who is told what and when: sleepers, the time thread, closers; and what time brings due.
 
 use super::batcher::Inner;
-use super::core::Core;
+use super::core::{Core, Ready};
 use super::forming::{self, FOREVER};
 use crate::sync::atomic::Ordering;
 
@@ -18,8 +18,32 @@ impl Inner {
 
     /// Called with the core lock after every change: wakes whoever has something to do now.
     pub(crate) fn touch(&self, core: &mut Core) {
-        let deliver = !core.ready.is_empty() && !core.delivering && !self.pulls_results();
+        let deliver = self.can_deliver(core) && !self.wake_deliverer(core);
         self.tell(core, deliver);
+    }
+
+    /// Something is ready and nobody delivers.
+    pub(super) fn can_deliver(&self, core: &Core) -> bool {
+        let waits = |ready: &Ready| !self.pulls_results() || matches!(ready, Ready::Releases(_));
+        !core.delivering && core.ready.iter().any(waits)
+    }
+
+    /// An idle handler thread delivers, so that the time thread can go on looking at the clock.
+    pub(super) fn wake_deliverer(&self, core: &mut Core) -> bool {
+        if self.routes.is_pulled() {
+            return false;
+        }
+        if core.spin.spinners > 0 {
+            // SYNC: Release pairs with the load in `spin`.
+            self.hint.fetch_add(1, Ordering::Release);
+            return true;
+        }
+        if core.sleepers > core.waking {
+            core.waking += 1;
+            self.work.notify_one();
+        }
+        // One that is waking looks at what is ready before anything else.
+        core.waking > 0
     }
 
     /// `touch` for a thread that takes its next step at once: it delivers what is ready itself.
