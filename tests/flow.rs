@@ -1968,7 +1968,10 @@ fn p25_time_goes_on_while_on_result_runs() {
     let (door, kept) = (Door::default(), Kept::default());
     let (behind, inside) = (door.clone(), Arc::new(AtomicBool::new(false)));
     let entered = inside.clone();
-    let batcher = Batcher::builder().max_batch_size(1).handler_timeout(ms(20)).handler(kept.handler());
+    let batcher = Batcher::builder()
+        .max_batch_size(1)
+        .handler_timeout(ms(20))
+        .handler(kept.handler());
     let batcher = batcher.on_result(move |_| {
         entered.store(true, SeqCst);
         behind.pass();
@@ -1979,16 +1982,22 @@ fn p25_time_goes_on_while_on_result_runs() {
     wait_until(|| kept.len() == 1);
     batcher.push(2, 2).unwrap();
     let deadline = batcher.now().unwrap() + 5_000_000;
-    batcher.push_with(3, 3, PushOptions::new().deadline(deadline)).unwrap();
+    batcher
+        .push_with(3, 3, PushOptions::new().deadline(deadline))
+        .unwrap();
     // Nobody but the time thread is free to deliver this, or awake to look at the clock.
     assert_eq!(batcher.cancel(2), Ok(1));
     wait_until(|| inside.load(SeqCst));
     let start = Instant::now();
     while batcher.stats().unwrap().expired < 2 {
-        assert!(start.elapsed() < ms(5000), "a deadline and a time-out passed, and nobody looked: {:?}", {
-            let stats = batcher.stats().unwrap();
-            (stats.expired, stats.in_flight, stats.waiting)
-        });
+        assert!(
+            start.elapsed() < ms(5000),
+            "a deadline and a time-out passed, and nobody looked: {:?}",
+            {
+                let stats = batcher.stats().unwrap();
+                (stats.expired, stats.in_flight, stats.waiting)
+            }
+        );
         thread::sleep(ms(1));
     }
     assert_eq!(batcher.stats().unwrap().in_flight, 0, "the slot is free");

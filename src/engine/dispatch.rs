@@ -315,9 +315,7 @@ impl Inner {
         };
         core.in_flight += 1;
         core.flights.push(flight);
-        let Some(flight) = core.flights.last_mut() else {
-            return None;
-        };
+        let flight = core.flights.last_mut()?;
         if !self.split(flight) {
             // No memory to gather the parts: an outcome, not a loss.
             let reason = Reason::bare(Status::NO_MEMORY);

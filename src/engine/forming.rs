@@ -113,10 +113,9 @@ pub(crate) fn split(count: u64, max_batch_size: u64, batches: u64) -> impl Itera
     let mut at = 0;
     (0..parts)
         .map(move |part| {
-            let len = if batches > 0 {
-                count / batches + u64::from(part < count % batches)
-            } else {
-                max_batch_size.min(count - at)
+            let len = match count.checked_div(batches) {
+                Some(len) => len + u64::from(part < count % batches),
+                None => max_batch_size.min(count - at),
             };
             let start = at;
             at += len;

@@ -339,7 +339,7 @@ impl Batch {
             {
                 failures.push(entry);
             }
-        } else if let Some(kind) = self.rows.same_result(len).and_then(|kind| Kind::from_code(kind)) {
+        } else if let Some(kind) = self.rows.same_result(len).and_then(Kind::from_code) {
             // All OK and of one kind: the columns of outcomes are not read then.
             tally.see(kind as u8);
         } else {

@@ -466,7 +466,8 @@ impl Inner {
         }
         let needed = {
             let core = self.core.lock();
-            !matches!(role, Role::Host { .. }) && !(core.stop && core.ready.is_empty())
+            let over = core.stop && core.ready.is_empty();
+            !over && !matches!(role, Role::Host { .. })
         };
         if needed {
             let made = Inner::spawn(engine, role == Role::Worker);

@@ -113,7 +113,7 @@ impl Inner {
             }
             return;
         }
-        if (now && core.waking == 0) || (!now && due < core.watch_due && core.waking == 0) {
+        if core.waking == 0 && (now || due < core.watch_due) {
             core.waking += 1;
             self.work.notify_one();
         }

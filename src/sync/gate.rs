@@ -118,14 +118,14 @@ impl<T> Gate<T> {
         let busy = &self.line.busy[slot & (GATE_SLOTS - 1)];
         // SYNC: Relaxed; if `me` owns the gate, only this thread stores here, and it is inside already if the
         // load says so. Both questions in one comparison: the slot is small and the flag 0.
-        if (slot | busy.load(Ordering::Relaxed) as usize) < GATE_SLOTS {
-            if let Some(inside) = Inside::enter(&self.line, word, busy) {
-                // SAFETY: inside as the owner: whoever wants the value revokes the bias under the lock and
-                // then waits for `inside` to be dropped, so this is the only reference.
-                let result = self.data.0.with_mut(|data| f(unsafe { &mut *data }));
-                drop(inside);
-                return result;
-            }
+        if (slot | busy.load(Ordering::Relaxed) as usize) < GATE_SLOTS
+            && let Some(inside) = Inside::enter(&self.line, word, busy)
+        {
+            // SAFETY: inside as the owner: whoever wants the value revokes the bias under the lock and
+            // then waits for `inside` to be dropped, so this is the only reference.
+            let result = self.data.0.with_mut(|data| f(unsafe { &mut *data }));
+            drop(inside);
+            return result;
         }
         self.push_locked(me, f)
     }
@@ -297,7 +297,7 @@ impl Meta {
             return 0;
         }
         self.run = 0;
-        if !self.may_bias || me % ID_ALIGN != 0 {
+        if !self.may_bias || !me.is_multiple_of(ID_ALIGN) {
             return 0;
         }
         // `me` has no slot of its own here: begin_run gave it back, and the bias is 0.

@@ -384,7 +384,11 @@ impl Batcher {
         {
             open.full = true;
         }
-        if self.closed { "CLOSED" } else { lack.unwrap_or("OK") }
+        if self.closed {
+            "CLOSED"
+        } else {
+            lack.unwrap_or("OK")
+        }
     }
 
     // ---- waiting values ----
