@@ -45,8 +45,9 @@ fn main() {
     if let Ok(what) = std::env::var(CHILD) {
         return measure_memory(&what);
     }
-    let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
-    let wants = |id: &str| id.contains(&filter);
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let filter = filter_of(&args);
+    let wants = |id: &str| id.contains(filter);
     let probe = Probe::new();
     print_load("before");
     let mut criterion = Criterion::default().configure_from_args();
@@ -56,12 +57,28 @@ fn main() {
         .map(|measurement| Duel::new(measurement, probe.as_ref()).run(&mut criterion))
         .collect();
     criterion.final_summary();
+    if !args.iter().any(|arg| arg == "--bench") {
+        // Started by `cargo test`: criterion only tried its parts.
+        return;
+    }
     let lone = wants("lone").then(|| [("max_delay 1 ms", 1_000_000), ("max_delay 0", 0)].map(lone_values));
     let memory = wants("memory").then(|| ["ours 4096", "ours 256", "peer 256"].map(in_child));
     report_duels(&duels);
     report_lone(lone.iter().flatten());
     report_memory(memory.iter().flatten());
     print_load("after");
+}
+
+/// The argument that is neither an option nor, by its place, an option's value.
+fn filter_of(args: &[String]) -> &str {
+    let mut before = "--bench";
+    for arg in args {
+        if !arg.starts_with('-') && (before == "--bench" || !before.starts_with('-')) {
+            return arg;
+        }
+        before = arg;
+    }
+    ""
 }
 
 /// The two sides in one measurement, round by round.
@@ -84,7 +101,12 @@ struct Recorder {
 
 impl Recorder {
     fn new(runner: Runner) -> Recorder {
-        Recorder { runner, ns: Sample::default(), cpu: Sample::default(), switches: Sample::default() }
+        Recorder {
+            runner,
+            ns: Sample::default(),
+            cpu: Sample::default(),
+            switches: Sample::default(),
+        }
     }
 
     fn add(&mut self, cost: Cost, values: f64) {
@@ -115,11 +137,13 @@ impl<'a> Duel<'a> {
             .sampling_mode(SamplingMode::Flat)
             .sample_size(SAMPLES)
             .warm_up_time(WARM_UP)
-            .measurement_time(Duration::from_millis(1500));
+            .measurement_time(Duration::from_secs(2));
         for side in [Name::Ours, Name::Peer] {
             self.begun = Instant::now();
             let name = if side == Name::Ours { "ours" } else { "peer" };
-            group.bench_function(name, |bencher| bencher.iter_custom(|rounds| self.rounds(rounds, side)));
+            group.bench_function(name, |bencher| {
+                bencher.iter_custom(|rounds| self.rounds(rounds, side))
+            });
         }
         group.finish();
         self.ours.runner.check();
@@ -160,14 +184,21 @@ fn print_load(when: &str) {
 
 fn verdict(bar: f64, reached: bool, sign: &str) -> String {
     let word = if reached { "reached" } else { "NOT reached" };
-    if bar == 0.0 { String::new() } else { format!("{sign} {bar}: {word}") }
+    if bar == 0.0 {
+        String::new()
+    } else {
+        format!("{sign} {bar}: {word}")
+    }
 }
 
 fn report_duels(duels: &[Duel<'_>]) {
     if duels.is_empty() {
         return;
     }
-    println!("\n{:<36} {:<22} {:<22} {:<19} {:<19} probe ns: p50, p5-p95", "ns a value", "ours", "peer", "faster", "bar");
+    println!(
+        "\n{:<36} {:<22} {:<22} {:<19} {:<19} probe ns: p50, p5-p95",
+        "ns a value", "ours", "peer", "faster", "bar"
+    );
     for duel in duels {
         let faster = duel.peer.ns.over(&duel.ours.ns);
         println!(
@@ -176,7 +207,11 @@ fn report_duels(duels: &[Duel<'_>]) {
             duel.ours.ns.text(2),
             duel.peer.ns.text(2),
             faster.text(1),
-            verdict(duel.measurement.bar, faster.median() >= duel.measurement.bar, ">="),
+            verdict(
+                duel.measurement.bar,
+                faster.median() >= duel.measurement.bar,
+                ">="
+            ),
             duel.probes.median(),
             duel.probes.quantile(0.05),
             duel.probes.quantile(0.95),
@@ -193,7 +228,10 @@ fn report_duels(duels: &[Duel<'_>]) {
             );
         }
     }
-    println!("\n{:<36} {:<22} {:<22} switches per 1000 values, ours and peer", "processor ns a value", "ours", "peer");
+    println!(
+        "\n{:<36} {:<22} {:<22} switches per 1000 values, ours and peer",
+        "processor ns a value", "ours", "peer"
+    );
     for duel in duels.iter().filter(|duel| duel.measurement.burst == 0) {
         println!(
             "{:<36} {:<22} {:<22} {}, {}",
@@ -216,7 +254,8 @@ struct Lone {
 
 /// One value at a time into an idle batcher, in turns. Criterion knows no percentiles, hence a loop of our own.
 fn lone_values((title, max_delay_ns): (&'static str, i64)) -> Lone {
-    let mut sides = [Name::Ours, Name::Peer].map(|name| (Runner::for_lone(name, max_delay_ns), Sample::default()));
+    let mut sides =
+        [Name::Ours, Name::Peer].map(|name| (Runner::for_lone(name, max_delay_ns), Sample::default()));
     for round in 0..LONE + 20 {
         for (runner, sample) in &mut sides {
             // Long enough for every thread of the side to have gone to sleep.
@@ -230,16 +269,28 @@ fn lone_values((title, max_delay_ns): (&'static str, i64)) -> Lone {
     let [(ours, ours_sample), (peer, peer_sample)] = sides;
     ours.check();
     peer.check();
-    Lone { title, ours: ours_sample, peer: peer_sample }
+    Lone {
+        title,
+        ours: ours_sample,
+        peer: peer_sample,
+    }
 }
 
 fn report_lone<'a>(all: impl Iterator<Item = &'a Lone>) {
     for (index, lone) in all.enumerate() {
         if index == 0 {
-            println!("\n{:<36} {:<22} {:<22} of {LONE} values each", "lone value, us past its delay", "ours p50 / p99", "peer p50 / p99");
+            println!(
+                "\n{:<36} {:<22} {:<22} of {LONE} values each",
+                "lone value, us past its delay", "ours p50 / p99", "peer p50 / p99"
+            );
         }
         let text = |sample: &Sample| format!("{:.1} / {:.1}", sample.median(), sample.quantile(0.99));
-        println!("{:<36} {:<22} {:<22}", lone.title, text(&lone.ours), text(&lone.peer));
+        println!(
+            "{:<36} {:<22} {:<22}",
+            lone.title,
+            text(&lone.ours),
+            text(&lone.peer)
+        );
     }
 }
 
@@ -254,9 +305,17 @@ struct Memory {
 /// A process of its own, so that nothing freed before is used again.
 fn in_child(what: &'static str) -> Memory {
     let output = std::env::current_exe().and_then(|this| Command::new(this).env(CHILD, what).output());
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(f64::NAN));
-    Memory { what, resident: numbers.next().unwrap_or(f64::NAN), said: numbers.next().unwrap_or(f64::NAN) }
+    let text = output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
+    let mut numbers = text
+        .split_whitespace()
+        .map(|number| number.parse().unwrap_or(f64::NAN));
+    Memory {
+        what,
+        resident: numbers.next().unwrap_or(f64::NAN),
+        said: numbers.next().unwrap_or(f64::NAN),
+    }
 }
 
 /// In the child: lets many values wait and prints bytes a value, as the kernel and as the side count them.
@@ -273,13 +332,21 @@ fn measure_memory(what: &str) {
     let before = resident();
     side.push(0, MANY);
     let grown = resident() - before;
-    println!("{} {}", grown / MANY as f64, side.bytes_in_use() as f64 / MANY as f64);
+    println!(
+        "{} {}",
+        grown / MANY as f64,
+        side.bytes_in_use() as f64 / MANY as f64
+    );
     side.check(MANY);
 }
 
 fn resident() -> f64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: f64 = text.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(f64::NAN);
+    let pages: f64 = text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .unwrap_or(f64::NAN);
     // SAFETY: sysconf takes a number and answers one.
     pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as f64
 }
@@ -287,11 +354,27 @@ fn resident() -> f64 {
 fn report_memory<'a>(all: impl Iterator<Item = &'a Memory>) {
     for (index, memory) in all.enumerate() {
         if index == 0 {
-            println!("\n{:<36} {:<22} {:<22} {MANY} int64 wait", "bytes a value", "resident", "bytes_in_use");
+            println!(
+                "\n{:<36} {:<22} {:<22} {MANY} int64 wait",
+                "bytes a value", "resident", "bytes_in_use"
+            );
         }
         let ours = memory.what.starts_with("ours");
-        let bar = if ours { verdict(32.0, memory.resident <= 32.0, "<=") } else { String::new() };
-        let said = if ours { format!("{:.1}", memory.said) } else { String::new() };
-        println!("{:<36} {:<22.1} {:<22} {bar}", format!("{} a batch", memory.what), memory.resident, said);
+        let bar = if ours {
+            verdict(32.0, memory.resident <= 32.0, "<=")
+        } else {
+            String::new()
+        };
+        let said = if ours {
+            format!("{:.1}", memory.said)
+        } else {
+            String::new()
+        };
+        println!(
+            "{:<36} {:<22.1} {:<22} {bar}",
+            format!("{} a batch", memory.what),
+            memory.resident,
+            said
+        );
     }
 }

@@ -4,6 +4,3 @@ pub mod probe;
 pub mod rounds;
 pub mod sample;
 pub mod side;
-
-#[cfg(not(c_api))]
-mod interim;

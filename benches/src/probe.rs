@@ -1,9 +1,9 @@
 //! The core-to-core probe: how long a cache line takes to another core and back. It says which regime the machine
 //! was in while a round was measured.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -63,7 +63,11 @@ impl Probe {
                 }
             }
         });
-        Some(Probe { start: Some([start_server, start_returner]), answers, threads: vec![server, returner] })
+        Some(Probe {
+            start: Some([start_server, start_returner]),
+            answers,
+            threads: vec![server, returner],
+        })
     }
 
     /// Nanoseconds of one round trip, averaged over some.
@@ -93,7 +97,9 @@ fn allowed_cores() -> Vec<usize> {
     // SAFETY: the set is writable and as long as said.
     unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
     // SAFETY: the number is below the size of the set.
-    (0..libc::CPU_SETSIZE as usize).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect()
+    (0..libc::CPU_SETSIZE as usize)
+        .filter(|core| unsafe { libc::CPU_ISSET(*core, &set) })
+        .collect()
 }
 
 fn pin(core: usize) {

@@ -101,14 +101,22 @@ pub const MEASUREMENTS: [Measurement; 6] = [
 impl Measurement {
     /// A side as this measurement needs it.
     pub fn side(&self, name: Name) -> Runner {
-        let outstanding = if self.burst == 0 { WINDOW } else { 2 * self.producers * self.burst };
+        let outstanding = if self.burst == 0 {
+            WINDOW
+        } else {
+            2 * self.producers * self.burst
+        };
         let config = Config {
             max_batch_size: 256,
             outstanding,
             max_delay_ns: MS,
             consumer: i32::from(self.consumer),
         };
-        Runner { measurement: *self, side: Side::new(name, config), pushed: 0 }
+        Runner {
+            measurement: *self,
+            side: Side::new(name, config),
+            pushed: 0,
+        }
     }
 
     /// Values a round.
@@ -127,11 +135,19 @@ pub struct Runner {
 impl Runner {
     /// Runs a round; the costs are for all its values.
     pub fn round(&mut self) -> Cost {
-        let Measurement { producers, values, burst, .. } = self.measurement;
+        let Measurement {
+            producers,
+            values,
+            burst,
+            ..
+        } = self.measurement;
         let first = self.pushed;
         self.pushed += producers * values;
         if burst > 0 {
-            return Cost { ns: self.bursts(first), ..Cost::default() };
+            return Cost {
+                ns: self.bursts(first),
+                ..Cost::default()
+            };
         }
         let before = Usage::now();
         let gate = Turnstile::new(producers);
@@ -152,12 +168,21 @@ impl Runner {
         side.drain();
         let ns = (now() - started) as f64;
         let after = Usage::now();
-        Cost { ns, cpu_ns: after.cpu_ns - before.cpu_ns, switches: after.switches - before.switches }
+        Cost {
+            ns,
+            cpu_ns: after.cpu_ns - before.cpu_ns,
+            switches: after.switches - before.switches,
+        }
     }
 
     /// Pushes in bursts; only the pushes are timed, from the first producer's start to the last one's end.
     fn bursts(&self, first: u64) -> f64 {
-        let Measurement { producers, values, burst, .. } = self.measurement;
+        let Measurement {
+            producers,
+            values,
+            burst,
+            ..
+        } = self.measurement;
         let side = &self.side;
         let gate = Turnstile::new(producers);
         let rounds = values / burst;
@@ -183,8 +208,11 @@ impl Runner {
             }
             push(0);
         });
-        starts.iter().zip(&ends).map(|(start, end)| end.load(Ordering::Relaxed) - start.load(Ordering::Relaxed)).sum::<i64>()
-            as f64
+        starts
+            .iter()
+            .zip(&ends)
+            .map(|(start, end)| end.load(Ordering::Relaxed) - start.load(Ordering::Relaxed))
+            .sum::<i64>() as f64
     }
 
     /// Pushes one value and waits for its result: nanoseconds from before the push to inside the result callback.
@@ -206,8 +234,17 @@ impl Runner {
 
     /// A runner for lone values.
     pub fn for_lone(name: Name, max_delay_ns: i64) -> Runner {
-        let config = Config { max_batch_size: 256, outstanding: WINDOW, max_delay_ns, consumer: 1 };
-        Runner { measurement: MEASUREMENTS[0], side: Side::new(name, config), pushed: 0 }
+        let config = Config {
+            max_batch_size: 256,
+            outstanding: WINDOW,
+            max_delay_ns,
+            consumer: 1,
+        };
+        Runner {
+            measurement: MEASUREMENTS[0],
+            side: Side::new(name, config),
+            pushed: 0,
+        }
     }
 }
 
@@ -219,7 +256,10 @@ struct Turnstile {
 
 impl Turnstile {
     fn new(threads: u64) -> Turnstile {
-        Turnstile { come: AtomicU64::new(0), threads }
+        Turnstile {
+            come: AtomicU64::new(0),
+            threads,
+        }
     }
 
     /// Waits until all threads have come for the `times`th time.

@@ -40,7 +40,10 @@ impl Sample {
     /// Median, and the quartiles around it, with so many decimals.
     pub fn text(&self, decimals: usize) -> String {
         let (low, high) = (self.quantile(0.25), self.quantile(0.75));
-        format!("{:.decimals$} ({low:.decimals$}-{high:.decimals$})", self.median())
+        format!(
+            "{:.decimals$} ({low:.decimals$}-{high:.decimals$})",
+            self.median()
+        )
     }
 }
 

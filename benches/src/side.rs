@@ -44,13 +44,11 @@ pub(crate) struct Calls {
 
 unsafe extern "C" {
     static side_peer: Calls;
-    #[cfg(c_api)]
     static side_ours: Calls;
     safe fn side_bare_lock(count: u64);
 }
 
 // The C objects call the library's exported functions, so it must be linked though no Rust here names it.
-#[cfg(c_api)]
 use microbatch as _;
 
 /// Who takes part.
@@ -79,11 +77,8 @@ impl Side {
         let calls = match name {
             // SAFETY: a constant of peer.cpp with the layout of Calls.
             Name::Peer => unsafe { &side_peer },
-            #[cfg(c_api)]
             // SAFETY: a constant of ours.c with the layout of Calls.
             Name::Ours => unsafe { &side_ours },
-            #[cfg(not(c_api))]
-            Name::Ours => &crate::interim::OURS,
         };
         let raw = (calls.create)(&config);
         assert!(!raw.is_null(), "{name:?} could not be made with {config:?}");
@@ -93,7 +88,10 @@ impl Side {
     /// Pushes `count` values one by one; value and tag count up from `first`.
     pub fn push(&self, first: u64, count: u64) {
         let taken = (self.calls.push)(self.raw, first, count);
-        assert!(taken == count, "a push was refused after {taken} of {count} values");
+        assert!(
+            taken == count,
+            "a push was refused after {taken} of {count} values"
+        );
     }
 
     /// Waits until everything pushed is delivered.
@@ -120,7 +118,10 @@ impl Side {
         self.drain();
         assert_eq!(self.delivered(), pushed, "every value has one result");
         let tally = self.tally();
-        let (sum, expected) = (tally.sum.load(Ordering::Relaxed), tally.expected.load(Ordering::Relaxed));
+        let (sum, expected) = (
+            tally.sum.load(Ordering::Relaxed),
+            tally.expected.load(Ordering::Relaxed),
+        );
         assert_eq!(sum, expected, "every result belongs to its tag");
     }
 
@@ -143,7 +144,10 @@ pub fn bare_lock(count: u64) {
 
 /// Nanoseconds of CLOCK_MONOTONIC.
 pub fn now() -> i64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is writable.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec * 1_000_000_000 + time.tv_nsec

@@ -2,7 +2,7 @@
 
 use crate::engine::batch::Batch as Columns;
 use crate::engine::dispatch::Part;
-use crate::engine::error::{Result, Status};
+use crate::engine::error::{Result, Status, Text};
 use crate::engine::results::{Ending, Reason};
 use crate::engine::value::{Kind, Trigger, Value};
 use std::fmt;
@@ -46,7 +46,7 @@ impl<E: std::error::Error> From<E> for Failure {
         Failure {
             code: Status::HANDLER_FAILED.code(),
             type_name: std::any::type_name::<E>(),
-            message: error.to_string(),
+            message: Text::of(format_args!("{error}")),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::error::{Error, Result, Status};
 use crate::engine::options::FOREVER;
 use crate::engine::stats::Stats;
 use crate::engine::value::{Kind, Value};
-use crate::sync::Shared;
+use crate::sync::{Shared, try_box};
 use std::ffi::c_void;
 use std::fmt;
 use std::time::Duration;
@@ -188,7 +188,12 @@ impl Batcher {
             // SAFETY: the engine calls this once, with the pointer leaked below.
             drop(unsafe { Box::from_raw(data.cast::<String>()) });
         }
-        let leaked = Box::into_raw(Box::new(value));
+        // The box comes first: without memory for it the string goes back.
+        let Some(mut place) = try_box(String::new()) else {
+            return Err((Status::NO_MEMORY, value));
+        };
+        *place = value;
+        let leaked = Box::into_raw(place);
         // SAFETY: the box was just leaked and is not freed before `release`, or before it is taken back below.
         let text: &str = unsafe { &*leaked };
         let owned = Release::One {

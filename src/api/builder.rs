@@ -10,6 +10,7 @@ use crate::engine::error::{Error, Status};
 use crate::engine::options::{Clock, Delivery, Mode, OnFull, Options, ResultsMode};
 use crate::engine::results::Reason;
 use crate::engine::value::Kind;
+use crate::sync::try_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Handler = Box<dyn Fn(&mut Batch<'_>) -> Result<(), Failure> + Send + Sync>;
@@ -208,7 +209,8 @@ impl Builder {
             default: closures.handlers[DEFAULT].is_some(),
             on_result: closures.on_result.is_some(),
         };
-        let engine = Inner::start(&self.options, routes, Box::new(closures))?;
+        let closures = try_box(closures).ok_or(Error::bare(Status::NO_MEMORY))?;
+        let engine = Inner::start(&self.options, routes, closures)?;
         Ok(Batcher::new(engine))
     }
 }

@@ -134,7 +134,8 @@ pub(crate) struct Batch {
     /// Which batch each row came from: only in sets of removed values.
     pub(crate) origins: Option<Column<u64>>,
     pub(crate) is_removed_set: bool,
-    /// Rows of the whole batch that this part's rows are; None when the part is the whole batch.
+    /// This is a gathered part of another batch, whose rows `positions` names.
+    pub(crate) is_part: bool,
     pub(crate) positions: Option<Column<u32>>,
     /// The batch this is a part of: it lives, and keeps what its values carry, as long as the part is looked at.
     pub(crate) whole: Option<Shared<Batch>>,
@@ -171,6 +172,7 @@ impl Batch {
             earliest: FOREVER,
             origins: None,
             is_removed_set: false,
+            is_part: false,
             positions: None,
             whole: None,
             side: Mutex::new(Side::new()),
@@ -195,10 +197,10 @@ impl Batch {
         self.has_deadlines = false;
         self.earliest = FOREVER;
         self.is_removed_set = false;
-        self.positions = None;
+        self.is_part = false;
         self.whole = None;
-        let text = self.settled.take().map(|settled| settled.text);
-        self.side.get_mut().reset(text);
+        let settled = self.settled.take();
+        self.side.get_mut().reset(settled);
     }
 
     /// Bytes of memory this batch holds.
@@ -307,6 +309,11 @@ impl Batch {
     }
 
     // ---- reading ---------------------------------------------------------------------------------------------
+
+    /// The rows of the whole batch that this part's rows are; None if this is the whole batch.
+    pub(crate) fn positions(&self) -> Option<&[u32]> {
+        self.positions.as_deref().filter(|_| self.is_part)
+    }
 
     pub(crate) fn tags(&self) -> &[u64] {
         self.rows.tags(self.len)

@@ -371,11 +371,7 @@ impl Core {
 
     /// Bytes of batch memory in use or pooled, without the open batch.
     pub(crate) fn memory(&self) -> u64 {
-        let flights = self
-            .flights
-            .iter()
-            .map(|flight| flight.batch.memory())
-            .sum::<u64>();
+        let flights = self.flights.iter().map(Flight::memory).sum::<u64>();
         let ready = self.ready.iter().map(|ready| match ready {
             Ready::Set(batch, _) => batch.memory(),
             Ready::Releases(releases) => releases.set.memory(),

@@ -240,6 +240,12 @@ impl Flight {
         self.parts.iter().flatten()
     }
 
+    /// Bytes of its batch, and of the parts gathered from it.
+    pub(crate) fn memory(&self) -> u64 {
+        let parts = self.parts().filter(|part| part.batch.is_part);
+        self.batch.memory() + parts.map(|part| part.batch.memory()).sum::<u64>()
+    }
+
     fn is_mixed(&self) -> bool {
         self.count > 1
     }
@@ -303,7 +309,7 @@ impl Inner {
             0 | FOREVER => FOREVER,
             span => forming::after(now, span),
         };
-        let flight = Flight {
+        let mut flight = Flight {
             number,
             parts: [const { None }; MAX_PARTS],
             count: 0,
@@ -313,13 +319,16 @@ impl Inner {
             expires_at,
             batch: shared,
         };
-        core.in_flight += 1;
-        core.flights.push(flight);
-        let flight = core.flights.last_mut()?;
-        if !self.split(flight) {
+        let split = self.split(core, &mut flight);
+        if !split {
             // No memory to gather the parts: an outcome, not a loss.
+            self.recycle_parts(core, &mut flight);
             let reason = Reason::bare(Status::NO_MEMORY);
             flight.batch.settle(Ending::Failed(reason, Handled::No));
+        }
+        core.in_flight += 1;
+        core.flights.push(flight);
+        if !split {
             self.fix_flight(core, number);
             return None;
         }
@@ -327,7 +336,7 @@ impl Inner {
     }
 
     /// Divides a batch among the handlers.
-    fn split(&self, flight: &mut Flight) -> bool {
+    fn split(&self, core: &mut Core, flight: &mut Flight) -> bool {
         let mask = flight.batch.mask;
         let own = mask & self.routes.own;
         let rest = mask & !self.routes.own;
@@ -355,13 +364,18 @@ impl Inner {
             .map(|kind| (kind, 1u8 << kind));
         let default = (rest != 0).then_some((DEFAULT, rest));
         for (which, mask) in kinds.chain(default) {
-            let Some(mut part) = flight.batch.gather(mask) else {
+            if !core.reserve_for_batch() {
                 return false;
-            };
-            part.whole = Some(flight.batch.clone());
-            let Some(batch) = Shared::try_new(part) else {
+            }
+            let Some(mut batch) = core.take_batch(self.batch_rows()) else { return false };
+            let filled = batch.get_mut().is_some_and(|part| {
+                part.whole = Some(flight.batch.clone());
+                flight.batch.gather(mask, part)
+            });
+            if !filled {
+                core.recycle(batch);
                 return false;
-            };
+            }
             let part = FlightPart {
                 which: which as u8,
                 state: PartState::Waiting,
@@ -520,10 +534,22 @@ impl Inner {
     /// The flight's slot is free: its outcomes stand and no handler is inside.
     fn drop_flight(&self, core: &mut Core, number: u64) {
         if let Ok(at) = core.flights.binary_search_by_key(&number, |flight| flight.number) {
-            drop(core.flights.remove(at));
+            let mut flight = core.flights.remove(at);
+            self.recycle_parts(core, &mut flight);
+            drop(flight);
             core.in_flight -= 1;
             self.settle_lingering(core);
         }
+    }
+
+    /// The gathered parts of a mixed batch go back to the pool; a part that is the whole batch is only let go.
+    fn recycle_parts(&self, core: &mut Core, flight: &mut Flight) {
+        for part in flight.parts.iter_mut().filter_map(Option::take) {
+            if part.batch.is_part {
+                core.recycle(part.batch);
+            }
+        }
+        flight.count = 0;
     }
 
     /// Handler time-outs that have come.
@@ -623,12 +649,14 @@ impl Inner {
 }
 
 impl Batch {
-    /// The rows whose kinds are in `mask`, gathered into a batch of their own; their releases stay here.
-    fn gather(&self, mask: u8) -> Option<Batch> {
+    /// Gathers the rows whose kinds are in `mask` into an empty batch; their releases stay here. False if memory
+    /// ran out.
+    fn gather(&self, mask: u8, part: &mut Batch) -> bool {
         let chosen = |row: &usize| mask & (1 << self.kinds()[*row]) != 0;
-        let count = (0..self.len).filter(chosen).count();
-        let mut part = Batch::new(count)?;
-        let mut positions = super::column::Column::new(count.max(1))?;
+        let capacity = part.rows.capacity();
+        if part.positions.is_none() {
+            part.positions = super::column::Column::new(capacity);
+        }
         part.id = self.id;
         part.first = self.first;
         part.opened_at = self.opened_at;
@@ -636,30 +664,35 @@ impl Batch {
         part.number = self.number;
         part.dispatched_at = self.dispatched_at;
         if self.has_deadlines && !part.reserve_deadlines() {
-            return None;
+            return false;
         }
+        let mut count = 0;
         for (at, row) in (0..self.len).filter(chosen).enumerate() {
-            let kind = Kind::from_code(self.kinds()[row])?;
-            if matches!(kind, Kind::String | Kind::Bytes) && !part.put_text(at, self.text(row)) {
-                return None;
+            let kind = self.kinds()[row];
+            let is_text = kind == Kind::String as u8 || kind == Kind::Bytes as u8;
+            if is_text && !part.put_text(at, self.text(row)) {
+                return false;
             }
-            if kind == Kind::Object {
+            if kind == Kind::Object as u8 {
                 if !part.reserve_size() {
-                    return None;
+                    return false;
                 }
                 part.put_size(at, self.object_size(row));
             }
-            part.rows
-                .put(at, self.cells()[row], self.tags()[row], self.kinds()[row]);
-            if let Some(deadlines) = &mut part.deadlines {
+            part.rows.put(at, self.cells()[row], self.tags()[row], kind);
+            if let Some(deadlines) = &mut part.deadlines
+                && self.has_deadlines
+            {
                 deadlines[at] = self.deadline(row);
             }
+            let Some(positions) = &mut part.positions else { return false };
             positions[at] = row as u32;
+            count += 1;
         }
         part.len = count;
-        part.positions = Some(positions);
+        part.is_part = true;
         part.classify();
         part.rows.clear_results(count);
-        Some(part)
+        true
     }
 }

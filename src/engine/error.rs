@@ -248,6 +248,13 @@ impl From<Error> for Status {
 pub(crate) struct Text(String);
 
 impl Text {
+    /// The text alone, as far as there is memory for it.
+    pub(crate) fn of(text: fmt::Arguments<'_>) -> String {
+        let mut written = Text::default();
+        written.add(text);
+        written.0
+    }
+
     /// Appends what fits.
     pub(crate) fn add(&mut self, piece: fmt::Arguments<'_>) {
         // The only failure is a lack of memory, and half a message beats an abort.

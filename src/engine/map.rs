@@ -152,6 +152,7 @@ fn fill(input: MapInput<'_>, start: usize, len: usize, number: u64) -> Option<Ba
     part.number = number;
     part.trigger = Trigger::Size;
     part.positions = Some(positions);
+    part.is_part = true;
     part.classify();
     part.rows.clear_results(len);
     Some(part)

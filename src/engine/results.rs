@@ -80,9 +80,11 @@ impl Side {
         self.objects || !self.failures.is_empty()
     }
 
-    pub(crate) fn reset(&mut self, text: Option<Bytes>) {
-        if let Some(text) = text {
-            self.text = text;
+    /// Empties it for the next batch; memory comes back from what was settled.
+    pub(crate) fn reset(&mut self, settled: Option<Settled>) {
+        if let Some(settled) = settled {
+            self.text = settled.text;
+            self.failures = settled.failures;
         }
         self.text.truncate(0);
         self.failures.clear();
@@ -404,7 +406,7 @@ impl Batch {
             kind: UNSET,
         };
         for part in parts {
-            let (Some(from), Some(positions)) = (part.settled.get(), &part.positions) else {
+            let (Some(from), Some(positions)) = (part.settled.get(), part.positions()) else {
                 continue;
             };
             settled.objects |= from.objects;

@@ -136,7 +136,7 @@ fn view_of(held: &HeldBatch) -> mb_batch_view {
         offsets: offsets.map_or(null(), <[i32]>::as_ptr),
         bytes: offsets.map_or(null(), |_| batch.text.as_ptr()),
         deadlines: deadlines.map_or(null(), |column| column.as_ptr()),
-        positions: batch.positions.as_ref().map_or(null(), |column| column.as_ptr()),
+        positions: batch.positions().map_or(null(), <[u32]>::as_ptr),
     }
 }
 

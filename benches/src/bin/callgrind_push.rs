@@ -17,9 +17,21 @@ use microbatch_bench::side::{Config, Name, Side};
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let count: u64 = args.next().and_then(|count| count.parse().ok()).unwrap_or(20 * WINDOW);
-    let name = if args.next().as_deref() == Some("peer") { Name::Peer } else { Name::Ours };
-    let config = Config { max_batch_size: 256, outstanding: WINDOW, max_delay_ns: 1_000_000, consumer: 0 };
+    let count: u64 = args
+        .next()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(20 * WINDOW);
+    let name = if args.next().as_deref() == Some("peer") {
+        Name::Peer
+    } else {
+        Name::Ours
+    };
+    let config = Config {
+        max_batch_size: 256,
+        outstanding: WINDOW,
+        max_delay_ns: 1_000_000,
+        consumer: 0,
+    };
     let side = Side::new(name, config);
     let mut pushed = 0;
     while pushed < count {

@@ -89,6 +89,8 @@ thread_local! {
     static RECIPE: Cell<Option<Recipe>> = const { Cell::new(None) };
     static TALLY: Cell<Tally> = const { Cell::new(Tally { schedules: 0, steps: 0 }) };
     static WORLD: RefCell<World> = const { RefCell::new(World::new()) };
+    /// How often the models of this test came by the places that `reached` names.
+    static REACHED: RefCell<BTreeMap<String, u64>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// A small generator of random numbers (splitmix64).
@@ -190,9 +192,11 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Runs `model` under `schedules` schedules of each kind. Panics at the first that fails, and names it.
-pub fn explore(name: &str, schedules: u64, model: fn()) {
+/// Runs `model` under `schedules` schedules of each kind. Panics at the first that fails, and names it. Prints what
+/// the schedules came by, and panics if they never came by one of `must`.
+pub fn explore(name: &str, schedules: u64, must: &[&str], model: fn()) {
     TALLY.set(Tally::default());
+    REACHED.take();
     let start = std::time::Instant::now();
     let replay = std::env::var("MICROBATCH_SHUTTLE_REPLAY").ok();
     let recipes: Vec<Recipe> = match replay.as_deref().map(Recipe::parse) {
@@ -208,6 +212,12 @@ pub fn explore(name: &str, schedules: u64, model: fn()) {
     let tally = TALLY.get();
     let steps = tally.steps / tally.schedules.max(1);
     println!("{name}: {} schedules of about {steps} steps in {:?}", tally.schedules, start.elapsed());
+    let reached = REACHED.take();
+    for (place, times) in &reached {
+        println!("    {times:>9} {place}");
+    }
+    let missed: Vec<_> = must.iter().filter(|place| !reached.contains_key(**place)).collect();
+    assert!(replay.is_some() || missed.is_empty(), "model {name} never comes by {missed:?}");
 }
 
 /// The positive control of a model: with `bug` switched on, one of `schedules` schedules of each kind must fail.
@@ -250,6 +260,7 @@ fn run(recipes: Vec<Recipe>, bug: Option<&'static str>, model: fn()) -> Result<(
                 *world = World::new();
                 // A stream of its own, so that the model's choices do not shift the scheduler's.
                 world.random = Random(!RECIPE.get().map_or(0, |recipe| recipe.seed));
+                world.ends = Some(Arc::new(Waiters::new()));
                 world.bug = bug;
                 world.runs = true;
             });
@@ -310,8 +321,11 @@ struct World {
     descriptors: Vec<Descriptor>,
     /// Engine threads that were detached.
     detached: Vec<Task>,
-    /// Engine threads that run.
+    /// Engine threads that run, and how many were started and have not ended.
     threads: BTreeSet<usize>,
+    alive: u64,
+    /// Told when one ends.
+    ends: Option<Arc<Waiters>>,
     failures: Vec<String>,
 }
 
@@ -328,6 +342,8 @@ impl World {
             descriptors: Vec::new(),
             detached: Vec::new(),
             threads: BTreeSet::new(),
+            alive: 0,
+            ends: None,
             failures: Vec::new(),
         }
     }
@@ -342,13 +358,14 @@ fn runs() -> bool {
     WORLD.with(|world| world.try_borrow().is_ok_and(|world| world.runs))
 }
 
-/// Waits for the engine threads that were detached.
+/// Waits until the last engine thread has ended.
 pub fn wait_for_threads() {
     loop {
-        let next = with(|world| world.detached.pop());
-        match next {
-            Some(task) => task.join(),
-            None => return,
+        let (next, alive, ends) = with(|world| (world.detached.pop(), world.alive, world.ends.clone()));
+        match (next, ends) {
+            (Some(task), _) => task.join(),
+            (None, Some(ends)) if alive > 0 => ends.join().until(FOREVER),
+            (None, _) => return,
         }
     }
 }
@@ -356,8 +373,6 @@ pub fn wait_for_threads() {
 /// The end of a model: nothing is left of it.
 fn end() {
     wait_for_threads();
-    let threads = with(|world| world.threads.len());
-    ensure(threads == 0, "an engine thread outlives its batcher");
     let held = with(|world| world.locks.values().any(|count| *count != 0));
     ensure(!held, "a lock is held at the end");
     let open = with(|world| world.descriptors.iter().any(|descriptor| descriptor.armed != Armed::Closed));
@@ -396,6 +411,12 @@ pub fn ensure_eq<T: PartialEq + fmt::Debug>(left: T, right: T, otherwise: impl f
         let place = std::panic::Location::caller();
         fail(&format!("{place}: {otherwise}: {left:?} and {right:?}"));
     }
+}
+
+/// Counts that a model came by a place.
+pub fn reached(place: impl fmt::Display) {
+    let place = place.to_string();
+    REACHED.with(|reached| *reached.borrow_mut().entry(place).or_default() += 1);
 }
 
 /// Prints a line in a replay with trace.
@@ -755,6 +776,7 @@ pub(crate) fn end_thread() -> ! {
 }
 
 pub(crate) fn spawn_engine(name: &str, run: impl FnOnce() + Send + 'static) -> Task {
+    with(|world| world.alive += 1);
     start(name, move || {
         with(|world| world.threads.insert(task()));
         let ended = catch_unwind(AssertUnwindSafe(run));
@@ -767,7 +789,14 @@ pub(crate) fn spawn_engine(name: &str, run: impl FnOnce() + Send + 'static) -> T
         if let Some((arg, hook)) = hook {
             hook(arg);
         }
-        with(|world| world.threads.remove(&task()));
+        let ends = with(|world| {
+            world.threads.remove(&task());
+            world.alive -= 1;
+            world.ends.clone()
+        });
+        if let Some(ends) = ends {
+            ends.tell_all();
+        }
     })
 }
 

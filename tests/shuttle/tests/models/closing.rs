@@ -1,8 +1,8 @@
 //! Endings: close with time-outs, free and abandon, beside held batches.
 
 use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
-use microbatch_shuttle::world::{self, Flag, Parcels, ensure, ensure_eq, explore, one_of};
-use microbatch_shuttle::{Batch, Batcher, Builder, Closed, Failure, HeldBatch, Outcome, Status, Timeout};
+use microbatch_shuttle::world::{self, Flag, Parcels, ensure, ensure_eq, explore, must_catch, one_of};
+use microbatch_shuttle::{Batch, Batcher, Builder, Closed, Failure, HeldBatch, Outcome, Results, Status, Timeout};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{FOREVER, microseconds, producer};
@@ -18,23 +18,9 @@ fn keep(account: &Account, held: &Parcels<HeldBatch>, batch: &mut Batch<'_>) -> 
         world::dawdle(3);
         return account.handle(batch);
     }
-    account.see(batch.number(), batch.tags());
-    match batch.keep() {
-        Ok(kept) => held.send(kept),
-        Err(status) => ensure_eq(status, Status::TOO_LATE, "keep"),
-    }
+    let answer = account.keep(batch, held);
     world::dawdle(3);
-    Ok(())
-}
-
-/// A thread that ends held batches until nobody sends more.
-fn completer(account: &Arc<Account>, held: &Arc<Parcels<HeldBatch>>) -> world::Task {
-    let (account, held) = (account.clone(), held.clone());
-    world::spawn("completer", move || {
-        while let Some(batch) = held.receive() {
-            account.end(batch);
-        }
-    })
+    answer
 }
 
 /// Two closers race with producers, handlers and late completions.
@@ -45,7 +31,7 @@ fn close() {
     let builder = keeping(&account, &held, account.delivered(account.builder()));
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
     let batcher = Arc::new(builder.threads(one_of(&[1, 2])).max_delay(delay).build().expect("a batcher"));
-    let completer = completer(&account, &held);
+    let completer = account.completer(&held);
     let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
     let timeouts = [Timeout::ZERO, microseconds(20), FOREVER];
     let closers = [one_of(&timeouts), one_of(&timeouts)].map(|timeout| {
@@ -81,7 +67,12 @@ fn close() {
 
 #[test]
 fn p15_p18_p24_close() {
-    explore("close", 300, close);
+    explore("close", 300, &[], close);
+}
+
+#[test]
+fn control_a_batch_ends_twice() {
+    must_catch("ended_twice", 300, close);
 }
 
 /// The batcher is dropped while batches are held and producers push.
@@ -93,7 +84,7 @@ fn free() {
     let builder = builder.close_timeout(one_of(&[microseconds(1), microseconds(50)]));
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
     let batcher = builder.threads(one_of(&[1, 2])).max_delay(delay).build().expect("a batcher");
-    let completer = completer(&account, &held);
+    let completer = account.completer(&held);
     let producers = pushing(&account, &batcher);
     world::dawdle(20);
     if one_of(&[true, false]) {
@@ -124,7 +115,17 @@ fn pushing(account: &Arc<Account>, batcher: &Batcher) -> Vec<world::Task> {
 
 #[test]
 fn p26_free() {
-    explore("free", 300, free);
+    explore("free", 300, &[], free);
+}
+
+#[test]
+fn control_results_are_stolen() {
+    must_catch("results_stolen", 300, free);
+}
+
+#[test]
+fn control_threads_never_stop() {
+    must_catch("never_stops", 10, free);
 }
 
 /// A batcher that its callbacks can take.
@@ -179,7 +180,7 @@ fn abandon() {
         })
     };
     let batcher = builder.threads(one_of(&[1, 2])).build().expect("a batcher");
-    let completer = completer(&account, &held);
+    let completer = account.completer(&held);
     let producers = pushing(&account, &batcher);
     *slot.batcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(batcher);
     world::join(producers);
@@ -193,5 +194,50 @@ fn abandon() {
 
 #[test]
 fn p25_p26_abandon() {
-    explore("abandon", 300, abandon);
+    explore("abandon", 300, &[], abandon);
+}
+
+/// Results that were pulled outlive their batcher.
+fn free_beside_readers() {
+    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let account = Account::mixed(bounds);
+    let held = Arc::new(Parcels::default());
+    let taken = Arc::new(Parcels::default());
+    let builder = account.pulls(keeping(&account, &held, account.builder()));
+    let batcher = builder.close_timeout(microseconds(1)).build().expect("a batcher");
+    let completer = account.completer(&held);
+    let producers = pushing(&account, &batcher);
+    let dropper = {
+        let taken: Arc<Parcels<Results<'static>>> = taken.clone();
+        world::spawn("dropper", move || {
+            while let Some(results) = taken.receive() {
+                world::dawdle(8);
+                drop(results);
+            }
+        })
+    };
+    for _ in 0..one_of(&[1, 2, 3]) {
+        if let Ok(results) = batcher.next_results(microseconds(100)) {
+            account.pulled(&results);
+            taken.send(results);
+        }
+    }
+    // What nobody pulled is given up with the batcher.
+    account.may_lose();
+    if one_of(&[true, false]) {
+        drop(batcher);
+    } else {
+        batcher.abandon();
+    }
+    world::join(producers);
+    taken.close();
+    dropper.join();
+    held.close();
+    completer.join();
+    account.finish();
+}
+
+#[test]
+fn p26_free_beside_readers() {
+    explore("free_beside_readers", 300, &[], free_beside_readers);
 }

@@ -1,7 +1,7 @@
 //! Threads that end inside callbacks.
 
 use microbatch_shuttle::account::{Account, Bounds};
-use microbatch_shuttle::world::{self, ensure_eq, explore, one_of};
+use microbatch_shuttle::world::{self, ensure_eq, explore, must_catch, one_of};
 use microbatch_shuttle::{Closed, Options, ending};
 use std::sync::Arc;
 
@@ -44,5 +44,10 @@ fn threads_end() {
 
 #[test]
 fn p32_threads_end() {
-    explore("threads_end", 300, threads_end);
+    explore("threads_end", 300, &[], threads_end);
+}
+
+#[test]
+fn control_a_thread_is_not_replaced() {
+    must_catch("unreplaced", 100, threads_end);
 }

@@ -2,8 +2,9 @@
 
 use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
 use microbatch_shuttle::world::{self, ensure, ensure_eq, explore, must_catch, one_of};
-use microbatch_shuttle::{Closed, OnFull, Status, Timeout};
-use std::sync::Arc;
+use microbatch_shuttle::{Batcher, Closed, OnFull, Status, Tags, Timeout};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::{FOREVER, microseconds, producer};
 
@@ -60,7 +61,17 @@ fn push_flush_close() {
 
 #[test]
 fn p15_p16_p23_p24_push_flush_close() {
-    explore("push_flush_close", 300, push_flush_close);
+    explore("push_flush_close", 300, &[], push_flush_close);
+}
+
+#[test]
+fn control_stats_miscount() {
+    must_catch("miscounts", 10, push_flush_close);
+}
+
+#[test]
+fn control_flush_returns_early() {
+    must_catch("flushes_early", 300, push_flush_close);
 }
 
 /// BLOCK with room for one or two values, and a slow handler.
@@ -112,12 +123,17 @@ fn block() {
 
 #[test]
 fn p22_block() {
-    explore("block", 300, block);
+    explore("block", 300, &[], block);
 }
 
 #[test]
-fn control_block_deadlocks_when_notifications_get_lost() {
-    must_catch(world::LOSE_NOTIFICATIONS, 300, block);
+fn control_notifications_get_lost() {
+    must_catch(world::LOSE_NOTIFICATIONS, 100, block);
+}
+
+#[test]
+fn control_room_is_not_told() {
+    must_catch("room_untold", 300, block);
 }
 
 /// Values staged by producer handles: in order, none forgotten, flush and close take them along.
@@ -176,7 +192,12 @@ fn producers() {
 
 #[test]
 fn p11_producers() {
-    explore("producers", 300, producers);
+    explore("producers", 300, &[], producers);
+}
+
+#[test]
+fn control_stages_are_forgotten() {
+    must_catch("stages_forgotten", 300, producers);
 }
 
 /// REJECT and DISCARD_OLDEST beside cancel: bounds hold and every value ends once.
@@ -222,5 +243,117 @@ fn refuse() {
 
 #[test]
 fn p20_p22_refuse() {
-    explore("refuse", 300, refuse);
+    explore("refuse", 300, &[], refuse);
+}
+
+#[test]
+fn control_the_queue_is_passed() {
+    must_catch("queue_passed", 300, refuse);
+}
+
+/// Bulk pushes take a prefix, in order, and wait for room in between.
+fn bulk() {
+    let queue = one_of(&[2, 3]);
+    let bounds = Bounds { queue, size: 1 + world::random(queue), results: one_of(&[2, 16]), flights: one_of(&[1, 2]) };
+    let account = Account::new(bounds);
+    let policy = one_of(&[OnFull::Reject, OnFull::Block]);
+    let builder = account.delivered(account.handled()).on_full(policy).push_timeout(microseconds(50));
+    let builder = builder.threads(one_of(&[1, 2])).max_delay(one_of(&[Timeout::ZERO, microseconds(10)]));
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let producers = [1, 2].map(|number| {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("producer", move || {
+            let tags: Vec<u64> = (0..5).map(|at| number * PRODUCER + at).collect();
+            let values: Vec<i64> = tags.iter().map(|tag| *tag as i64).collect();
+            account.try_push_many(&tags, || batcher.push_int64s(&values, Tags::Each(&tags)));
+        })
+    });
+    account.snapshot(&batcher);
+    account.snapshot(&batcher);
+    if one_of(&[true, false]) {
+        world::join(producers);
+        account.wait_for_all();
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    } else {
+        world::dawdle(20);
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+        world::join(producers);
+    }
+    account.settle(&batcher);
+    drop(batcher);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p06_bulk() {
+    explore("bulk", 300, &[], bulk);
+}
+
+/// Callbacks call everything that is legal in them, and what is not is told so, beside producers and a close.
+fn reentrant() {
+    let bounds = Bounds { queue: one_of(&[2, 8]), results: one_of(&[4, 64]), flights: one_of(&[1, 2]), size: 2 };
+    let account = Account::mixed(bounds);
+    let shared: Arc<OnceLock<Weak<Batcher>>> = Arc::default();
+    // Each callback pushes at most one value.
+    let next = Arc::new(AtomicU64::new(5 * PRODUCER));
+    let call = {
+        let (account, shared, next) = (account.clone(), shared.clone(), next.clone());
+        move || {
+            let Some(batcher) = shared.get().and_then(Weak::upgrade) else { return };
+            match world::random(6) {
+                0 => {
+                    let tag = next.fetch_add(1, Ordering::SeqCst);
+                    if tag < 5 * PRODUCER + 3 {
+                        let status = account.push(&*batcher, tag);
+                        let answers = [Status::OK, Status::QUEUE_FULL, Status::RESULTS_FULL, Status::CLOSED];
+                        ensure(answers.contains(&status), status);
+                    }
+                }
+                1 => {
+                    account.snapshot(&batcher);
+                }
+                2 => ensure(matches!(batcher.seal(), Ok(()) | Err(Status::CLOSED)), "seal"),
+                3 => ensure_eq(batcher.flush(FOREVER), Err(Status::REENTRANT), "flush"),
+                4 => account.cancelled_any(batcher.cancel(PRODUCER + 2)),
+                _ => {
+                    let close = one_of(&[true, false, false]).then(|| batcher.close(microseconds(50)));
+                    ensure(close.is_none_or(|closed| closed == Err(Status::IN_PROGRESS)), "close");
+                }
+            }
+        }
+    };
+    let builder = {
+        let (account, call) = (account.clone(), call.clone());
+        account.clone().builder().handler(move |batch| {
+            call();
+            account.handle(batch)
+        })
+    };
+    let builder = {
+        let (account, call) = (account.clone(), call);
+        builder.on_result(move |results| {
+            call();
+            account.deliver(results);
+        })
+    };
+    let builder = builder.threads(one_of(&[1, 2])).push_timeout(FOREVER);
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    ensure(shared.set(Arc::downgrade(&batcher)).is_ok(), "set once");
+    let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
+    world::join(producers);
+    ensure(batcher.close(FOREVER).is_ok(), "close");
+    // A callback may hold the last reference: then it is the one that drops the batcher.
+    drop(batcher);
+    account.finish();
+}
+
+#[test]
+fn p25_reentrant() {
+    explore("reentrant", 300, &[], reentrant);
+}
+
+#[test]
+fn control_reentry_goes_unseen() {
+    must_catch("reentered", 300, reentrant);
 }

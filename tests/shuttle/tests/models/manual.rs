@@ -1,7 +1,7 @@
 //! Manual mode, driven by hosts that wait for the descriptor alone.
 
 use microbatch_shuttle::account::{Account, Bounds};
-use microbatch_shuttle::world::{self, Flag, ensure, ensure_eq, explore, one_of};
+use microbatch_shuttle::world::{self, Flag, ensure, ensure_eq, explore, must_catch, one_of};
 use microbatch_shuttle::{Closed, Status, Timeout};
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ fn hosts() {
 
 #[test]
 fn p27_hosts() {
-    explore("hosts", 300, hosts);
+    explore("hosts", 300, &[], hosts);
 }
 
 /// Two hosts run, flush and close beside producers, without a descriptor; then the batcher is freed.
@@ -81,5 +81,10 @@ fn ends() {
 
 #[test]
 fn p24_p27_ends() {
-    explore("ends", 300, ends);
+    explore("ends", 300, &[], ends);
+}
+
+#[test]
+fn control_on_result_runs_beside_itself() {
+    must_catch("beside_itself", 300, hosts);
 }

@@ -1,8 +1,8 @@
 //! Ordered delivery.
 
 use microbatch_shuttle::account::{Account, Bounds};
-use microbatch_shuttle::world::{self, Parcels, ensure_eq, explore, one_of};
-use microbatch_shuttle::{Closed, Delivery, HeldBatch, Status, Timeout};
+use microbatch_shuttle::world::{self, Parcels, ensure_eq, explore, must_catch, one_of};
+use microbatch_shuttle::{Closed, Delivery, HeldBatch, Timeout};
 use std::sync::Arc;
 
 use super::{FOREVER, microseconds, producer};
@@ -20,12 +20,7 @@ fn ordered() {
             if one_of(&[true, true, false]) {
                 return account.handle(batch);
             }
-            account.see(batch.number(), batch.tags());
-            match batch.keep() {
-                Ok(kept) => held.send(kept),
-                Err(status) => ensure_eq(status, Status::TOO_LATE, "keep"),
-            }
-            Ok(())
+            account.keep(batch, &held)
         })
     };
     let builder = builder
@@ -34,14 +29,7 @@ fn ordered() {
         .max_delay(one_of(&[Timeout::ZERO, microseconds(10), FOREVER]))
         .handler_timeout(one_of(&[microseconds(30), FOREVER]));
     let batcher = Arc::new(builder.build().expect("a batcher"));
-    let completer = {
-        let (account, held) = (account.clone(), held.clone());
-        world::spawn("completer", move || {
-            while let Some(batch) = held.receive() {
-                account.end(batch);
-            }
-        })
-    };
+    let completer = account.completer(&held);
     let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
     account.snapshot(&batcher);
     world::join(producers);
@@ -58,5 +46,10 @@ fn ordered() {
 
 #[test]
 fn p19_ordered() {
-    explore("ordered", 300, ordered);
+    explore("ordered", 300, &[], ordered);
+}
+
+#[test]
+fn control_order_is_lost() {
+    must_catch("unordered", 300, ordered);
 }

@@ -1,7 +1,7 @@
 //! Hosts that pull: batches and results taken from several threads, beside flush and close.
 
 use microbatch_shuttle::account::{Account, Bounds};
-use microbatch_shuttle::world::{self, Flag, Parcels, ensure, explore, one_of};
+use microbatch_shuttle::world::{self, Flag, Parcels, ensure, explore, must_catch, one_of};
 use microbatch_shuttle::{Batcher, HeldBatch, Status, Timeout};
 use std::sync::Arc;
 
@@ -54,14 +54,7 @@ fn pull() {
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
     let batcher = Arc::new(account.pulls(account.builder()).max_delay(delay).build().expect("a batcher"));
     let held = Arc::new(Parcels::default());
-    let completer = {
-        let (account, held) = (account.clone(), held.clone());
-        world::spawn("completer", move || {
-            while let Some(batch) = held.receive() {
-                account.end(batch);
-            }
-        })
-    };
+    let completer = account.completer(&held);
     let takers = [0, 1].map(|_| taker(&account, &batcher, &held));
     let readers = [0, 1].map(|_| reader(&account, &batcher));
     let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
@@ -96,7 +89,7 @@ fn pull() {
 
 #[test]
 fn p24_p29_pull() {
-    explore("pull", 300, pull);
+    explore("pull", 300, &[], pull);
 }
 
 /// One event loop that waits for the descriptor alone serves a pulled batcher: no wake-up is missing.
@@ -132,5 +125,15 @@ fn event_loop() {
 
 #[test]
 fn p23_p29_event_loop() {
-    explore("event_loop", 300, event_loop);
+    explore("event_loop", 300, &[], event_loop);
+}
+
+#[test]
+fn control_pullers_are_not_told() {
+    must_catch("pullers_untold", 1000, pull);
+}
+
+#[test]
+fn control_the_descriptor_is_stale() {
+    must_catch("descriptor_stale", 10, event_loop);
 }

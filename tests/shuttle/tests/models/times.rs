@@ -1,11 +1,11 @@
 //! Time: deadlines, cancel and the handler time-out race with dispatch and completion.
 
 use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
-use microbatch_shuttle::world::{self, Parcels, ensure, ensure_eq, explore, one_of};
-use microbatch_shuttle::{Closed, HeldBatch, PushOptions, Status, Timeout};
+use microbatch_shuttle::world::{self, Parcels, ensure, ensure_eq, explore, must_catch, one_of};
+use microbatch_shuttle::{Batch, Closed, HeldBatch, Kind, Outcome, PushOptions, Status, Timeout};
 use std::sync::Arc;
 
-use super::{FOREVER, microseconds};
+use super::{FOREVER, microseconds, producer};
 
 /// Values with deadlines, handlers that overrun, cancels, late completions.
 fn times() {
@@ -21,12 +21,7 @@ fn times() {
                 world::dawdle(2);
                 return handled;
             }
-            account.see(batch.number(), batch.tags());
-            match batch.keep() {
-                Ok(kept) => held.send(kept),
-                Err(status) => ensure_eq(status, Status::TOO_LATE, "keep"),
-            }
-            Ok(())
+            account.keep(batch, &held)
         })
     };
     let builder = builder
@@ -34,14 +29,7 @@ fn times() {
         .max_delay(one_of(&[Timeout::ZERO, microseconds(10)]))
         .handler_timeout(one_of(&[microseconds(10), microseconds(40), FOREVER]));
     let batcher = Arc::new(builder.build().expect("a batcher"));
-    let completer = {
-        let (account, held) = (account.clone(), held.clone());
-        world::spawn("completer", move || {
-            while let Some(batch) = held.receive() {
-                account.end(batch);
-            }
-        })
-    };
+    let completer = account.completer(&held);
     let producers = [1, 2].map(|number| {
         let (account, batcher) = (account.clone(), batcher.clone());
         world::spawn("producer", move || {
@@ -83,5 +71,59 @@ fn times() {
 
 #[test]
 fn p20_p21_times() {
-    explore("times", 300, times);
+    explore("times", 300, &[], times);
+}
+
+#[test]
+fn control_deadlines_come_early() {
+    must_catch("expires_early", 300, times);
+}
+
+/// Mixed batches with a handler for integers, one for strings and one for the rest: parts end one by one, some are
+/// kept, some time out, and close cuts what is left.
+fn parts() {
+    let bounds = Bounds { flights: one_of(&[1, 2]), size: 4, ..Bounds::default() };
+    let account = Account::mixed(bounds);
+    let held: Arc<Parcels<HeldBatch>> = Arc::default();
+    let handler = || {
+        let (account, held) = (account.clone(), held.clone());
+        move |batch: &mut Batch<'_>| {
+            world::dawdle(2);
+            if one_of(&[true, true, false]) {
+                return account.handle(batch);
+            }
+            account.keep(batch, &held)
+        }
+    };
+    let builder = account.delivered(account.builder());
+    let builder = builder.handler_for(Kind::Int64, handler()).handler_for(Kind::String, handler()).handler(handler());
+    let builder = builder
+        .threads(one_of(&[1, 2]))
+        .max_delay(one_of(&[Timeout::ZERO, microseconds(10)]))
+        .handler_timeout(one_of(&[microseconds(30), FOREVER]));
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let completer = account.completer(&held);
+    let producers = [1, 2].map(|number| producer(number, 4, &account, &batcher));
+    account.snapshot(&batcher);
+    world::join(producers);
+    if one_of(&[true, false]) {
+        account.wait_for_all();
+    }
+    let closed = batcher.close(one_of(&[FOREVER, microseconds(20)]));
+    ensure(closed.is_ok(), "close");
+    drop(batcher);
+    held.close();
+    completer.join();
+    ensure_eq(closed, Ok(Closed { left: account.count(Outcome::Discarded) }), "what close says");
+    account.finish();
+}
+
+#[test]
+fn p13_parts() {
+    explore("parts", 300, &[], parts);
+}
+
+#[test]
+fn control_parts_are_mixed_up() {
+    must_catch("parts_mixed_up", 100, parts);
 }
