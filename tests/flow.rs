@@ -835,11 +835,13 @@ fn p22_bounds_hold_under_load() {
             .result_capacity(25)
             .threads(2)
             .push_timeout(FOREVER);
-        let batcher = batcher
-            .handler(echo)
-            .on_result(ledger.on_result())
-            .build()
-            .unwrap();
+        let came = ledger.on_result();
+        let batcher = batcher.handler(echo).on_result(move |results| {
+            came(results);
+            // Slow enough for result places to run out.
+            thread::sleep(Duration::from_micros(10));
+        });
+        let batcher = batcher.build().unwrap();
         thread::scope(|scope| {
             let producers: Vec<_> = (0..4)
                 .map(|producer| {

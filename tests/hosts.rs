@@ -826,7 +826,11 @@ fn p29_next_results_waits_for_its_time_out() {
     assert_eq!(status(batcher.next_results(ms(30))), Status::TIMEOUT);
     assert!(start.elapsed() >= ms(30));
     thread::scope(|scope| {
-        let puller = scope.spawn(|| batcher.next_results(FOREVER).map(|results| results.tags().to_vec()));
+        let puller = scope.spawn(|| {
+            batcher
+                .next_results(FOREVER)
+                .map(|results| results.tags().to_vec())
+        });
         thread::sleep(ms(5));
         batcher.push(1, 7).unwrap();
         assert_eq!(puller.join().unwrap(), Ok(vec![7]));

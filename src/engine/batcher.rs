@@ -10,7 +10,7 @@ use super::error::{Error, Status};
 use super::options::{Clock, Limits, Mode, Options, ResultsMode};
 use super::producer::Stages;
 use super::queue::Front;
-use super::step::{time_main, worker_main};
+use super::step::{Role, Seat, thread_main};
 use super::value::{Kind, Trigger};
 use crate::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use crate::sync::thread::Thread;
@@ -159,18 +159,18 @@ impl Inner {
     }
 
     pub(super) fn spawn(engine: &Shared<Inner>, worker: bool) -> Result<(), Error> {
-        let (name, entry): (_, extern "C-unwind" fn(*mut c_void) -> *mut c_void) = if worker {
-            ("mb-handler", worker_main)
-        } else {
-            ("mb-time", time_main)
-        };
+        let name = if worker { "mb-handler" } else { "mb-time" };
         let mut threads = engine.threads.lock();
         if threads.try_reserve(1).is_err() {
             return Err(Error::bare(Status::NO_MEMORY));
         }
-        let arg = Shared::into_raw(engine.clone());
+        let role = if worker { Role::Worker } else { Role::Time };
+        let Some(seat) = Seat::new(engine, role) else {
+            return Err(Error::bare(Status::NO_MEMORY));
+        };
+        let arg = Box::into_raw(seat);
         engine.core.lock().drivers += 1;
-        match thread::spawn(name, thread::STACK_BYTES, entry, arg.cast::<c_void>().as_ptr()) {
+        match thread::spawn(name, thread::STACK_BYTES, thread_main, arg.cast::<c_void>()) {
             Ok(handle) => {
                 // `detach_threads` sets the flag before it empties the list.
                 if engine.core.lock().detached {
@@ -182,8 +182,8 @@ impl Inner {
             }
             Err(errno) => {
                 engine.core.lock().drivers -= 1;
-                // SAFETY: the thread that would have taken this count over was not made.
-                drop(unsafe { Shared::<Inner>::from_raw(arg) });
+                // SAFETY: the box was just leaked for a thread that was not made.
+                drop(unsafe { Box::from_raw(arg) });
                 Err(Error::new(
                     Status::SYSTEM,
                     "threads",

@@ -367,7 +367,9 @@ impl Inner {
             if !core.reserve_for_batch() {
                 return false;
             }
-            let Some(mut batch) = core.take_batch(self.batch_rows()) else { return false };
+            let Some(mut batch) = core.take_batch(self.batch_rows()) else {
+                return false;
+            };
             let filled = batch.get_mut().is_some_and(|part| {
                 part.whole = Some(flight.batch.clone());
                 flight.batch.gather(mask, part)
@@ -685,7 +687,9 @@ impl Batch {
             {
                 deadlines[at] = self.deadline(row);
             }
-            let Some(positions) = &mut part.positions else { return false };
+            let Some(positions) = &mut part.positions else {
+                return false;
+            };
             positions[at] = row as u32;
             count += 1;
         }

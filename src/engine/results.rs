@@ -43,6 +43,8 @@ pub(crate) struct Side {
     failures: Vec<RowFailure>,
     /// Object results that were replaced or came to a part that failed.
     replaced: Vec<u64>,
+    /// Objects that were set, each with a place in `replaced`.
+    handed: usize,
     /// Set by `fail_all`.
     whole: Option<RowFailure>,
     objects: bool,
@@ -57,6 +59,7 @@ impl Side {
             text: Bytes::new(),
             failures: Vec::new(),
             replaced: Vec::new(),
+            handed: 0,
             whole: None,
             objects: false,
             strings: false,
@@ -64,11 +67,12 @@ impl Side {
         }
     }
 
-    /// An object result that will not be delivered. Its word is lost to the release only if memory runs out here.
-    fn drop_object(&mut self, word: u64) {
-        if self.replaced.try_reserve(1).is_ok() {
-            self.replaced.push(word);
-        }
+    /// Makes a place in `replaced` for one more object that is being set. False if memory ran out.
+    fn reserve_dropped(&mut self) -> bool {
+        let places = self.handed + 1;
+        let reserved = self.replaced.try_reserve(places - self.replaced.len()).is_ok();
+        self.handed += usize::from(reserved);
+        reserved
     }
 
     pub(crate) fn has_dropped(&self) -> bool {
@@ -89,6 +93,7 @@ impl Side {
         self.text.truncate(0);
         self.failures.clear();
         self.replaced.clear();
+        self.handed = 0;
         self.whole = None;
         self.objects = false;
         self.strings = false;
@@ -197,23 +202,35 @@ impl Batch {
     }
 
     fn set_slow(&self, row: usize, kind: Kind, what: Slow<'_>) -> Status {
+        let is_object = kind == Kind::Object;
+        // A place for the reference among the dropped ones, here and where a part's are merged to: it may end
+        // there without a further allocation. One lock at a time.
+        if is_object
+            && let Some(whole) = &self.whole
+            && !whole.side.lock().reserve_dropped()
+        {
+            return Status::NO_MEMORY;
+        }
         let mut side = self.side.lock();
+        if is_object && !side.reserve_dropped() {
+            return Status::NO_MEMORY;
+        }
         if side.fixed {
             if let Slow::Cell(word) = what
-                && kind == Kind::Object
+                && is_object
             {
                 // The reference was handed over; it is released with the batch that keeps the inputs.
                 match &self.whole {
-                    Some(whole) => whole.side.lock().drop_object(word),
-                    None => side.drop_object(word),
+                    Some(whole) => {
+                        drop(side);
+                        whole.side.lock().replaced.push(word);
+                    }
+                    None => side.replaced.push(word),
                 }
             }
             return Status::TOO_LATE;
         }
-        let status = self.forget(row, &mut side);
-        if !status.is_ok() {
-            return status;
-        }
+        self.forget(row, &mut side);
         let cell = match what {
             Slow::Cell(cell) => cell,
             Slow::Text(bytes) => {
@@ -229,7 +246,7 @@ impl Batch {
                 pack(offset, bytes.len())
             }
         };
-        side.objects |= kind == Kind::Object;
+        side.objects |= is_object;
         self.rows.out()[row].store(cell, Relaxed);
         self.rows.out_kinds()[row].store(kind as u8, Relaxed);
         Status::OK
@@ -248,10 +265,7 @@ impl Batch {
             return Status::NO_MEMORY;
         }
         let was_failed = self.rows.out_kinds()[row].load(Relaxed) == FAILED;
-        let status = self.forget(row, &mut side);
-        if !status.is_ok() {
-            return status;
-        }
+        self.forget(row, &mut side);
         let entry = RowFailure::new(row, 1, reason);
         match side
             .failures
@@ -280,15 +294,11 @@ impl Batch {
     }
 
     /// What the row held before counts no more.
-    fn forget(&self, row: usize, side: &mut Side) -> Status {
+    fn forget(&self, row: usize, side: &mut Side) {
         if self.rows.out_kinds()[row].load(Relaxed) == Kind::Object as u8 {
-            if side.replaced.try_reserve(1).is_err() {
-                return Status::NO_MEMORY;
-            }
             side.replaced.push(self.rows.out()[row].load(Relaxed));
             self.rows.out_kinds()[row].store(UNSET, Relaxed);
         }
-        Status::OK
     }
 
     // ---- fixing ----------------------------------------------------------------------------------------------
@@ -325,7 +335,7 @@ impl Batch {
         if let Some(outcome) = outcome {
             for row in 0..len {
                 if side.objects && self.rows.out_kinds()[row].load(Relaxed) == Kind::Object as u8 {
-                    side.drop_object(self.rows.out()[row].load(Relaxed));
+                    side.replaced.push(self.rows.out()[row].load(Relaxed));
                 }
                 self.write(row, FAILED, i64::from(code) as u64, outcome, handled);
             }
@@ -442,7 +452,7 @@ impl Batch {
                 }
             }
             for word in part.side.lock().replaced.drain(..) {
-                side.drop_object(word);
+                side.replaced.push(word);
             }
         }
         settled.failures.sort_unstable_by_key(|failure| failure.first);

@@ -539,40 +539,31 @@ impl Inner {
     }
 }
 
-pub(super) extern "C-unwind" fn worker_main(arg: *mut c_void) -> *mut c_void {
-    thread_main(arg, Role::Worker)
-}
-
-pub(super) extern "C-unwind" fn time_main(arg: *mut c_void) -> *mut c_void {
-    thread_main(arg, Role::Time)
-}
-
 /// What an engine thread owns: its count of the engine, and its record.
-struct Seat {
+pub(super) struct Seat {
     engine: Shared<Inner>,
     record: Record,
 }
 
-fn thread_main(arg: *mut c_void, role: Role) -> *mut c_void {
-    let Some(raw) = std::ptr::NonNull::new(arg.cast::<Inner>()) else {
-        return arg;
-    };
-    // SAFETY: `spawn` gave this count away with into_raw, once, to this thread.
-    let engine = unsafe { Shared::from_raw(raw) };
-    let Some(seat) = crate::sync::try_box(Seat {
-        engine,
-        record: Record::new(role),
-    }) else {
-        return std::ptr::null_mut();
-    };
-    let seat = Box::into_raw(seat);
+impl Seat {
+    /// None if memory ran out.
+    pub(super) fn new(engine: &Shared<Inner>, role: Role) -> Option<Box<Seat>> {
+        let (engine, record) = (engine.clone(), Record::new(role));
+        crate::sync::try_box(Seat { engine, record })
+    }
+}
+
+/// An engine thread. `seat` is a leaked box of its own.
+pub(super) extern "C-unwind" fn thread_main(seat: *mut c_void) -> *mut c_void {
+    let seat = seat.cast::<Seat>();
     // Without the hook a thread that ends in a callback goes unnoticed; nothing else is lost with it.
     let _ = thread::on_exit(seat.cast(), seat_left);
-    // SAFETY: the box was leaked above and is taken back below, or by `seat_left` if this thread ends in a callback.
+    // SAFETY: `spawn` leaked this box for this thread. It is taken back below, or by `seat_left` if this thread
+    // ends in a callback.
     let held = unsafe { &mut *seat };
     held.engine.drive(&held.engine, &mut held.record);
     thread::clear_exit_hook();
-    // SAFETY: this thread made the box, the hook is cleared, and `held` is not used any more.
+    // SAFETY: the box is this thread's, the hook is cleared, and `held` is not used any more.
     drop(unsafe { Box::from_raw(seat) });
     std::ptr::null_mut()
 }

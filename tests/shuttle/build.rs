@@ -11,7 +11,7 @@ const SOURCE: &str = "../../src";
 
 /// Name, what to replace, by what. `BUG` stands for the switch. Each text to replace stands in all of the engine
 /// exactly once, and no replacement has more lines: line numbers stay those of the engine.
-const BUGS: [(&str, &str, &str); 16] = [
+const BUGS: [(&str, &str, &str); 17] = [
     // A snapshot counts a value twice.
     ("miscounts", "accepted: front.accepted() + staged", "accepted: front.accepted() + staged + u64::from(BUG)"),
     // A flush is done one batch too early.
@@ -73,6 +73,12 @@ const BUGS: [(&str, &str, &str); 16] = [
         "beside_itself",
         "if core.delivering {\n            return None;",
         "if core.delivering && !BUG {\n            return None;",
+    ),
+    // A sleeper that watches the open batch is not told of an earlier one.
+    (
+        "sleeps_on",
+        "if watches {\n            core.watch_due = FOREVER;",
+        "if watches && !BUG {\n            core.watch_due = FOREVER;",
     ),
     // A callback may wait for itself.
     ("reentered", "self.callers.contains(&me)", "self.callers.contains(&me) && !BUG"),

@@ -465,6 +465,14 @@ impl Account {
         self.changed.tell_all();
     }
 
+    /// Waits until one value is delivered.
+    pub fn wait_for(&self, tag: u64) {
+        world::point();
+        while !self.are_delivered(&[tag]) {
+            self.changed.join().until(i64::MAX);
+        }
+    }
+
     /// Waits until every accepted value is delivered.
     pub fn wait_for_all(&self) {
         world::point();

@@ -1,7 +1,7 @@
 //! Values flow: pushes, bounds, flush and a close that drains.
 
 use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
-use microbatch_shuttle::world::{self, ensure, ensure_eq, explore, must_catch, one_of};
+use microbatch_shuttle::world::{self, Flag, ensure, ensure_eq, explore, must_catch, one_of};
 use microbatch_shuttle::{Batcher, Closed, OnFull, Status, Tags, Timeout};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -61,7 +61,7 @@ fn push_flush_close() {
 
 #[test]
 fn p15_p16_p23_p24_push_flush_close() {
-    explore("push_flush_close", 300, &[], push_flush_close);
+    explore("push_flush_close", 300, &["ok OK Yes", "push CLOSED"], push_flush_close);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn block() {
 
 #[test]
 fn p22_block() {
-    explore("block", 300, &[], block);
+    explore("block", 300, &["ok OK Yes", "push CLOSED"], block);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn producers() {
 
 #[test]
 fn p11_producers() {
-    explore("producers", 300, &[], producers);
+    explore("producers", 300, &["ok OK Yes", "push CLOSED"], producers);
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn refuse() {
 
 #[test]
 fn p20_p22_refuse() {
-    explore("refuse", 300, &[], refuse);
+    explore("refuse", 300, &["cancelled CANCELLED No", "discarded DISCARDED No", "push QUEUE_FULL", "push RESULTS_FULL"], refuse);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn bulk() {
 
 #[test]
 fn p06_bulk() {
-    explore("bulk", 300, &[], bulk);
+    explore("bulk", 300, &["push CLOSED", "push QUEUE_FULL"], bulk);
 }
 
 /// Callbacks call everything that is legal in them, and what is not is told so, beside producers and a close.
@@ -350,10 +350,105 @@ fn reentrant() {
 
 #[test]
 fn p25_reentrant() {
-    explore("reentrant", 300, &[], reentrant);
+    explore("reentrant", 300, &["discarded DISCARDED Maybe", "push QUEUE_FULL"], reentrant);
 }
 
 #[test]
 fn control_reentry_goes_unseen() {
     must_catch("reentered", 300, reentrant);
+}
+
+/// Rounds of a few values with a pause after each: every sleeper is woken by what it waits for, however long it slept.
+fn rounds() {
+    let bounds = Bounds { size: one_of(&[2, 16]), queue: 16, flights: one_of(&[1, 2]), results: 64 };
+    let account = Account::new(bounds);
+    let handle = account.clone();
+    let builder = account.delivered(account.builder()).handler(move |batch| {
+        world::dawdle(2);
+        handle.handle(batch)
+    });
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), microseconds(100)]);
+    let batcher = Arc::new(builder.threads(one_of(&[1, 2, 3])).max_delay(delay).build().expect("a batcher"));
+    let producers = [1, 2].map(|number| {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        let handle = one_of(&[true, false]).then(|| batcher.producer().expect("a producer"));
+        world::spawn("producer", move || {
+            for at in 0..4 {
+                // Tags of int64 values only, so that a handle stages them.
+                let tag = number * PRODUCER + 4 * at;
+                let status = match &handle {
+                    Some(handle) => account.push(handle, tag),
+                    None => account.push(&*batcher, tag),
+                };
+                ensure_eq(status, Status::OK, "push");
+                if one_of(&[true, false]) {
+                    account.wait_for(tag);
+                }
+            }
+        })
+    });
+    world::join(producers);
+    account.wait_for_all();
+    account.settle(&batcher);
+    drop(batcher);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p07_rounds() {
+    explore("rounds", 300, &["ok OK Yes"], rounds);
+}
+
+#[test]
+fn control_sleepers_sleep_on() {
+    must_catch("sleeps_on", 300, rounds);
+}
+
+/// A host that never blocks in a call: after a refusal, and after beginning a flush, it waits for the descriptor.
+fn descriptor() {
+    let bounds = Bounds { queue: one_of(&[2, 3]), size: 2, results: one_of(&[2, 8]), flights: 1 };
+    let account = Account::mixed(bounds);
+    let handle = account.clone();
+    let builder = account.delivered(account.builder()).on_full(OnFull::Reject).handler(move |batch| {
+        world::dawdle(4);
+        handle.handle(batch)
+    });
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
+    let batcher = builder.max_delay(delay).build().expect("a batcher");
+    let fd = batcher.fd().expect("a descriptor");
+    let never = Flag::default();
+    for at in 0..5 {
+        let mut tag = PRODUCER + at;
+        while !account.push(&batcher, tag).is_ok() {
+            world::reached("waits for room");
+            ensure(world::readable(fd, &never), "the descriptor is gone");
+            // A refused tag is not used again.
+            tag += 10;
+        }
+    }
+    let before = account.accepted();
+    let mark = batcher.flush_begin().expect("a mark");
+    loop {
+        match batcher.flush_end(mark, Timeout::ZERO) {
+            Ok(()) => break,
+            Err(status) => ensure_eq(status, Status::IN_PROGRESS, "flush_end"),
+        }
+        world::reached("waits for the flush");
+        ensure(world::readable(fd, &never), "the descriptor is gone");
+    }
+    ensure(account.are_delivered(&before), "flush is done before its values are delivered");
+    account.settle(&batcher);
+    drop(batcher);
+    account.finish();
+}
+
+#[test]
+fn p22_p23_descriptor() {
+    explore("descriptor", 300, &["waits for room", "waits for the flush"], descriptor);
+}
+
+#[test]
+fn control_the_descriptor_does_not_fire() {
+    must_catch("descriptor_stale", 10, descriptor);
 }

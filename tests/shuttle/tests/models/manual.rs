@@ -1,8 +1,8 @@
 //! Manual mode, driven by hosts that wait for the descriptor alone.
 
 use microbatch_shuttle::account::{Account, Bounds};
-use microbatch_shuttle::world::{self, Flag, ensure, ensure_eq, explore, must_catch, one_of};
-use microbatch_shuttle::{Closed, Status, Timeout};
+use microbatch_shuttle::world::{self, Flag, Parcels, ensure, ensure_eq, explore, must_catch, one_of};
+use microbatch_shuttle::{Closed, HeldBatch, Outcome, Status, Timeout};
 use std::sync::Arc;
 
 use super::{FOREVER, microseconds, producer};
@@ -39,7 +39,7 @@ fn hosts() {
 
 #[test]
 fn p27_hosts() {
-    explore("hosts", 300, &[], hosts);
+    explore("hosts", 300, &["ok OK Yes"], hosts);
 }
 
 /// Two hosts run, flush and close beside producers, without a descriptor; then the batcher is freed.
@@ -81,7 +81,48 @@ fn ends() {
 
 #[test]
 fn p24_p27_ends() {
-    explore("ends", 300, &[], ends);
+    explore("ends", 300, &["discarded DISCARDED Maybe", "discarded DISCARDED No", "push CLOSED"], ends);
+}
+
+/// One host waits for the descriptor and asks close again and again, while another thread ends what handlers kept.
+fn close_asks() {
+    let bounds = Bounds { flights: one_of(&[1, 2, 3]), ..Bounds::default() };
+    let account = Account::mixed(bounds);
+    let held: Arc<Parcels<HeldBatch>> = Arc::default();
+    let builder = {
+        let (account, held) = (account.clone(), held.clone());
+        account.clone().manual(account.delivered(account.builder())).handler(move |batch| {
+            if one_of(&[true, false]) { account.handle(batch) } else { account.keep(batch, &held) }
+        })
+    };
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
+    let builder = builder.max_delay(delay).handler_timeout(one_of(&[microseconds(30), FOREVER]));
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let fd = batcher.fd().expect("a descriptor");
+    let completer = account.completer(&held);
+    let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
+    let never = Flag::default();
+    let timeout = one_of(&[FOREVER, microseconds(20)]);
+    let left = loop {
+        match batcher.close(timeout) {
+            Ok(Closed { left }) => break left,
+            Err(status) => ensure_eq(status, Status::IN_PROGRESS, "close"),
+        }
+        world::reached("close is in progress");
+        ensure(world::readable(fd, &never), "the descriptor is gone");
+    };
+    world::join(producers);
+    account.settle(&batcher);
+    ensure_eq(left, account.count(Outcome::Discarded), "what close says");
+    drop(batcher);
+    held.close();
+    completer.join();
+    account.finish();
+}
+
+#[test]
+fn p24_close_asks() {
+    explore("close_asks", 300, &["close is in progress", "discarded DISCARDED Maybe", "Complete OK"], close_asks);
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn ordered() {
 
 #[test]
 fn p19_ordered() {
-    explore("ordered", 300, &[], ordered);
+    explore("ordered", 300, &["Complete TOO_LATE", "expired HANDLER_TIMEOUT Maybe", "ok OK Yes"], ordered);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn times() {
 
 #[test]
 fn p20_p21_times() {
-    explore("times", 300, &[], times);
+    explore("times", 300, &["Complete TOO_LATE", "keep TOO_LATE", "expired DEADLINE No", "expired HANDLER_TIMEOUT Maybe", "cancel OK", "cancel TOO_LATE"], times);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn parts() {
 
 #[test]
 fn p13_parts() {
-    explore("parts", 300, &[], parts);
+    explore("parts", 300, &["Complete TOO_LATE", "expired HANDLER_TIMEOUT Maybe", "expired HANDLER_TIMEOUT No", "ok OK Yes"], parts);
 }
 
 #[test]
