@@ -1195,8 +1195,10 @@ fn p32_engine_threads_block_all_signals_and_have_names_and_a_stack() {
             let seen = stacks.clone();
             let look = move || {
                 let mut attributes = std::mem::MaybeUninit::uninit();
+                // SAFETY: has no preconditions.
+                let me = unsafe { libc::pthread_self() };
                 // SAFETY: the calling thread; initializes the attributes.
-                unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+                unsafe { libc::pthread_getattr_np(me, attributes.as_mut_ptr()) };
                 let mut stack = 0;
                 // SAFETY: initialized above.
                 unsafe { libc::pthread_attr_getstacksize(attributes.as_ptr(), &raw mut stack) };
@@ -1260,10 +1262,8 @@ fn p32_a_storm_of_signals_changes_nothing() {
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = in_a_storm as *const () as usize;
         // SAFETY: installs a handler that only makes calls that are safe there.
-        assert_eq!(
-            unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) },
-            0
-        );
+        let set = unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) };
+        assert_eq!(set, 0);
         let every = libc::timeval {
             tv_sec: 0,
             tv_usec: 200,
@@ -1273,10 +1273,8 @@ fn p32_a_storm_of_signals_changes_nothing() {
             it_value: every,
         };
         // SAFETY: reads one itimerval.
-        assert_eq!(
-            unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) },
-            0
-        );
+        let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+        assert_eq!(set, 0);
         for round in 0..20 {
             let ledger = Ledger::new();
             let batcher = Batcher::builder()

@@ -12,8 +12,8 @@ mod common;
 
 use common::{Chance, Copied, Journal, Notes, Shelf, echo, given, int, ns, run_at, status, text, timeless};
 use microbatch::{
-    Batcher, Builder, Failure, Handled, HeldBatch, Kind, Object, OnFull, Outcome, PushOptions, Split, Stats,
-    Status, Tags, Timeout, Value, map,
+    Batcher, Builder, Failure, Handled, Kind, Object, OnFull, Outcome, PushOptions, Split, Stats, Status,
+    Tags, Timeout, Value, map,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

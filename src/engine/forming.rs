@@ -125,6 +125,7 @@ pub(crate) fn split(count: u64, max_batch_size: u64, batches: u64) -> impl Itera
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::engine::options::Options;

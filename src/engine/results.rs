@@ -420,8 +420,8 @@ impl Batch {
                 continue;
             };
             settled.objects |= from.objects;
-            for row in 0..part.len {
-                let to = positions[row] as usize;
+            for (row, to) in positions.iter().enumerate().take(part.len) {
+                let to = *to as usize;
                 let mut kind = part.rows.out_kinds()[row].load(Relaxed);
                 let mut cell = part.rows.out()[row].load(Relaxed);
                 let mut outcome = part.outcome(row) as u8;

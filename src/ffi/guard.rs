@@ -186,7 +186,9 @@ mod tests {
         let status = unsafe { run(|_| panic!("on purpose, and never to be seen")) };
         assert_eq!(status, Status::INTERNAL.code());
         // SAFETY: as above.
-        let nested = unsafe { run(|_| Err(Status::from_code(run(|_| panic!("nor this"))))) };
+        let inner = || unsafe { run(|_| panic!("nor this")) };
+        // SAFETY: as above.
+        let nested = unsafe { run(|_| Err(Status::from_code(inner()))) };
         assert_eq!(nested, Status::INTERNAL.code());
         assert_eq!(INSIDE.get(), 0);
         // SAFETY: as above.

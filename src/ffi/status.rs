@@ -203,7 +203,9 @@ mod tests {
         assert_eq!(TABLE.len(), ROWS.len());
         for (given, row) in TABLE.iter().zip(ROWS) {
             // SAFETY: static text that ends with NUL.
-            let (name, text) = unsafe { (CStr::from_ptr(given.name), CStr::from_ptr(given.text)) };
+            let name = unsafe { CStr::from_ptr(given.name) };
+            // SAFETY: as above.
+            let text = unsafe { CStr::from_ptr(given.text) };
             assert_eq!((given.code, given.retriable != 0), (row.code, row.retriable));
             assert_eq!((name.to_str(), text.to_str()), (Ok(row.name), Ok(row.text)));
         }

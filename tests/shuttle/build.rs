@@ -13,11 +13,23 @@ const SOURCE: &str = "../../src";
 /// exactly once, and no replacement has more lines: line numbers stay those of the engine.
 const BUGS: [(&str, &str, &str); 17] = [
     // A snapshot counts a value twice.
-    ("miscounts", "accepted: front.accepted() + staged", "accepted: front.accepted() + staged + u64::from(BUG)"),
+    (
+        "miscounts",
+        "accepted: front.accepted() + staged",
+        "accepted: front.accepted() + staged + u64::from(BUG)",
+    ),
     // A flush is done one batch too early.
-    ("flushes_early", "self.base >= mark", "self.base + u64::from(BUG) >= mark"),
+    (
+        "flushes_early",
+        "self.base >= mark",
+        "self.base + u64::from(BUG) >= mark",
+    ),
     // Pushes that wait are told of room and shown that nothing changed.
-    ("room_untold", "core.room_changes += 1;", "core.room_changes += u64::from(!BUG);"),
+    (
+        "room_untold",
+        "core.room_changes += 1;",
+        "core.room_changes += u64::from(!BUG);",
+    ),
     // The queue takes one value too many.
     (
         "queue_passed",
@@ -50,8 +62,12 @@ const BUGS: [(&str, &str, &str); 17] = [
         "deadline != 0 && deadline <= now",
         "deadline != 0 && deadline <= now + 20_000 * i64::from(BUG)",
     ),
-    // Parts of a batch overwrite each other's rows.
-    ("parts_mixed_up", "let to = positions[row] as usize;", "let to = if BUG { row } else { positions[row] as usize };"),
+    // A part's handler is called again instead of the next part's.
+    (
+        "part_again",
+        "flight.next += 1;",
+        "flight.next += u8::from(!BUG);",
+    ),
     // Who waits for batches or results is not told that none will come.
     (
         "pullers_untold",
@@ -59,7 +75,11 @@ const BUGS: [(&str, &str, &str); 17] = [
         "if !BUG && core.sleepers > 0 && core.open.is_none()",
     ),
     // The descriptor is not set again.
-    ("descriptor_stale", "if core.fd_due == Some(due) {", "if core.fd_due == Some(due) || BUG {"),
+    (
+        "descriptor_stale",
+        "if core.fd_due == Some(due) {",
+        "if core.fd_due == Some(due) || BUG {",
+    ),
     // Results come as they are completed.
     (
         "unordered",
@@ -81,7 +101,11 @@ const BUGS: [(&str, &str, &str); 17] = [
         "if watches && !BUG {\n            core.watch_due = FOREVER;",
     ),
     // A callback may wait for itself.
-    ("reentered", "self.callers.contains(&me)", "self.callers.contains(&me) && !BUG"),
+    (
+        "reentered",
+        "self.callers.contains(&me)",
+        "self.callers.contains(&me) && !BUG",
+    ),
 ];
 
 fn main() -> io::Result<()> {
@@ -134,7 +158,9 @@ fn read(folder: &Path, to: &Path, files: &mut Vec<(PathBuf, String)>) -> io::Res
 
 /// The file without the unit tests at its end: they need the real `sync`.
 fn without_tests(text: &str) -> &str {
-    let Some((code, tests)) = text.split_once("\n#[cfg(test)]\n") else { return text };
+    let Some((code, tests)) = text.split_once("\n#[cfg(test)]\n") else {
+        return text;
+    };
     // One module, up to the end of the file.
     let end = tests.find("\n}").map_or("", |end| tests[end..].trim());
     if end == "}" { code } else { text }

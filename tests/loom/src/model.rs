@@ -77,11 +77,6 @@ impl<T> UnsafeCell<T> {
     fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         self.0.with_mut(f)
     }
-
-    fn get_mut(&mut self) -> &mut T {
-        // SAFETY: an exclusive borrow of the cell.
-        self.0.with_mut(|value| unsafe { &mut *value })
-    }
 }
 
 /// gate.rs with one bug each.

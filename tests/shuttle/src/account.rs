@@ -2,7 +2,8 @@
 
 use crate::world::{self, Parcels, Waiters, ensure, ensure_eq};
 use crate::{
-    Batch, Batcher, Builder, Failure, Handled, HeldBatch, Kind, Mode, Object, Outcome, Producer, Results, Stats, Status, Value,
+    Batch, Batcher, Builder, Failure, Handled, HeldBatch, Kind, Mode, Object, Outcome, Producer, Results,
+    Stats, Status, Value,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +33,12 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { size: 2, queue: 8, results: 64, flights: 1 }
+        Bounds {
+            size: 2,
+            queue: 8,
+            results: 64,
+            flights: 1,
+        }
     }
 }
 
@@ -56,6 +62,32 @@ struct Entry {
     result_releases: u32,
 }
 
+/// What never goes back.
+#[derive(Clone, Copy, Default)]
+struct Counters([u64; 9]);
+
+impl Counters {
+    fn of(stats: &Stats) -> Counters {
+        let delivered =
+            stats.ok + stats.failed + stats.expired + stats.cancelled + stats.discarded - stats.undelivered;
+        Counters([
+            stats.accepted,
+            stats.ok,
+            stats.failed,
+            stats.expired,
+            stats.cancelled,
+            stats.discarded,
+            stats.batches,
+            stats.late,
+            delivered,
+        ])
+    }
+
+    fn later(self, other: Counters) -> Counters {
+        Counters(std::array::from_fn(|at| self.0[at].max(other.0[at])))
+    }
+}
+
 #[derive(Default)]
 struct Book {
     values: BTreeMap<u64, Entry>,
@@ -71,6 +103,8 @@ struct Book {
     lossy: bool,
     /// Held batches that were ended: their tags, how, and what that answered.
     completed: Vec<(Vec<u64>, Completion, Status)>,
+    /// The counters of the latest snapshot that has returned.
+    last: Counters,
     /// Tags cancelled, and whether that came in time.
     cancelled: Vec<(u64, bool)>,
 }
@@ -138,7 +172,13 @@ impl Account {
 
     fn make(bounds: Bounds, mixed: bool) -> Arc<Account> {
         let threaded = AtomicBool::new(true);
-        Arc::new(Account { bounds, mixed, threaded, book: Mutex::default(), changed: Waiters::new() })
+        Arc::new(Account {
+            bounds,
+            mixed,
+            threaded,
+            book: Mutex::default(),
+            changed: Waiters::new(),
+        })
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -176,7 +216,11 @@ impl Account {
     fn ensure_right_thread(&self, callback: &str) {
         let right = world::is_engine_thread() || !self.threaded.load(Ordering::SeqCst);
         ensure(right, format_args!("{callback} runs on a thread of the host"));
-        ensure_eq(world::locks(), 0, format_args!("{callback} is called with a lock held"));
+        ensure_eq(
+            world::locks(),
+            0,
+            format_args!("{callback} is called with a lock held"),
+        );
     }
 
     /// `builder`, with results to be pulled.
@@ -198,11 +242,17 @@ impl Account {
         let text = format!("v{tag}");
         let value = match tag % 4 {
             1 if self.mixed => Value::String(&text),
-            2 if self.mixed => Value::Object(Object { owner: OWNER, word: tag, size: 0 }),
+            2 if self.mixed => Value::Object(Object {
+                owner: OWNER,
+                word: tag,
+                size: 0,
+            }),
             3 if self.mixed => Value::Bytes(text.as_bytes()),
             _ => Value::Int64(tag as i64),
         };
-        self.try_push(tag, 0, matches!(value, Value::Object(_)), || into.push_value(value, tag))
+        self.try_push(tag, 0, matches!(value, Value::Object(_)), || {
+            into.push_value(value, tag)
+        })
     }
 
     /// Pushes a value by `push` and notes the answer.
@@ -213,8 +263,15 @@ impl Account {
         object: bool,
         push: impl FnOnce() -> Result<(), Status>,
     ) -> Status {
-        let entry = Entry { deadline, object, ..Entry::default() };
-        ensure(self.book().values.insert(tag, entry).is_none(), "the model pushes a tag twice");
+        let entry = Entry {
+            deadline,
+            object,
+            ..Entry::default()
+        };
+        ensure(
+            self.book().values.insert(tag, entry).is_none(),
+            "the model pushes a tag twice",
+        );
         let status = push().err().unwrap_or(Status::OK);
         world::note(|| format!("push {tag}: {status}"));
         self.entry(tag, |entry| entry.answer = Some(status));
@@ -228,9 +285,17 @@ impl Account {
         }
         let (taken, answer) = push();
         world::note(|| format!("push {tags:?}: {taken}, {answer:?}"));
-        ensure_eq(answer.is_ok(), taken == tags.len(), "a bulk push takes all or says why not");
+        ensure_eq(
+            answer.is_ok(),
+            taken == tags.len(),
+            "a bulk push takes all or says why not",
+        );
         for (at, tag) in tags.iter().enumerate() {
-            let status = if at < taken { Status::OK } else { answer.err().unwrap_or(Status::OK) };
+            let status = if at < taken {
+                Status::OK
+            } else {
+                answer.err().unwrap_or(Status::OK)
+            };
             self.entry(*tag, |entry| entry.answer = Some(status));
         }
     }
@@ -245,20 +310,27 @@ impl Account {
     /// Tags whose push returned OK.
     pub fn accepted(&self) -> Vec<u64> {
         let book = self.book();
-        let accepted = book.values.iter().filter(|(_, entry)| entry.answer == Some(Status::OK));
+        let accepted = book
+            .values
+            .iter()
+            .filter(|(_, entry)| entry.answer == Some(Status::OK));
         accepted.map(|(tag, _)| *tag).collect()
     }
 
     /// Whether the result of each of these was delivered and its callback has returned.
     pub fn are_delivered(&self, tags: &[u64]) -> bool {
         let book = self.book();
-        tags.iter().all(|tag| book.values.get(tag).is_some_and(|entry| entry.delivered))
+        tags.iter()
+            .all(|tag| book.values.get(tag).is_some_and(|entry| entry.delivered))
     }
 
     /// How many values ended so.
     pub fn count(&self, outcome: Outcome) -> u64 {
         let book = self.book();
-        book.values.values().filter(|entry| entry.ended.is_some_and(|ended| ended.0 == outcome)).count() as u64
+        book.values
+            .values()
+            .filter(|entry| entry.ended.is_some_and(|ended| ended.0 == outcome))
+            .count() as u64
     }
 
     /// What the value of `tag` ended as.
@@ -268,10 +340,27 @@ impl Account {
 
     // ---- handling ----------------------------------------------------------------------------------------------
 
+    /// What a batch shows is what was pushed: also long after its time-out, whatever became of its memory.
+    fn compare<'v>(&self, tags: &[u64], value: impl Fn(usize) -> Value<'v>) {
+        for (row, tag) in tags.iter().enumerate() {
+            let text = format!("v{tag}");
+            let right = match value(row) {
+                Value::Int64(value) => value == *tag as i64,
+                Value::String(value) => value == text,
+                Value::Object(object) => object.word == *tag,
+                _ => false,
+            };
+            ensure(right, format_args!("value {tag} shows as {:?}", value(row)));
+        }
+    }
+
     /// Notes that a handler sees a batch.
     pub fn see(&self, number: u64, tags: &[u64]) {
         ensure(!tags.is_empty(), "an empty batch");
-        ensure(tags.len() as u64 <= self.bounds.size, "a batch is larger than max_batch_size");
+        ensure(
+            tags.len() as u64 <= self.bounds.size,
+            "a batch is larger than max_batch_size",
+        );
         world::note(|| format!("batch {number}: {tags:?}"));
         let mut book = self.book();
         book.dispatched.entry(number).or_default().extend(tags);
@@ -284,23 +373,39 @@ impl Account {
                 let cut = entry.ended.is_none_or(|(_, code, handled)| {
                     matches!(code, Status::HANDLER_TIMEOUT | Status::DISCARDED) && handled == Handled::Maybe
                 });
-                ensure(cut, format_args!("value {tag} is handled after it ended: {entry:?}"));
+                ensure(
+                    cut,
+                    format_args!("value {tag} is handled after it ended: {entry:?}"),
+                );
             });
         }
     }
 
     /// The result of a value, of its own kind.
-    fn answer(&self, kind: u8, tag: u64, set: impl FnOnce(Value<'_>) -> Result<(), Status>) -> Result<(), Status> {
+    fn answer(
+        &self,
+        kind: u8,
+        tag: u64,
+        set: impl FnOnce(Value<'_>) -> Result<(), Status>,
+    ) -> Result<(), Status> {
         let text = format!("r{tag}");
         if kind == Kind::Object as u8 {
-            let object = Object { owner: OWNER, word: tag + RESULT, size: 0 };
+            let object = Object {
+                owner: OWNER,
+                word: tag + RESULT,
+                size: 0,
+            };
             let status = set(Value::Object(object));
             if matches!(status, Ok(()) | Err(Status::TOO_LATE)) {
                 self.entry(tag, |entry| entry.results += 1);
             }
             return status;
         }
-        set(if kind == Kind::String as u8 { Value::String(&text) } else { Value::Int64(2 * tag as i64) })
+        set(if kind == Kind::String as u8 {
+            Value::String(&text)
+        } else {
+            Value::Int64(2 * tag as i64)
+        })
     }
 
     /// A handler that answers every value.
@@ -310,6 +415,7 @@ impl Account {
     pub fn handle(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
         self.ensure_right_thread("a handler");
         self.see(batch.number(), batch.tags());
+        self.compare(batch.tags(), |row| batch.value(row));
         for (row, tag) in batch.tags().iter().enumerate() {
             // TOO_LATE after a time-out.
             let _ = self.answer(batch.kinds()[row], *tag, |value| batch.set(row, value));
@@ -357,6 +463,7 @@ impl Account {
             let _ = self.answer(batch.kinds()[row], *tag, |value| batch.set(row, value));
         }
         let tags = batch.tags().to_vec();
+        self.compare(&tags, |row| batch.value(row));
         let answer = match completion {
             Completion::Complete => batch.complete(),
             Completion::CompleteOk => batch.complete_ok(),
@@ -377,7 +484,10 @@ impl Account {
         world::note(|| format!("cancel {tag}: {answer:?}"));
         let answers = [Ok(1), Err(Status::TOO_LATE), Err(Status::NOT_FOUND)];
         ensure(answers.contains(&answer), format_args!("cancel: {answer:?}"));
-        world::reached(format_args!("cancel {}", answer.err().unwrap_or(Status::OK).name()));
+        world::reached(format_args!(
+            "cancel {}",
+            answer.err().unwrap_or(Status::OK).name()
+        ));
         self.book().cancelled.push((tag, answer.is_ok()));
     }
 
@@ -394,7 +504,11 @@ impl Account {
 
     /// Completions that answered TOO_LATE.
     pub fn late(&self) -> u64 {
-        self.book().completed.iter().filter(|(_, _, status)| *status == Status::TOO_LATE).count() as u64
+        self.book()
+            .completed
+            .iter()
+            .filter(|(_, _, status)| *status == Status::TOO_LATE)
+            .count() as u64
     }
 
     /// Takes a set of results.
@@ -414,6 +528,20 @@ impl Account {
         self.done(results);
     }
 
+    /// What a set shows is what it showed when it was taken.
+    pub fn compare_results(&self, results: &Results<'_>) {
+        for (row, tag) in results.tags().iter().enumerate() {
+            let now = results.outcome(row);
+            self.entry(*tag, |entry| {
+                ensure_eq(
+                    entry.ended.map(|ended| ended.0),
+                    Some(now),
+                    format_args!("value {tag} changed its outcome"),
+                );
+            });
+        }
+    }
+
     fn take(&self, results: &Results<'_>) {
         ensure(!results.is_empty(), "an empty set");
         world::note(|| format!("results of batch {}: {results:?}", results.batch()));
@@ -431,10 +559,16 @@ impl Account {
                     Some(Value::Object(object)) => object.word == tag + RESULT,
                     _ => false,
                 };
-                ensure(right, format_args!("value {tag} has the result {:?}", results.value(row)));
+                ensure(
+                    right,
+                    format_args!("value {tag} has the result {:?}", results.value(row)),
+                );
             }
             self.entry(tag, |entry| {
-                ensure(entry.ended.is_none(), format_args!("value {tag} is delivered twice"));
+                ensure(
+                    entry.ended.is_none(),
+                    format_args!("value {tag} is delivered twice"),
+                );
                 let refused = entry.answer.is_some_and(|answer| !answer.is_ok());
                 ensure(!refused, format_args!("value {tag} was refused and is delivered"));
                 entry.ended = Some((outcome, code, handled));
@@ -448,12 +582,18 @@ impl Account {
                     }
                     Outcome::Expired => code == Status::HANDLER_TIMEOUT,
                 };
-                ensure(sound, format_args!("value {tag} ended as {outcome} with {code} and {entry:?}"));
+                ensure(
+                    sound,
+                    format_args!("value {tag} ended as {outcome} with {code} and {entry:?}"),
+                );
                 let said = match entry.seen {
                     0 => handled != Handled::Yes,
                     _ => handled != Handled::No,
                 };
-                ensure(said, format_args!("value {tag}: handled {handled:?} but seen {} times", entry.seen));
+                ensure(
+                    said,
+                    format_args!("value {tag}: handled {handled:?} but seen {} times", entry.seen),
+                );
             });
         }
     }
@@ -488,11 +628,17 @@ impl Account {
         self.entry(word & (RESULT - 1), |entry| {
             if word >= RESULT {
                 entry.result_releases += 1;
-                ensure(entry.result_releases <= entry.results, "a result object is released twice");
+                ensure(
+                    entry.result_releases <= entry.results,
+                    "a result object is released twice",
+                );
             } else {
                 entry.releases += 1;
                 ensure(entry.releases == 1, "an object is released twice");
-                ensure(entry.delivered || lossy, "an object is released before its result is delivered");
+                ensure(
+                    entry.delivered || lossy,
+                    "an object is released before its result is delivered",
+                );
             }
         });
     }
@@ -502,6 +648,7 @@ impl Account {
     /// A snapshot of the stats at any time keeps the law and the bounds.
     pub fn snapshot(&self, batcher: &Batcher) -> Stats {
         let before = self.accepted().len() as u64;
+        let last = self.book().last;
         let Ok(stats) = batcher.stats() else {
             world::fail("no stats");
             return Stats::default();
@@ -512,19 +659,46 @@ impl Account {
             let tried = book.values.len() as u64;
             (tried, if book.pulled { tried } else { delivered })
         };
+        let counters = Counters::of(&stats);
+        ensure(
+            last.0.iter().zip(counters.0).all(|(last, now)| *last <= now),
+            "a counter went back",
+        );
+        self.book().last = last.later(counters);
         let fixed = stats.ok + stats.failed + stats.expired + stats.cancelled + stats.discarded;
         ensure(stats.balanced(), format_args!("not balanced: {}", brief(&stats)));
-        ensure(stats.accepted >= before, format_args!("{before} accepted before: {}", brief(&stats)));
-        ensure(stats.accepted <= tried, format_args!("{tried} tried: {}", brief(&stats)));
-        ensure(fixed >= stats.undelivered, format_args!("undelivered: {}", brief(&stats)));
-        ensure(fixed - stats.undelivered <= delivered, format_args!("{delivered} delivered: {}", brief(&stats)));
-        ensure(stats.waiting <= self.bounds.queue, format_args!("queue_capacity is passed: {}", brief(&stats)));
-        ensure(stats.waiting <= stats.outstanding, format_args!("waiting and not outstanding: {}", brief(&stats)));
+        ensure(
+            stats.accepted >= before,
+            format_args!("{before} accepted before: {}", brief(&stats)),
+        );
+        ensure(
+            stats.accepted <= tried,
+            format_args!("{tried} tried: {}", brief(&stats)),
+        );
+        ensure(
+            fixed >= stats.undelivered,
+            format_args!("undelivered: {}", brief(&stats)),
+        );
+        ensure(
+            fixed - stats.undelivered <= delivered,
+            format_args!("{delivered} delivered: {}", brief(&stats)),
+        );
+        ensure(
+            stats.waiting <= self.bounds.queue,
+            format_args!("queue_capacity is passed: {}", brief(&stats)),
+        );
+        ensure(
+            stats.waiting <= stats.outstanding,
+            format_args!("waiting and not outstanding: {}", brief(&stats)),
+        );
         ensure(
             stats.outstanding + stats.undelivered <= self.bounds.results,
             format_args!("result_capacity is passed: {}", brief(&stats)),
         );
-        ensure(stats.in_flight <= self.bounds.flights, format_args!("max_in_flight is passed: {}", brief(&stats)));
+        ensure(
+            stats.in_flight <= self.bounds.flights,
+            format_args!("max_in_flight is passed: {}", brief(&stats)),
+        );
         stats
     }
 
@@ -532,8 +706,18 @@ impl Account {
     pub fn settle(&self, batcher: &Batcher) -> Stats {
         let stats = self.snapshot(batcher);
         ensure_eq(stats.accepted, self.accepted().len() as u64, "accepted");
-        ensure_eq(stats.outstanding, 0, "outstanding at the end");
-        let counts = [stats.ok, stats.failed, stats.expired, stats.cancelled, stats.discarded];
+        ensure_eq(
+            (stats.outstanding, stats.waiting, stats.waiting_bytes),
+            (0, 0, 0),
+            "outstanding at the end",
+        );
+        let counts = [
+            stats.ok,
+            stats.failed,
+            stats.expired,
+            stats.cancelled,
+            stats.discarded,
+        ];
         for (outcome, count) in Outcome::ALL.iter().zip(counts) {
             ensure_eq(count, self.count(*outcome), outcome);
         }
@@ -543,8 +727,16 @@ impl Account {
     /// Sets of dispatched batches came in order of dispatch.
     pub fn ensure_ordered(&self) {
         let book = self.book();
-        let numbers: Vec<u64> = book.delivered.iter().copied().filter(|number| *number != 0).collect();
-        ensure(numbers.is_sorted(), format_args!("not in order of dispatch: {numbers:?}"));
+        let numbers: Vec<u64> = book
+            .delivered
+            .iter()
+            .copied()
+            .filter(|number| *number != 0)
+            .collect();
+        ensure(
+            numbers.is_sorted(),
+            format_args!("not in order of dispatch: {numbers:?}"),
+        );
     }
 
     /// Values pushed by one thread were dispatched in its order.
@@ -554,7 +746,10 @@ impl Account {
         for tags in book.dispatched.values() {
             for tag in tags {
                 let before = last.insert(tag / PRODUCER, *tag);
-                ensure(before < Some(*tag), format_args!("out of order: {:?}", book.dispatched));
+                ensure(
+                    before < Some(*tag),
+                    format_args!("out of order: {:?}", book.dispatched),
+                );
             }
         }
     }
@@ -575,29 +770,55 @@ impl Account {
             }
             let accepted = entry.answer == Some(Status::OK);
             let lost = book.lossy && entry.ended.is_none();
-            ensure(entry.ended.is_some() == accepted || lost, format_args!("value {tag} at the end: {entry:?}"));
+            ensure(
+                entry.ended.is_some() == accepted || lost,
+                format_args!("value {tag} at the end: {entry:?}"),
+            );
             let releases = u32::from(entry.object && accepted);
-            ensure_eq(entry.releases, releases, format_args!("releases of {tag}: {entry:?}"));
-            ensure_eq(entry.result_releases, entry.results, format_args!("result releases of {tag}: {entry:?}"));
+            ensure_eq(
+                entry.releases,
+                releases,
+                format_args!("releases of {tag}: {entry:?}"),
+            );
+            ensure_eq(
+                entry.result_releases,
+                entry.results,
+                format_args!("result releases of {tag}: {entry:?}"),
+            );
         }
         for (tag, cancelled) in &book.cancelled {
             let ended = book.values.get(tag).and_then(|entry| entry.ended);
             let as_cancelled = ended.is_some_and(|ended| ended.0 == Outcome::Cancelled);
-            ensure_eq(as_cancelled, *cancelled, format_args!("cancelled value {tag} ended as {ended:?}"));
+            ensure_eq(
+                as_cancelled,
+                *cancelled,
+                format_args!("cancelled value {tag} ended as {ended:?}"),
+            );
         }
         for (tags, completion, status) in &book.completed {
             for tag in tags {
-                let ended = book.values.get(tag).and_then(|entry| entry.ended).map(|ended| (ended.0, ended.1));
+                let ended = book
+                    .values
+                    .get(tag)
+                    .and_then(|entry| entry.ended)
+                    .map(|ended| (ended.0, ended.1));
                 let right = match (completion, *status) {
                     (Completion::Drop, _) => matches!(
                         ended,
-                        Some((Outcome::Failed, Status::NO_RESULT) | (Outcome::Expired | Outcome::Discarded, _))
+                        Some(
+                            (Outcome::Failed, Status::NO_RESULT) | (Outcome::Expired | Outcome::Discarded, _)
+                        )
                     ),
                     (_, Status::OK) => ended == Some((Outcome::Ok, Status::OK)),
-                    (_, Status::TOO_LATE) => matches!(ended, Some((Outcome::Expired | Outcome::Discarded, _))),
+                    (_, Status::TOO_LATE) => {
+                        matches!(ended, Some((Outcome::Expired | Outcome::Discarded, _)))
+                    }
                     _ => false,
                 } || book.lossy && ended.is_none();
-                ensure(right, format_args!("{completion:?} answered {status} and value {tag} ended as {ended:?}"));
+                ensure(
+                    right,
+                    format_args!("{completion:?} answered {status} and value {tag} ended as {ended:?}"),
+                );
             }
         }
     }

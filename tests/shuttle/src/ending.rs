@@ -50,8 +50,15 @@ impl Callbacks for Ending {
 /// If the options contradict each other.
 pub fn batcher(account: &Arc<Account>, mut options: Options, odds: u64) -> Batcher {
     options.owner = OWNER;
-    let routes = Routes { own: 0, default: true, on_result: true };
-    let callbacks = Box::new(Ending { account: account.clone(), odds });
+    let routes = Routes {
+        own: 0,
+        default: true,
+        on_result: true,
+    };
+    let callbacks = Box::new(Ending {
+        account: account.clone(),
+        odds,
+    });
     match Inner::start(&options, routes, callbacks) {
         Ok(engine) => Batcher::new(engine),
         Err(error) => unreachable!("{error}"),

@@ -15,8 +15,8 @@ pub mod world;
 include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 
 pub use api::{
-    Batch, Batcher, Builder, Closed, Failure, HeldBatch, Mark, Producer, PushOptions, ResultRow, Results, RowError,
-    Split, Tags, Timeout, Values, map, new_owner,
+    Batch, Batcher, Builder, Closed, Failure, HeldBatch, Mark, Producer, PushOptions, ResultRow, Results,
+    RowError, Split, Tags, Timeout, Values, map, new_owner,
 };
 pub use engine::error::{Error, Result, Status, StatusInfo};
 pub use engine::options::{Choice, Clock, Delivery, Mode, OnFull, OptionInfo, OptionKind, Options};

@@ -154,13 +154,21 @@ impl Scheduler for Seeded {
         self.kind = recipe.kind;
         self.random = Random(recipe.seed);
         self.priorities.clear();
-        self.falls = [self.random.below(recipe.choices), self.random.below(recipe.choices)];
+        self.falls = [
+            self.random.below(recipe.choices),
+            self.random.below(recipe.choices),
+        ];
         self.lowest = 0;
         self.choices = 0;
         Some(Schedule::new(recipe.seed))
     }
 
-    fn next_task(&mut self, runnable: &[&Runnable], current: Option<TaskId>, is_yielding: bool) -> Option<TaskId> {
+    fn next_task(
+        &mut self,
+        runnable: &[&Runnable],
+        current: Option<TaskId>,
+        is_yielding: bool,
+    ) -> Option<TaskId> {
         let runs_on = current.filter(|current| runnable.iter().any(|task| task.id() == *current));
         if runnable.len() == 1 {
             return Some(runnable[0].id());
@@ -169,7 +177,9 @@ impl Scheduler for Seeded {
         self.most_choices = self.most_choices.max(self.choices);
         match self.kind {
             Kind::Sticky if !is_yielding && runs_on.is_some() && self.random.below(12) != 0 => runs_on,
-            Kind::Random | Kind::Sticky => Some(runnable[self.random.below(runnable.len() as u64) as usize].id()),
+            Kind::Random | Kind::Sticky => {
+                Some(runnable[self.random.below(runnable.len() as u64) as usize].id())
+            }
             Kind::Pct => {
                 if is_yielding || self.falls.contains(&self.choices) {
                     self.fall(runs_on);
@@ -178,7 +188,10 @@ impl Scheduler for Seeded {
                     let priority = (self.random.next() >> 1) as i64;
                     self.priorities.entry(task.id()).or_insert(priority);
                 }
-                runnable.iter().map(|task| task.id()).max_by_key(|task| self.priorities.get(task).copied())
+                runnable
+                    .iter()
+                    .map(|task| task.id())
+                    .max_by_key(|task| self.priorities.get(task).copied())
             }
         }
     }
@@ -189,7 +202,10 @@ impl Scheduler for Seeded {
 }
 
 fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 /// Runs `model` under `schedules` schedules of each kind. Panics at the first that fails, and names it. Prints what
@@ -203,7 +219,10 @@ pub fn explore(name: &str, schedules: u64, must: &[&str], model: fn()) {
         Some(recipe) => recipe.into_iter().collect(),
         None => recipes(schedules * number("MICROBATCH_SHUTTLE_TIMES", 1)).collect(),
     };
-    assert!(!recipes.is_empty(), "MICROBATCH_SHUTTLE_REPLAY is kind:seed:choices, as a failure names it");
+    assert!(
+        !recipes.is_empty(),
+        "MICROBATCH_SHUTTLE_REPLAY is kind:seed:choices, as a failure names it"
+    );
     if let Err(panic) = run(recipes, None, model) {
         let recipe = RECIPE.get().map_or(String::new(), |recipe| recipe.to_string());
         eprintln!("model {name} failed; to see that schedule again: MICROBATCH_SHUTTLE_REPLAY={recipe}");
@@ -211,13 +230,23 @@ pub fn explore(name: &str, schedules: u64, must: &[&str], model: fn()) {
     }
     let tally = TALLY.get();
     let steps = tally.steps / tally.schedules.max(1);
-    println!("{name}: {} schedules of about {steps} steps in {:?}", tally.schedules, start.elapsed());
+    println!(
+        "{name}: {} schedules of about {steps} steps in {:?}",
+        tally.schedules,
+        start.elapsed()
+    );
     let reached = REACHED.take();
     for (place, times) in &reached {
         println!("    {times:>9} {place}");
     }
-    let missed: Vec<_> = must.iter().filter(|place| !reached.contains_key(**place)).collect();
-    assert!(replay.is_some() || missed.is_empty(), "model {name} never comes by {missed:?}");
+    let missed: Vec<_> = must
+        .iter()
+        .filter(|place| !reached.contains_key(**place))
+        .collect();
+    assert!(
+        replay.is_some() || missed.is_empty(),
+        "model {name} never comes by {missed:?}"
+    );
 }
 
 /// The positive control of a model: with `bug` switched on, one of `schedules` schedules of each kind must fail.
@@ -233,14 +262,21 @@ pub fn must_catch(bug: &'static str, schedules: u64, model: fn()) {
         TALLY.get().schedules
     );
     let recipe = RECIPE.get().map_or(String::new(), |recipe| recipe.to_string());
-    println!("bug {bug}: caught by schedule {} ({recipe})", TALLY.get().schedules + 1);
+    println!(
+        "bug {bug}: caught by schedule {} ({recipe})",
+        TALLY.get().schedules + 1
+    );
 }
 
 fn recipes(schedules: u64) -> impl Iterator<Item = Recipe> {
     let first = number("MICROBATCH_SHUTTLE_SEED", 1);
     (0..schedules).flat_map(move |at| {
         // `choices` 0: as many as the longest schedule so far had.
-        Kind::ALL.map(|kind| Recipe { kind, seed: first.wrapping_add(at), choices: 0 })
+        Kind::ALL.map(|kind| Recipe {
+            kind,
+            seed: first.wrapping_add(at),
+            choices: 0,
+        })
     })
 }
 
@@ -375,7 +411,12 @@ fn end() {
     wait_for_threads();
     let held = with(|world| world.locks.values().any(|count| *count != 0));
     ensure(!held, "a lock is held at the end");
-    let open = with(|world| world.descriptors.iter().any(|descriptor| descriptor.armed != Armed::Closed));
+    let open = with(|world| {
+        world
+            .descriptors
+            .iter()
+            .any(|descriptor| descriptor.armed != Armed::Closed)
+    });
     ensure(!open, "a descriptor is open at the end");
     let failures = with(|world| std::mem::take(&mut world.failures));
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -508,9 +549,15 @@ impl Waiters {
 
     /// Begins to wait: whoever tells from now on may tell the caller.
     pub(crate) fn join(&self) -> Waiting<'_> {
-        let waiter = Arc::new(Waiter { told: AtomicBool::new(false), waker: Mutex::new(None) });
+        let waiter = Arc::new(Waiter {
+            told: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        });
         self.list().push(waiter.clone());
-        Waiting { waiters: self, waiter }
+        Waiting {
+            waiters: self,
+            waiter,
+        }
     }
 
     /// Tells one that waits, any.
@@ -556,13 +603,16 @@ impl Waiting<'_> {
                 if self.waiter.is_told() {
                     return Poll::Ready(());
                 }
-                *self.waiter.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+                *self.waiter.waker.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(context.waker().clone());
                 Poll::Pending
             }));
         } else {
             self.until_late(deadline);
         }
-        self.waiters.list().retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
+        self.waiters
+            .list()
+            .retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
     }
 
     /// A wait with a deadline looks again and again, and at some look the deadline has come: sooner or later by the
@@ -592,12 +642,20 @@ impl Waiting<'_> {
 const FIRST: i32 = 1000;
 
 fn with_fd<R>(raw: i32, act: impl FnOnce(&mut Descriptor) -> R) -> Option<R> {
-    with(|world| world.descriptors.get_mut(usize::try_from(raw - FIRST).ok()?).map(act))
+    with(|world| {
+        world
+            .descriptors
+            .get_mut(usize::try_from(raw - FIRST).ok()?)
+            .map(act)
+    })
 }
 
 pub(crate) fn open_fd() -> i32 {
     with(|world| {
-        world.descriptors.push(Descriptor { armed: Armed::Never, waiters: Arc::new(Waiters::new()) });
+        world.descriptors.push(Descriptor {
+            armed: Armed::Never,
+            waiters: Arc::new(Waiters::new()),
+        });
         FIRST + world.descriptors.len() as i32 - 1
     })
 }
@@ -627,7 +685,9 @@ pub fn readable(raw: i32, stop: &Flag) -> bool {
             return false;
         }
         let now = with(|world| world.now);
-        let Some((armed, waiters)) = with_fd(raw, |descriptor| (descriptor.armed, descriptor.waiters.clone())) else {
+        let Some((armed, waiters)) =
+            with_fd(raw, |descriptor| (descriptor.armed, descriptor.waiters.clone()))
+        else {
             return false;
         };
         match armed {
@@ -657,7 +717,10 @@ pub struct Flag {
 
 impl Default for Flag {
     fn default() -> Flag {
-        Flag { happened: AtomicBool::new(false), waiters: Waiters::new() }
+        Flag {
+            happened: AtomicBool::new(false),
+            waiters: Waiters::new(),
+        }
     }
 }
 
@@ -690,7 +753,10 @@ pub struct Parcels<T> {
 
 impl<T> Default for Parcels<T> {
     fn default() -> Parcels<T> {
-        Parcels { list: Mutex::default(), closed: Flag::default() }
+        Parcels {
+            list: Mutex::default(),
+            closed: Flag::default(),
+        }
     }
 }
 

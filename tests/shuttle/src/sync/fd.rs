@@ -10,7 +10,9 @@ pub(crate) struct TimerFd {
 impl TimerFd {
     /// A disarmed timer.
     pub(crate) fn new() -> Result<TimerFd, i32> {
-        Ok(TimerFd { raw: world::open_fd() })
+        Ok(TimerFd {
+            raw: world::open_fd(),
+        })
     }
 
     /// Makes it readable now.
@@ -20,7 +22,14 @@ impl TimerFd {
 
     /// Makes it readable at `at_ns`.
     pub(crate) fn fire_at(&self, at_ns: i64) {
-        world::arm_fd(self.raw, if at_ns == i64::MAX { Armed::Never } else { Armed::At(at_ns) });
+        world::arm_fd(
+            self.raw,
+            if at_ns == i64::MAX {
+                Armed::Never
+            } else {
+                Armed::At(at_ns)
+            },
+        );
     }
 
     /// Makes it unreadable until set again.

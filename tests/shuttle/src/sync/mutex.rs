@@ -45,7 +45,10 @@ impl<T> Mutex<T> {
 
     fn guard<'a>(&'a self, inner: shuttle::sync::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         world::count_locks(1);
-        MutexGuard { mutex: self, inner: Some(inner) }
+        MutexGuard {
+            mutex: self,
+            inner: Some(inner),
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
 use microbatch_shuttle::world::{self, Flag, Parcels, ensure, ensure_eq, explore, must_catch, one_of};
-use microbatch_shuttle::{Batch, Batcher, Builder, Closed, Failure, HeldBatch, Outcome, Results, Status, Timeout};
+use microbatch_shuttle::{
+    Batch, Batcher, Builder, Closed, Failure, HeldBatch, Outcome, Results, Status, Timeout,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{FOREVER, microseconds, producer};
@@ -25,12 +27,22 @@ fn keep(account: &Account, held: &Parcels<HeldBatch>, batch: &mut Batch<'_>) -> 
 
 /// Two closers race with producers, handlers and late completions.
 fn close() {
-    let bounds = Bounds { flights: one_of(&[1, 2, 3]), size: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2, 3]),
+        size: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let held = Arc::new(Parcels::default());
     let builder = keeping(&account, &held, account.delivered(account.builder()));
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
-    let batcher = Arc::new(builder.threads(one_of(&[1, 2])).max_delay(delay).build().expect("a batcher"));
+    let batcher = Arc::new(
+        builder
+            .threads(one_of(&[1, 2]))
+            .max_delay(delay)
+            .build()
+            .expect("a batcher"),
+    );
     let completer = account.completer(&held);
     let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
     let timeouts = [Timeout::ZERO, microseconds(20), FOREVER];
@@ -52,7 +64,10 @@ fn close() {
         held.close();
         completer.join();
         let stats = account.snapshot(&batcher);
-        ensure(stats.late >= account.late(), format_args!("late: {} and {}", stats.late, account.late()));
+        ensure(
+            stats.late >= account.late(),
+            format_args!("late: {} and {}", stats.late, account.late()),
+        );
         ensure_eq(stats.outstanding, 0, "outstanding after close");
         drop(batcher);
     } else {
@@ -60,14 +75,30 @@ fn close() {
         held.close();
         completer.join();
     }
-    ensure_eq(last, Ok(Closed { left: account.count(Outcome::Discarded) }), "what close says");
+    ensure_eq(
+        last,
+        Ok(Closed {
+            left: account.count(Outcome::Discarded),
+        }),
+        "what close says",
+    );
     account.ensure_order_of_producers();
     account.finish();
 }
 
 #[test]
 fn p15_p18_p24_close() {
-    explore("close", 300, &["Complete TOO_LATE", "Complete OK", "discarded DISCARDED Maybe", "discarded DISCARDED No"], close);
+    explore(
+        "close",
+        300,
+        &[
+            "Complete TOO_LATE",
+            "Complete OK",
+            "discarded DISCARDED Maybe",
+            "discarded DISCARDED No",
+        ],
+        close,
+    );
 }
 
 #[test]
@@ -77,13 +108,20 @@ fn control_a_batch_ends_twice() {
 
 /// The batcher is dropped while batches are held and producers push.
 fn free() {
-    let bounds = Bounds { flights: one_of(&[1, 2, 3]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2, 3]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let held = Arc::new(Parcels::default());
     let builder = keeping(&account, &held, account.delivered(account.builder()));
     let builder = builder.close_timeout(one_of(&[microseconds(1), microseconds(50)]));
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
-    let batcher = builder.threads(one_of(&[1, 2])).max_delay(delay).build().expect("a batcher");
+    let batcher = builder
+        .threads(one_of(&[1, 2]))
+        .max_delay(delay)
+        .build()
+        .expect("a batcher");
     let completer = account.completer(&held);
     let producers = pushing(&account, &batcher);
     world::dawdle(20);
@@ -115,7 +153,17 @@ fn pushing(account: &Arc<Account>, batcher: &Batcher) -> Vec<world::Task> {
 
 #[test]
 fn p26_free() {
-    explore("free", 300, &["Complete TOO_LATE", "Complete OK", "discarded DISCARDED Maybe", "discarded DISCARDED No"], free);
+    explore(
+        "free",
+        300,
+        &[
+            "Complete TOO_LATE",
+            "Complete OK",
+            "discarded DISCARDED Maybe",
+            "discarded DISCARDED No",
+        ],
+        free,
+    );
 }
 
 #[test]
@@ -153,7 +201,10 @@ impl Slot {
 
 /// A callback abandons its own batcher, while producers push and another thread completes.
 fn abandon() {
-    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let held = Arc::new(Parcels::default());
     let slot = Arc::new(Slot::default());
@@ -194,12 +245,25 @@ fn abandon() {
 
 #[test]
 fn p25_p26_abandon() {
-    explore("abandon", 300, &["Complete TOO_LATE", "Complete OK", "discarded DISCARDED Maybe", "discarded DISCARDED No"], abandon);
+    explore(
+        "abandon",
+        300,
+        &[
+            "Complete TOO_LATE",
+            "Complete OK",
+            "discarded DISCARDED Maybe",
+            "discarded DISCARDED No",
+        ],
+        abandon,
+    );
 }
 
 /// Results that were pulled outlive their batcher.
 fn free_beside_readers() {
-    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let held = Arc::new(Parcels::default());
     let taken = Arc::new(Parcels::default());
@@ -209,9 +273,11 @@ fn free_beside_readers() {
     let producers = pushing(&account, &batcher);
     let dropper = {
         let taken: Arc<Parcels<Results<'static>>> = taken.clone();
+        let account = account.clone();
         world::spawn("dropper", move || {
             while let Some(results) = taken.receive() {
                 world::dawdle(8);
+                account.compare_results(&results);
                 drop(results);
             }
         })
@@ -239,5 +305,10 @@ fn free_beside_readers() {
 
 #[test]
 fn p26_free_beside_readers() {
-    explore("free_beside_readers", 300, &["Complete TOO_LATE", "failed NO_RESULT Maybe"], free_beside_readers);
+    explore(
+        "free_beside_readers",
+        300,
+        &["Complete TOO_LATE", "failed NO_RESULT Maybe"],
+        free_beside_readers,
+    );
 }

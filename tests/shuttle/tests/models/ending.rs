@@ -9,7 +9,10 @@ use super::{FOREVER, producer};
 
 /// Handler threads and the delivering thread end inside callbacks: what they held ends, others take their place.
 fn threads_end() {
-    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let options = Options {
         max_batch_size: bounds.size,
@@ -44,7 +47,12 @@ fn threads_end() {
 
 #[test]
 fn p32_threads_end() {
-    explore("threads_end", 300, &["failed THREAD_ENDED Maybe", "discarded DISCARDED No", "ok OK Yes"], threads_end);
+    explore(
+        "threads_end",
+        300,
+        &["failed THREAD_ENDED Maybe", "discarded DISCARDED No", "ok OK Yes"],
+        threads_end,
+    );
 }
 
 #[test]

@@ -10,10 +10,16 @@ use super::{FOREVER, microseconds, producer};
 
 /// Two producers, a flusher, somebody who looks at the stats, and a close that drains.
 fn push_flush_close() {
-    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
-    let builder = account.delivered(account.handled()).threads(one_of(&[1, 2])).max_delay(delay);
+    let builder = account
+        .delivered(account.handled())
+        .threads(one_of(&[1, 2]))
+        .max_delay(delay);
     let batcher = Arc::new(builder.build().expect("a batcher"));
     let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
     let flusher = {
@@ -21,7 +27,10 @@ fn push_flush_close() {
         world::spawn("flusher", move || {
             let before = account.accepted();
             match batcher.flush(FOREVER) {
-                Ok(()) => ensure(account.are_delivered(&before), "flush returns before its values are delivered"),
+                Ok(()) => ensure(
+                    account.are_delivered(&before),
+                    "flush returns before its values are delivered",
+                ),
                 Err(status) => ensure_eq(status, Status::CLOSED, "flush"),
             }
         })
@@ -45,11 +54,17 @@ fn push_flush_close() {
         let before = account.accepted();
         let closed = batcher.close(FOREVER);
         ensure_eq(closed, Ok(Closed { left: 0 }), "close");
-        ensure(account.are_delivered(&before), "close returns before all is delivered");
+        ensure(
+            account.are_delivered(&before),
+            "close returns before all is delivered",
+        );
         world::join(producers);
     }
     ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
-    ensure(account.are_delivered(&account.accepted()), "close returns before all is delivered");
+    ensure(
+        account.are_delivered(&account.accepted()),
+        "close returns before all is delivered",
+    );
     ensure_eq(batcher.push_int64(0, 0), Err(Status::CLOSED), "push after close");
     flusher.join();
     looker.join();
@@ -61,7 +76,12 @@ fn push_flush_close() {
 
 #[test]
 fn p15_p16_p23_p24_push_flush_close() {
-    explore("push_flush_close", 300, &["ok OK Yes", "push CLOSED"], push_flush_close);
+    explore(
+        "push_flush_close",
+        300,
+        &["ok OK Yes", "push CLOSED"],
+        push_flush_close,
+    );
 }
 
 #[test]
@@ -90,16 +110,27 @@ fn block() {
         handle.handle(batch)
     });
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
-    let builder = builder.threads(one_of(&[1, 2])).on_full(OnFull::Block).push_timeout(FOREVER).max_delay(delay);
+    let builder = builder
+        .threads(one_of(&[1, 2]))
+        .on_full(OnFull::Block)
+        .push_timeout(FOREVER)
+        .max_delay(delay);
     let batcher = Arc::new(builder.build().expect("a batcher"));
     let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
     let waiter = {
         let batcher = batcher.clone();
         world::spawn("waiter", move || {
             // Unlike a push, waiting for room does not make the open batch due.
-            let room = batcher.room(if delay == FOREVER { microseconds(50) } else { FOREVER });
+            let room = batcher.room(if delay == FOREVER {
+                microseconds(50)
+            } else {
+                FOREVER
+            });
             let lacks = matches!(room, Err(Status::QUEUE_FULL | Status::RESULTS_FULL));
-            ensure(matches!(room, Ok(()) | Err(Status::CLOSED)) || delay == FOREVER && lacks, format_args!("{room:?}"));
+            ensure(
+                matches!(room, Ok(()) | Err(Status::CLOSED)) || delay == FOREVER && lacks,
+                format_args!("{room:?}"),
+            );
         })
     };
     account.snapshot(&batcher);
@@ -138,10 +169,18 @@ fn control_room_is_not_told() {
 
 /// Values staged by producer handles: in order, none forgotten, flush and close take them along.
 fn producers() {
-    let bounds = Bounds { size: 16, queue: one_of(&[16, 20]), flights: one_of(&[1, 2]), results: 64 };
+    let bounds = Bounds {
+        size: 16,
+        queue: one_of(&[16, 20]),
+        flights: one_of(&[1, 2]),
+        results: 64,
+    };
     let account = Account::mixed(bounds);
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
-    let builder = account.delivered(account.handled()).threads(one_of(&[1, 2])).max_delay(delay);
+    let builder = account
+        .delivered(account.handled())
+        .threads(one_of(&[1, 2]))
+        .max_delay(delay);
     let batcher = Arc::new(builder.push_timeout(FOREVER).build().expect("a batcher"));
     let staging = [1, 2].map(|number| {
         let (account, handle) = (account.clone(), batcher.producer().expect("a producer"));
@@ -149,7 +188,10 @@ fn producers() {
         world::spawn("producer", move || {
             for at in 0..6 {
                 // Mostly tags of int64 values: only those are staged.
-                let status = account.push(&handle, number * PRODUCER + if at == 4 { 4 * at + 1 } else { 4 * at });
+                let status = account.push(
+                    &handle,
+                    number * PRODUCER + if at == 4 { 4 * at + 1 } else { 4 * at },
+                );
                 ensure(matches!(status, Status::OK | Status::CLOSED), status);
             }
             kept.then_some(handle)
@@ -161,7 +203,10 @@ fn producers() {
         world::spawn("flusher", move || {
             let before = account.accepted();
             match batcher.flush(FOREVER) {
-                Ok(()) => ensure(account.are_delivered(&before), "flush returns before its values are delivered"),
+                Ok(()) => ensure(
+                    account.are_delivered(&before),
+                    "flush returns before its values are delivered",
+                ),
                 Err(status) => ensure_eq(status, Status::CLOSED, "flush"),
             }
         })
@@ -203,11 +248,20 @@ fn control_stages_are_forgotten() {
 /// REJECT and DISCARD_OLDEST beside cancel: bounds hold and every value ends once.
 fn refuse() {
     let queue = one_of(&[1, 2, 3]);
-    let bounds = Bounds { queue, size: 1 + world::random(queue), results: one_of(&[2, 3, 16]), flights: 1 };
+    let bounds = Bounds {
+        queue,
+        size: 1 + world::random(queue),
+        results: one_of(&[2, 3, 16]),
+        flights: 1,
+    };
     let account = Account::mixed(bounds);
     let policy = one_of(&[OnFull::Reject, OnFull::DiscardOldest, OnFull::Block]);
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
-    let builder = account.delivered(account.handled()).on_full(policy).push_timeout(microseconds(5)).max_delay(delay);
+    let builder = account
+        .delivered(account.handled())
+        .on_full(policy)
+        .push_timeout(microseconds(5))
+        .max_delay(delay);
     let batcher = Arc::new(builder.build().expect("a batcher"));
     let producers = [1, 2].map(|number| {
         let (account, batcher) = (account.clone(), batcher.clone());
@@ -216,7 +270,10 @@ fn refuse() {
                 let status = account.push(&*batcher, number * PRODUCER + at);
                 let refusals = [Status::OK, Status::QUEUE_FULL, Status::RESULTS_FULL];
                 ensure(refusals.contains(&status), status);
-                ensure(policy != OnFull::DiscardOldest || status != Status::QUEUE_FULL, status);
+                ensure(
+                    policy != OnFull::DiscardOldest || status != Status::QUEUE_FULL,
+                    status,
+                );
             }
         })
     });
@@ -243,7 +300,17 @@ fn refuse() {
 
 #[test]
 fn p20_p22_refuse() {
-    explore("refuse", 300, &["cancelled CANCELLED No", "discarded DISCARDED No", "push QUEUE_FULL", "push RESULTS_FULL"], refuse);
+    explore(
+        "refuse",
+        300,
+        &[
+            "cancelled CANCELLED No",
+            "discarded DISCARDED No",
+            "push QUEUE_FULL",
+            "push RESULTS_FULL",
+        ],
+        refuse,
+    );
 }
 
 #[test]
@@ -254,11 +321,21 @@ fn control_the_queue_is_passed() {
 /// Bulk pushes take a prefix, in order, and wait for room in between.
 fn bulk() {
     let queue = one_of(&[2, 3]);
-    let bounds = Bounds { queue, size: 1 + world::random(queue), results: one_of(&[2, 16]), flights: one_of(&[1, 2]) };
+    let bounds = Bounds {
+        queue,
+        size: 1 + world::random(queue),
+        results: one_of(&[2, 16]),
+        flights: one_of(&[1, 2]),
+    };
     let account = Account::new(bounds);
     let policy = one_of(&[OnFull::Reject, OnFull::Block]);
-    let builder = account.delivered(account.handled()).on_full(policy).push_timeout(microseconds(50));
-    let builder = builder.threads(one_of(&[1, 2])).max_delay(one_of(&[Timeout::ZERO, microseconds(10)]));
+    let builder = account
+        .delivered(account.handled())
+        .on_full(policy)
+        .push_timeout(microseconds(50));
+    let builder = builder
+        .threads(one_of(&[1, 2]))
+        .max_delay(one_of(&[Timeout::ZERO, microseconds(10)]));
     let batcher = Arc::new(builder.build().expect("a batcher"));
     let producers = [1, 2].map(|number| {
         let (account, batcher) = (account.clone(), batcher.clone());
@@ -292,7 +369,12 @@ fn p06_bulk() {
 
 /// Callbacks call everything that is legal in them, and what is not is told so, beside producers and a close.
 fn reentrant() {
-    let bounds = Bounds { queue: one_of(&[2, 8]), results: one_of(&[4, 64]), flights: one_of(&[1, 2]), size: 2 };
+    let bounds = Bounds {
+        queue: one_of(&[2, 8]),
+        results: one_of(&[4, 64]),
+        flights: one_of(&[1, 2]),
+        size: 2,
+    };
     let account = Account::mixed(bounds);
     let shared: Arc<OnceLock<Weak<Batcher>>> = Arc::default();
     // Each callback pushes at most one value.
@@ -300,13 +382,20 @@ fn reentrant() {
     let call = {
         let (account, shared, next) = (account.clone(), shared.clone(), next.clone());
         move || {
-            let Some(batcher) = shared.get().and_then(Weak::upgrade) else { return };
+            let Some(batcher) = shared.get().and_then(Weak::upgrade) else {
+                return;
+            };
             match world::random(6) {
                 0 => {
                     let tag = next.fetch_add(1, Ordering::SeqCst);
                     if tag < 5 * PRODUCER + 3 {
                         let status = account.push(&*batcher, tag);
-                        let answers = [Status::OK, Status::QUEUE_FULL, Status::RESULTS_FULL, Status::CLOSED];
+                        let answers = [
+                            Status::OK,
+                            Status::QUEUE_FULL,
+                            Status::RESULTS_FULL,
+                            Status::CLOSED,
+                        ];
                         ensure(answers.contains(&status), status);
                     }
                 }
@@ -318,7 +407,10 @@ fn reentrant() {
                 4 => account.cancelled_any(batcher.cancel(PRODUCER + 2)),
                 _ => {
                     let close = one_of(&[true, false, false]).then(|| batcher.close(microseconds(50)));
-                    ensure(close.is_none_or(|closed| closed == Err(Status::IN_PROGRESS)), "close");
+                    ensure(
+                        close.is_none_or(|closed| closed == Err(Status::IN_PROGRESS)),
+                        "close",
+                    );
                 }
             }
         }
@@ -350,7 +442,12 @@ fn reentrant() {
 
 #[test]
 fn p25_reentrant() {
-    explore("reentrant", 300, &["discarded DISCARDED Maybe", "push QUEUE_FULL"], reentrant);
+    explore(
+        "reentrant",
+        300,
+        &["discarded DISCARDED Maybe", "push QUEUE_FULL"],
+        reentrant,
+    );
 }
 
 #[test]
@@ -360,7 +457,12 @@ fn control_reentry_goes_unseen() {
 
 /// Rounds of a few values with a pause after each: every sleeper is woken by what it waits for, however long it slept.
 fn rounds() {
-    let bounds = Bounds { size: one_of(&[2, 16]), queue: 16, flights: one_of(&[1, 2]), results: 64 };
+    let bounds = Bounds {
+        size: one_of(&[2, 16]),
+        queue: 16,
+        flights: one_of(&[1, 2]),
+        results: 64,
+    };
     let account = Account::new(bounds);
     let handle = account.clone();
     let builder = account.delivered(account.builder()).handler(move |batch| {
@@ -368,7 +470,13 @@ fn rounds() {
         handle.handle(batch)
     });
     let delay = one_of(&[Timeout::ZERO, microseconds(10), microseconds(100)]);
-    let batcher = Arc::new(builder.threads(one_of(&[1, 2, 3])).max_delay(delay).build().expect("a batcher"));
+    let batcher = Arc::new(
+        builder
+            .threads(one_of(&[1, 2, 3]))
+            .max_delay(delay)
+            .build()
+            .expect("a batcher"),
+    );
     let producers = [1, 2].map(|number| {
         let (account, batcher) = (account.clone(), batcher.clone());
         let handle = one_of(&[true, false]).then(|| batcher.producer().expect("a producer"));
@@ -407,13 +515,21 @@ fn control_sleepers_sleep_on() {
 
 /// A host that never blocks in a call: after a refusal, and after beginning a flush, it waits for the descriptor.
 fn descriptor() {
-    let bounds = Bounds { queue: one_of(&[2, 3]), size: 2, results: one_of(&[2, 8]), flights: 1 };
+    let bounds = Bounds {
+        queue: one_of(&[2, 3]),
+        size: 2,
+        results: one_of(&[2, 8]),
+        flights: 1,
+    };
     let account = Account::mixed(bounds);
     let handle = account.clone();
-    let builder = account.delivered(account.builder()).on_full(OnFull::Reject).handler(move |batch| {
-        world::dawdle(4);
-        handle.handle(batch)
-    });
+    let builder = account
+        .delivered(account.builder())
+        .on_full(OnFull::Reject)
+        .handler(move |batch| {
+            world::dawdle(4);
+            handle.handle(batch)
+        });
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
     let batcher = builder.max_delay(delay).build().expect("a batcher");
     let fd = batcher.fd().expect("a descriptor");
@@ -437,7 +553,10 @@ fn descriptor() {
         world::reached("waits for the flush");
         ensure(world::readable(fd, &never), "the descriptor is gone");
     }
-    ensure(account.are_delivered(&before), "flush is done before its values are delivered");
+    ensure(
+        account.are_delivered(&before),
+        "flush is done before its values are delivered",
+    );
     account.settle(&batcher);
     drop(batcher);
     account.finish();
@@ -445,7 +564,12 @@ fn descriptor() {
 
 #[test]
 fn p22_p23_descriptor() {
-    explore("descriptor", 300, &["waits for room", "waits for the flush"], descriptor);
+    explore(
+        "descriptor",
+        300,
+        &["waits for room", "waits for the flush"],
+        descriptor,
+    );
 }
 
 #[test]

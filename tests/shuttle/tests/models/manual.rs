@@ -9,10 +9,15 @@ use super::{FOREVER, microseconds, producer};
 
 /// Two hosts run whenever the descriptor says so; nothing else moves the batcher.
 fn hosts() {
-    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let delay = one_of(&[Timeout::ZERO, microseconds(10)]);
-    let builder = account.manual(account.delivered(account.handled())).max_delay(delay);
+    let builder = account
+        .manual(account.delivered(account.handled()))
+        .max_delay(delay);
     let batcher = Arc::new(builder.build().expect("a batcher"));
     let fd = batcher.fd().expect("a descriptor");
     let stop = Arc::new(Flag::default());
@@ -44,10 +49,15 @@ fn p27_hosts() {
 
 /// Two hosts run, flush and close beside producers, without a descriptor; then the batcher is freed.
 fn ends() {
-    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
-    let builder = account.manual(account.delivered(account.handled())).max_delay(delay);
+    let builder = account
+        .manual(account.delivered(account.handled()))
+        .max_delay(delay);
     let batcher = Arc::new(builder.build().expect("a batcher"));
     let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
     let hosts = [0, 1].map(|number| {
@@ -55,13 +65,19 @@ fn ends() {
         world::spawn("host", move || {
             let before = account.accepted();
             match batcher.flush(FOREVER) {
-                Ok(()) => ensure(account.are_delivered(&before), "flush returns before its values are delivered"),
+                Ok(()) => ensure(
+                    account.are_delivered(&before),
+                    "flush returns before its values are delivered",
+                ),
                 Err(status) => ensure(matches!(status, Status::IN_PROGRESS | Status::CLOSED), status),
             }
             let _ = batcher.run();
             if number == 0 {
                 let closed = batcher.close(one_of(&[FOREVER, microseconds(20), Timeout::ZERO]));
-                ensure(matches!(closed, Ok(_) | Err(Status::IN_PROGRESS)), format_args!("close: {closed:?}"));
+                ensure(
+                    matches!(closed, Ok(_) | Err(Status::IN_PROGRESS)),
+                    format_args!("close: {closed:?}"),
+                );
             }
             let _ = batcher.run();
         })
@@ -81,26 +97,52 @@ fn ends() {
 
 #[test]
 fn p24_p27_ends() {
-    explore("ends", 300, &["discarded DISCARDED Maybe", "discarded DISCARDED No", "push CLOSED"], ends);
+    explore(
+        "ends",
+        300,
+        &[
+            "discarded DISCARDED Maybe",
+            "discarded DISCARDED No",
+            "push CLOSED",
+        ],
+        ends,
+    );
 }
 
 /// One host waits for the descriptor and asks close again and again, while another thread ends what handlers kept.
 fn close_asks() {
-    let bounds = Bounds { flights: one_of(&[1, 2, 3]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2, 3]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let held: Arc<Parcels<HeldBatch>> = Arc::default();
     let builder = {
         let (account, held) = (account.clone(), held.clone());
-        account.clone().manual(account.delivered(account.builder())).handler(move |batch| {
-            if one_of(&[true, false]) { account.handle(batch) } else { account.keep(batch, &held) }
-        })
+        account
+            .clone()
+            .manual(account.delivered(account.builder()))
+            .handler(move |batch| {
+                if one_of(&[true, false]) {
+                    account.handle(batch)
+                } else {
+                    account.keep(batch, &held)
+                }
+            })
     };
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
-    let builder = builder.max_delay(delay).handler_timeout(one_of(&[microseconds(30), FOREVER]));
+    let builder = builder
+        .max_delay(delay)
+        .handler_timeout(one_of(&[microseconds(30), FOREVER]));
     let batcher = Arc::new(builder.build().expect("a batcher"));
     let fd = batcher.fd().expect("a descriptor");
     let completer = account.completer(&held);
     let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
+    let mut producers = Vec::from(producers);
+    if one_of(&[true, true, false]) {
+        world::join(producers.drain(..));
+        ensure_eq(batcher.run(), Ok(()), "run");
+    }
     let never = Flag::default();
     let timeout = one_of(&[FOREVER, microseconds(20)]);
     let left = loop {
@@ -122,7 +164,12 @@ fn close_asks() {
 
 #[test]
 fn p24_close_asks() {
-    explore("close_asks", 300, &["close is in progress", "discarded DISCARDED Maybe", "Complete OK"], close_asks);
+    explore(
+        "close_asks",
+        300,
+        &["close is in progress", "discarded DISCARDED Maybe", "Complete OK"],
+        close_asks,
+    );
 }
 
 #[test]

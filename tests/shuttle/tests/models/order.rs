@@ -10,18 +10,25 @@ use super::{FOREVER, microseconds, producer};
 /// Two handler threads, two or three batches in flight, some kept and some timed out: results come in order of
 /// dispatch.
 fn ordered() {
-    let bounds = Bounds { flights: one_of(&[2, 3]), size: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[2, 3]),
+        size: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let held: Arc<Parcels<HeldBatch>> = Arc::default();
     let builder = {
         let (account, held) = (account.clone(), held.clone());
-        account.clone().delivered(account.builder()).handler(move |batch| {
-            world::dawdle(6);
-            if one_of(&[true, true, false]) {
-                return account.handle(batch);
-            }
-            account.keep(batch, &held)
-        })
+        account
+            .clone()
+            .delivered(account.builder())
+            .handler(move |batch| {
+                world::dawdle(6);
+                if one_of(&[true, true, false]) {
+                    return account.handle(batch);
+                }
+                account.keep(batch, &held)
+            })
     };
     let builder = builder
         .threads(2)
@@ -46,7 +53,12 @@ fn ordered() {
 
 #[test]
 fn p19_ordered() {
-    explore("ordered", 300, &["Complete TOO_LATE", "expired HANDLER_TIMEOUT Maybe", "ok OK Yes"], ordered);
+    explore(
+        "ordered",
+        300,
+        &["Complete TOO_LATE", "expired HANDLER_TIMEOUT Maybe", "ok OK Yes"],
+        ordered,
+    );
 }
 
 #[test]

@@ -49,10 +49,20 @@ fn reader(account: &Arc<Account>, batcher: &Arc<Batcher>) -> world::Task {
 
 /// Two threads take batches, two take results; a flush and a close wait.
 fn pull() {
-    let bounds = Bounds { flights: one_of(&[1, 2, 3]), size: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2, 3]),
+        size: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
-    let batcher = Arc::new(account.pulls(account.builder()).max_delay(delay).build().expect("a batcher"));
+    let batcher = Arc::new(
+        account
+            .pulls(account.builder())
+            .max_delay(delay)
+            .build()
+            .expect("a batcher"),
+    );
     let held = Arc::new(Parcels::default());
     let completer = account.completer(&held);
     let takers = [0, 1].map(|_| taker(&account, &batcher, &held));
@@ -62,7 +72,10 @@ fn pull() {
         let batcher = batcher.clone();
         world::spawn("flusher", move || {
             let flushed = batcher.flush(FOREVER);
-            ensure(matches!(flushed, Ok(()) | Err(Status::CLOSED)), format_args!("flush: {flushed:?}"));
+            ensure(
+                matches!(flushed, Ok(()) | Err(Status::CLOSED)),
+                format_args!("flush: {flushed:?}"),
+            );
         })
     };
     account.snapshot(&batcher);
@@ -89,15 +102,34 @@ fn pull() {
 
 #[test]
 fn p24_p29_pull() {
-    explore("pull", 300, &["Complete TOO_LATE", "Complete OK", "discarded DISCARDED Maybe", "discarded DISCARDED No"], pull);
+    explore(
+        "pull",
+        300,
+        &[
+            "Complete TOO_LATE",
+            "Complete OK",
+            "discarded DISCARDED Maybe",
+            "discarded DISCARDED No",
+        ],
+        pull,
+    );
 }
 
 /// One event loop that waits for the descriptor alone serves a pulled batcher: no wake-up is missing.
 fn event_loop() {
-    let bounds = Bounds { flights: one_of(&[1, 2]), ..Bounds::default() };
+    let bounds = Bounds {
+        flights: one_of(&[1, 2]),
+        ..Bounds::default()
+    };
     let account = Account::mixed(bounds);
     let delay = one_of(&[Timeout::ZERO, microseconds(10)]);
-    let batcher = Arc::new(account.pulls(account.builder()).max_delay(delay).build().expect("a batcher"));
+    let batcher = Arc::new(
+        account
+            .pulls(account.builder())
+            .max_delay(delay)
+            .build()
+            .expect("a batcher"),
+    );
     let fd = batcher.fd().expect("a descriptor");
     let stop = Arc::new(Flag::default());
     let host = {
