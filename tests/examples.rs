@@ -411,10 +411,8 @@ fn compile(name: &str, standard: &str, link: Link, arguments: &[&OsStr]) -> Opti
             command.arg(built.join("libmicrobatch.a"));
         }
         Link::Shared => {
-            // The program asks for the library by its soname.
-            for name in ["libmicrobatch.so", "libmicrobatch.so.0"] {
-                std::os::unix::fs::symlink(built.join("libmicrobatch.so"), directory.join(name)).unwrap();
-            }
+            std::os::unix::fs::symlink(built.join("libmicrobatch.so"), directory.join("libmicrobatch.so"))
+                .unwrap();
             command.arg("-L").arg(&directory).arg("-lmicrobatch");
             command.arg(format!("-Wl,-rpath,{}", directory.display()));
         }

@@ -721,7 +721,7 @@ fn p22_room_is_woken_by_close() {
     let batcher = crowded(&door, |builder| builder);
     let _opens = door.opens_at_end();
     thread::scope(|scope| {
-        let waiter = scope.spawn(|| status(batcher.room(ms(3000))));
+        let waiter = scope.spawn(|| status(batcher.room(FOREVER)));
         thread::sleep(ms(5));
         let closer = scope.spawn(|| batcher.close(FOREVER));
         assert_eq!(waiter.join().unwrap(), Status::CLOSED);

@@ -196,6 +196,8 @@ static void release_data(void *user_data)
 /* ---- handlers: all that a handler can do -------------------------------------------------------------------- */
 
 static uint32_t owner;
+/* Handlers answer with objects too. */
+static int object_results;
 
 static void answer(mb_batch *batch)
 {
@@ -213,7 +215,7 @@ static void answer(mb_batch *batch)
         mb_value value;
         mb_status status;
         ALWAYS_OK(mb_batch_value(batch, row, &value));
-        switch (view.tags[row] % 5) {
+        switch (view.tags[row] % (object_results ? 5 : 3)) {
         case 0:
             ALWAYS_OK(mb_batch_set_int64(batch, row, 1));
             break;
@@ -487,6 +489,16 @@ static void handled(void)
     by_hand(handler);
 }
 
+static void with_objects(void)
+{
+    by_hand(handler);
+}
+
+static void failing_with_objects(void)
+{
+    by_hand(fails);
+}
+
 static void kept_batches(void)
 {
     by_hand(keeping);
@@ -505,6 +517,7 @@ static void discarded(void)
     options.handler = keeping;
     options.on_result = on_result;
     options.queue_capacity = 10;
+    options.result_capacity = TAGS;
     options.max_batch_size = 10;
     options.on_full = MB_FULL_DISCARD_OLDEST;
     options.handler_timeout = 5;
@@ -636,7 +649,6 @@ static void threaded(void)
     options.handler = handler;
     options.by_kind[MB_KIND_INT64].call = handler;
     options.on_result = on_result;
-    options.threads = 2;
     options.max_batch_size = 8;
     options.drain_at_exit = MB_S;
     batcher = new_batcher(options);
@@ -669,6 +681,7 @@ static void begin(uint64_t fail_at, int and_after)
 static int play(void (*scenario)(void), uint64_t fail_at, int and_after)
 {
     uint64_t refused;
+    object_results = scenario == with_objects || scenario == failing_with_objects;
     begin(fail_at, and_after);
     scenario();
     refused = counted(&failed);
@@ -727,7 +740,8 @@ int main(void)
     static const struct { const char *name; void (*scenario)(void); } SCENARIOS[] = {
         { "handled", handled },           { "kept", kept_batches }, { "failing", failing_parts },
         { "discarded", discarded },       { "pulled", pulled },     { "mapped", mapped },
-        { "threaded", threaded },
+        { "threaded", threaded },         { "objects", with_objects },
+        { "failing objects", failing_with_objects },
     };
     int failures = 0;
     size_t at;
