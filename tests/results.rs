@@ -717,6 +717,7 @@ fn p17_rows_fail_one_by_one_with_codes_of_their_own() {
         assert_eq!(status(batch.set(2, 1)), Status::INVALID_ARGUMENT);
         assert_eq!(status(batch.fail(2, 1, "no such row")), Status::INVALID_ARGUMENT);
         assert_eq!(batch.value(2), Value::Null);
+        batch.fail(0, 4, "said first")?;
         batch.fail(0, i32::MAX, "")?;
         Ok(batch.set(1, true)?)
     });
@@ -913,6 +914,56 @@ fn p18_what_a_handler_answers_after_keeping_counts_no_more() {
         (batcher.stats().unwrap().ok, batcher.stats().unwrap().in_flight),
         (4, 0)
     );
+}
+
+/// Fails if a kept batch waits for its handler to return before it ends, ends twice when it does (`end_part` that
+/// does not look at `fixed`), or frees its slot under the handler.
+#[test]
+fn p18_a_kept_batch_may_end_while_its_handler_is_inside() {
+    let _watchdog = watchdog();
+    for in_time in [true, false] {
+        let (journal, shelf, door) = (Journal::new(), Shelf::new(), Door::new());
+        let (keep, stop) = (shelf.keep(), door.clone());
+        let handler = move |batch: &mut Batch<'_>| {
+            keep(batch)?;
+            stop.stop();
+            Ok(())
+        };
+        let options = given()
+            .handler_timeout(ns(10))
+            .handler(handler)
+            .on_result(journal.on_result());
+        let batcher = options.build().unwrap();
+        push_all(&batcher, 1..=2);
+        thread::scope(|scope| {
+            let _opener = door.opens_at_the_end();
+            let inside = scope.spawn(|| batcher.run().unwrap());
+            door.wait_for(1);
+            if in_time {
+                assert_eq!(finish(shelf.take()), Status::OK);
+                run_at(&batcher, 10);
+            } else {
+                run_at(&batcher, 10);
+                assert_eq!(status(shelf.take().complete()), Status::TOO_LATE);
+            }
+            let outcome = if in_time { Outcome::Ok } else { Outcome::Expired };
+            assert_eq!(
+                (journal.row(1).outcome, journal.row(2).outcome),
+                (outcome, outcome)
+            );
+            assert_eq!(
+                batcher.stats().unwrap().in_flight,
+                1,
+                "the handler keeps the slot until it returns"
+            );
+            door.open();
+            inside.join().unwrap();
+        });
+        batcher.run().unwrap();
+        let stats = batcher.stats().unwrap();
+        assert_eq!((journal.rows().len(), stats.in_flight, stats.stuck), (2, 0, 0));
+        assert_eq!((stats.ok + stats.expired, stats.balanced()), (2, true));
+    }
 }
 
 /// Fails if the view a handler borrows still sets results once the batch is kept: its holder may have completed it on
@@ -1358,23 +1409,23 @@ fn p19_pulled_results_wake_the_thread_that_waits_for_them() {
         .pull_results()
         .build()
         .unwrap();
+    let (sender, pulled) = mpsc::channel();
     thread::scope(|scope| {
         let puller = scope.spawn(|| {
-            let mut tags = Vec::new();
             loop {
                 match batcher.next_results(FOREVER) {
-                    Ok(results) => tags.extend_from_slice(results.tags()),
-                    Err(ended) => return (ended, tags),
+                    Ok(results) => sender.send(results.tags().to_vec()).unwrap(),
+                    Err(ended) => return ended,
                 }
             }
         });
+        // One at a time, so that the puller waits for nearly every one of them.
         for tag in 0..100 {
             push_all(&batcher, [tag]);
-            thread::yield_now();
+            assert_eq!(pulled.recv().unwrap(), [tag]);
         }
         assert_eq!(batcher.close(FOREVER).unwrap().left, 0);
-        let (ended, tags) = puller.join().unwrap();
-        assert_eq!((ended, tags), (Status::CLOSED, (0..100).collect()));
+        assert_eq!(puller.join().unwrap(), Status::CLOSED);
     });
 }
 
@@ -1840,6 +1891,7 @@ fn p21_a_handler_that_does_not_return_in_time_is_stuck_and_then_late() {
             (1, 0, 1),
             "the thread is stuck"
         );
+        assert_eq!(batcher.cancel(1), Err(Status::NOT_FOUND), "its outcome stands");
         push_all(&batcher, [2]);
         batcher.seal().unwrap();
         batcher.run().unwrap();
@@ -1856,6 +1908,52 @@ fn p21_a_handler_that_does_not_return_in_time_is_stuck_and_then_late() {
     );
     batcher.run().unwrap();
     assert_eq!(journal.rows().len(), 2, "and no result comes twice");
+}
+
+/// Fails if the return of a handler that was too late touches outcomes that stand (`settle` without its look at
+/// `fixed`): the host may be reading them.
+#[test]
+fn p21_what_was_delivered_stays_when_the_handler_returns_at_last() {
+    let _watchdog = watchdog();
+    let door = Door::new();
+    let stop = door.clone();
+    let handler = move |_: &mut Batch<'_>| -> Answer {
+        stop.stop();
+        Err(Failure::new(5, "too late to say so"))
+    };
+    for own in [true, false] {
+        let options = given().handler_timeout(ns(10));
+        let options = match own {
+            true => options.handler_for(Kind::Int64, handler.clone()).handler(echo),
+            false => options.handler(handler.clone()),
+        };
+        let batcher = options.pull_results().build().unwrap();
+        batcher
+            .push("of a part that is never called, if the other is one", 1)
+            .unwrap();
+        push_all(&batcher, 2..=3);
+        thread::scope(|scope| {
+            let _opener = door.opens_at_the_end();
+            let inside = scope.spawn(|| batcher.run().unwrap());
+            door.wait_for(1);
+            batcher.advance(10).unwrap();
+            let results = batcher.next_results(Timeout::ZERO).unwrap();
+            let before = Set::of(&results);
+            assert!(
+                before.rows.iter().all(|row| row.code == Status::HANDLER_TIMEOUT),
+                "{before:?}"
+            );
+            door.open();
+            inside.join().unwrap();
+            assert_eq!(Set::of(&results), before);
+        });
+        assert_eq!(status(batcher.next_results(Timeout::ZERO)), Status::TIMEOUT);
+        assert_eq!(
+            (batcher.stats().unwrap().expired, batcher.stats().unwrap().late),
+            (3, 1)
+        );
+        door.close();
+    }
 }
 
 /// Fails if nobody but the stuck handler's thread looks at the time (the time thread), or a batch expires before its

@@ -207,6 +207,11 @@ impl Door {
         changed.notify_all();
     }
 
+    /// As it was at first: nobody came, and it is shut.
+    pub(crate) fn close(&self) {
+        *self.0.0.lock().unwrap() = DoorState::default();
+    }
+
     /// Made after the batcher, so that it goes first: a test that fails must not wait for a stuck handler.
     pub(crate) fn opens_at_the_end(&self) -> Opener {
         Opener(self.clone())

@@ -8,7 +8,8 @@
 //!
 //! | file of `tests/models` | models |
 //! |---|---|
-//! | `flow.rs` | pushes, bulk pushes and producer handles beside flush, close, stats, cancel; full queues; calls from callbacks; a host that waits for the descriptor |
+//! | `flow.rs` | pushes and producer handles beside flush, close and stats; calls from callbacks; idle rounds |
+//! | `room.rs` | full queues under each policy, bulk pushes, cancel; a host that waits for the descriptor |
 //! | `closing.rs` | close with time-outs, free and abandon beside held batches, late completions, pulled results |
 //! | `times.rs` | deadlines, cancel and handler time-outs beside completion; parts of mixed batches |
 //! | `pull.rs` | batches and results pulled from several threads; an event loop on the descriptor |

@@ -269,6 +269,10 @@ fn run(recipes: Vec<Recipe>, bug: Option<&'static str>, model: fn()) -> Result<(
             });
             model();
             end();
+            let mut tally = TALLY.get();
+            tally.schedules += 1;
+            tally.steps += shuttle::current::context_switches() as u64;
+            TALLY.set(tally);
         });
     }));
     WORLD.with(|world| {

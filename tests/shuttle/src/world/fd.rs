@@ -1,6 +1,6 @@
 //! Descriptors that models wait for.
 
-use super::{Flag, Waiters, point, with};
+use super::{FOREVER, Flag, Waiters, point, with};
 use std::sync::Arc;
 
 /// What a descriptor is set to.

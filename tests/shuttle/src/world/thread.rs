@@ -1,7 +1,6 @@
 //! Threads of models and of the engine.
 
-use super::with;
-use std::any::Any;
+use super::{WORLD, with};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 

@@ -1,13 +1,10 @@
 //! Waiting, and what models wait for.
 
-use super::{point, random, with};
+use super::{FOREVER, point, random, with};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
-
-/// No time limit.
-const FOREVER: i64 = i64::MAX;
 
 /// Threads that wait to be told.
 pub(crate) struct Waiters(Mutex<Vec<Arc<Waiter>>>);

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a model fails by panicking")]
 
 mod flow;
+mod room;
 mod closing;
 mod times;
 mod pull;

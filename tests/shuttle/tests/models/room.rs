@@ -1,0 +1,267 @@
+//! Room: full queues, what they do to a push, and how a host waits for room.
+
+use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
+use microbatch_shuttle::world::{self, Flag, ensure, ensure_eq, explore, must_catch, one_of};
+use microbatch_shuttle::{Closed, OnFull, Status, Tags, Timeout};
+use std::sync::Arc;
+
+use super::{FOREVER, microseconds, producer};
+
+/// BLOCK with room for one or two values, and a slow handler.
+fn block() {
+    let queue = one_of(&[1, 2]);
+    let bounds = Bounds {
+        queue,
+        size: 1 + world::random(queue),
+        results: one_of(&[1, 2, 8]),
+        flights: one_of(&[1, 2]),
+    };
+    let account = Account::new(bounds);
+    let handle = account.clone();
+    let builder = account.delivered(account.builder()).handler(move |batch| {
+        world::dawdle(4);
+        handle.handle(batch)
+    });
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
+    let builder = builder
+        .threads(one_of(&[1, 2]))
+        .on_full(OnFull::Block)
+        .push_timeout(FOREVER)
+        .max_delay(delay);
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let producers = [1, 2].map(|number| producer(number, 3, &account, &batcher));
+    let waiter = {
+        let batcher = batcher.clone();
+        world::spawn("waiter", move || {
+            // Unlike a push, waiting for room does not make the open batch due.
+            let room = batcher.room(if delay == FOREVER {
+                microseconds(50)
+            } else {
+                FOREVER
+            });
+            let lacks = matches!(room, Err(Status::QUEUE_FULL | Status::RESULTS_FULL));
+            ensure(
+                matches!(room, Ok(()) | Err(Status::CLOSED)) || delay == FOREVER && lacks,
+                format_args!("{room:?}"),
+            );
+        })
+    };
+    account.snapshot(&batcher);
+    account.snapshot(&batcher);
+    if one_of(&[true, false]) {
+        world::join(producers);
+        waiter.join();
+        account.snapshot(&batcher);
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    } else {
+        world::dawdle(20);
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+        world::join(producers);
+        waiter.join();
+    }
+    account.settle(&batcher);
+    drop(batcher);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p22_block() {
+    explore("block", 300, &["ok OK Yes", "push CLOSED"], block);
+}
+
+#[test]
+fn control_notifications_get_lost() {
+    must_catch(world::LOSE_NOTIFICATIONS, 100, block);
+}
+
+#[test]
+fn control_room_is_not_told() {
+    must_catch("room_untold", 300, block);
+}
+
+/// REJECT and DISCARD_OLDEST beside cancel: bounds hold and every value ends once.
+fn refuse() {
+    let queue = one_of(&[1, 2, 3]);
+    let bounds = Bounds {
+        queue,
+        size: 1 + world::random(queue),
+        results: one_of(&[2, 3, 16]),
+        flights: 1,
+    };
+    let account = Account::mixed(bounds);
+    let policy = one_of(&[OnFull::Reject, OnFull::DiscardOldest, OnFull::Block]);
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
+    let builder = account
+        .delivered(account.handled())
+        .on_full(policy)
+        .push_timeout(microseconds(5))
+        .max_delay(delay);
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let producers = [1, 2].map(|number| {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("producer", move || {
+            for at in 0..4 {
+                let status = account.push(&*batcher, number * PRODUCER + at);
+                let refusals = [Status::OK, Status::QUEUE_FULL, Status::RESULTS_FULL];
+                ensure(refusals.contains(&status), status);
+                ensure(
+                    policy != OnFull::DiscardOldest || status != Status::QUEUE_FULL,
+                    status,
+                );
+            }
+        })
+    });
+    let canceller = {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("canceller", move || {
+            for tag in [PRODUCER + 1, 2 * PRODUCER + 2] {
+                world::dawdle(4);
+                let cancelled = batcher.cancel(tag);
+                account.cancelled(tag, cancelled);
+            }
+        })
+    };
+    account.snapshot(&batcher);
+    account.snapshot(&batcher);
+    world::join(producers);
+    canceller.join();
+    ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    account.settle(&batcher);
+    drop(batcher);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p20_p22_refuse() {
+    explore(
+        "refuse",
+        300,
+        &[
+            "cancelled CANCELLED No",
+            "discarded DISCARDED No",
+            "push QUEUE_FULL",
+            "push RESULTS_FULL",
+        ],
+        refuse,
+    );
+}
+
+#[test]
+fn control_the_queue_is_passed() {
+    must_catch("queue_passed", 300, refuse);
+}
+
+/// Bulk pushes take a prefix, in order, and wait for room in between.
+fn bulk() {
+    let queue = one_of(&[2, 3]);
+    let bounds = Bounds {
+        queue,
+        size: 1 + world::random(queue),
+        results: one_of(&[2, 16]),
+        flights: one_of(&[1, 2]),
+    };
+    let account = Account::new(bounds);
+    let policy = one_of(&[OnFull::Reject, OnFull::Block]);
+    let builder = account
+        .delivered(account.handled())
+        .on_full(policy)
+        .push_timeout(microseconds(50));
+    let builder = builder
+        .threads(one_of(&[1, 2]))
+        .max_delay(one_of(&[Timeout::ZERO, microseconds(10)]));
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let producers = [1, 2].map(|number| {
+        let (account, batcher) = (account.clone(), batcher.clone());
+        world::spawn("producer", move || {
+            let tags: Vec<u64> = (0..5).map(|at| number * PRODUCER + at).collect();
+            let values: Vec<i64> = tags.iter().map(|tag| *tag as i64).collect();
+            account.try_push_many(&tags, || batcher.push_int64s(&values, Tags::Each(&tags)));
+        })
+    });
+    account.snapshot(&batcher);
+    account.snapshot(&batcher);
+    if one_of(&[true, false]) {
+        world::join(producers);
+        account.wait_for_all();
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    } else {
+        world::dawdle(20);
+        ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+        world::join(producers);
+    }
+    account.settle(&batcher);
+    drop(batcher);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p06_bulk() {
+    explore("bulk", 300, &["push CLOSED", "push QUEUE_FULL"], bulk);
+}
+
+/// A host that never blocks in a call: after a refusal, and after beginning a flush, it waits for the descriptor.
+fn descriptor() {
+    let bounds = Bounds {
+        queue: one_of(&[2, 3]),
+        size: 2,
+        results: one_of(&[2, 8]),
+        flights: 1,
+    };
+    let account = Account::mixed(bounds);
+    let handle = account.clone();
+    let builder = account
+        .delivered(account.builder())
+        .on_full(OnFull::Reject)
+        .handler(move |batch| {
+            world::dawdle(4);
+            handle.handle(batch)
+        });
+    let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
+    let batcher = builder.max_delay(delay).build().expect("a batcher");
+    let fd = batcher.fd().expect("a descriptor");
+    let never = Flag::default();
+    for at in 0..5 {
+        let mut tag = PRODUCER + at;
+        while !account.push(&batcher, tag).is_ok() {
+            world::reached("waits for room");
+            ensure(world::readable(fd, &never), "the descriptor is gone");
+            // A refused tag is not used again.
+            tag += 10;
+        }
+    }
+    let before = account.accepted();
+    let mark = batcher.flush_begin().expect("a mark");
+    loop {
+        match batcher.flush_end(mark, Timeout::ZERO) {
+            Ok(()) => break,
+            Err(status) => ensure_eq(status, Status::IN_PROGRESS, "flush_end"),
+        }
+        world::reached("waits for the flush");
+        ensure(world::readable(fd, &never), "the descriptor is gone");
+    }
+    ensure(
+        account.are_delivered(&before),
+        "flush is done before its values are delivered",
+    );
+    account.settle(&batcher);
+    drop(batcher);
+    account.finish();
+}
+
+#[test]
+fn p22_p23_descriptor() {
+    explore(
+        "descriptor",
+        300,
+        &["waits for room", "waits for the flush"],
+        descriptor,
+    );
+}
+
+#[test]
+fn control_the_descriptor_does_not_fire() {
+    must_catch("descriptor_stale", 10, descriptor);
+}
