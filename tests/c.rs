@@ -169,7 +169,9 @@ fn play(source: &str) {
         return;
     }
     for link in [Link::Static, Link::Shared, Link::Sanitized] {
-        let excluded = EXCLUDED.iter().find(|(name, how, _)| *name == source && *how == link);
+        let excluded = EXCLUDED
+            .iter()
+            .find(|(name, how, _)| *name == source && *how == link);
         if let Some((_, _, reason)) = excluded {
             println!("{source} is not run {link:?}: {reason}");
         } else if link != Link::Sanitized || can_sanitize() {
@@ -226,7 +228,9 @@ fn share_lib(directory: &Path) -> PathBuf {
     let source = sources().join("share_lib.c");
     let mut build = Build::new(C, "-std=c99", &source, "share_lib.so");
     build.directory = Some(directory.to_owned());
-    build.arguments = ["-shared", "-fPIC", "-nostdlib", "-Wl,-z,defs"].map(OsStr::new).to_vec();
+    build.arguments = ["-shared", "-fPIC", "-nostdlib", "-Wl,-z,defs"]
+        .map(OsStr::new)
+        .to_vec();
     build.compile()
 }
 
@@ -261,20 +265,40 @@ fn the_sanitizers_are_awake() {
         return;
     }
     let wrong = [
-        ("leak", "char *volatile lost = malloc(7); *lost = 1; lost = 0;", "LeakSanitizer"),
-        ("after_free", "char *gone = malloc(7); free(gone); return *(volatile char *)gone;", "heap-use-after-free"),
-        ("overflow", "volatile int most = 2147483647; most += 1;", "signed integer overflow"),
+        (
+            "leak",
+            "char *volatile lost = malloc(7); *lost = 1; lost = 0;",
+            "LeakSanitizer",
+        ),
+        (
+            "after_free",
+            "char *gone = malloc(7); free(gone); return *(volatile char *)gone;",
+            "heap-use-after-free",
+        ),
+        (
+            "overflow",
+            "volatile int most = 2147483647; most += 1;",
+            "signed integer overflow",
+        ),
     ];
     for (name, body, told) in wrong {
         let directory = scratch("native", &format!("awake-{name}"));
         let source = directory.join("wrong.c");
-        fs::write(&source, format!("#include <stdlib.h>\nint main(void) {{ {body} return 0; }}\n")).unwrap();
+        fs::write(
+            &source,
+            format!("#include <stdlib.h>\nint main(void) {{ {body} return 0; }}\n"),
+        )
+        .unwrap();
         let mut build = Build::new(C, "-std=c99", &source, "wrong");
         build.link = Some(Link::Sanitized);
         build.arguments = vec![OsStr::new("-Wno-use-after-free")];
         build.directory = Some(directory);
         let output = run(&mut sanitized(Command::new(build.compile())));
         let stderr = text(&output.stderr);
-        assert!(!output.status.success() && stderr.contains(told), "{name}: {}\n{stderr}", output.status);
+        assert!(
+            !output.status.success() && stderr.contains(told),
+            "{name}: {}\n{stderr}",
+            output.status
+        );
     }
 }

@@ -422,9 +422,16 @@ impl Batch {
             settled.objects |= from.objects;
             for (row, to) in positions.iter().enumerate().take(part.len) {
                 let to = *to as usize;
-                let mut kind = part.rows.out_kinds()[row].load(Relaxed);
-                let mut cell = part.rows.out()[row].load(Relaxed);
                 let mut outcome = part.outcome(row) as u8;
+                // The outcome decides: a handler that overran may have stored a cell after it was fixed.
+                let (mut kind, mut cell) = if outcome == Outcome::Ok as u8 {
+                    (
+                        part.rows.out_kinds()[row].load(Relaxed),
+                        part.rows.out()[row].load(Relaxed),
+                    )
+                } else {
+                    (FAILED, i64::from(part.code(row)) as u64)
+                };
                 let handled = part.was_handled(row) as u8;
                 if kind == Kind::String as u8 || kind == Kind::Bytes as u8 {
                     let text = part.result_text(from, cell);

@@ -101,7 +101,10 @@ pub(crate) fn can_sanitize() -> bool {
 
 /// The environment that sanitized programs run in: leaks are failures, and nothing is swept under the carpet.
 pub(crate) fn sanitized(mut command: Command) -> Command {
-    command.env("ASAN_OPTIONS", "detect_leaks=1:exitcode=99:handle_abort=1:strict_string_checks=1");
+    command.env(
+        "ASAN_OPTIONS",
+        "detect_leaks=1:exitcode=99:handle_abort=1:strict_string_checks=1",
+    );
     command.env("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1");
     command.env("LSAN_OPTIONS", "exitcode=98");
     command
@@ -147,7 +150,9 @@ impl<'a> Build<'a> {
     }
 
     fn try_compile(&self) -> Result<PathBuf, String> {
-        let link = self.link.map_or("loose".to_owned(), |link| format!("{link:?}").to_lowercase());
+        let link = self
+            .link
+            .map_or("loose".to_owned(), |link| format!("{link:?}").to_lowercase());
         let directory = match &self.directory {
             Some(directory) => directory.clone(),
             None => scratch("native", &format!("{}-{link}", self.name)),
@@ -194,7 +199,9 @@ impl<'a> Build<'a> {
         if !self.arguments.iter().any(|argument| *argument == "-nostdlib") {
             command.args(["-lpthread", "-lm", "-ldl"]);
         }
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let output = command
+            .output()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         if output.status.success() {
             Ok(program)
         } else {
