@@ -51,9 +51,10 @@
    Every pointer must be NULL or good for its use: as many elements as the length beside it says. NULL where
    something is needed, and other arguments that cannot be, answer MB_ERR_INVALID_ARGUMENT. Strings and bytes
    have lengths and need no NUL; names of options and types end with one. Structs that begin with struct_size
-   must have it set: that is how programs and libraries of different versions understand each other. A shorter
-   struct counts as filled up with zeros, a longer one is fine while it has only zeros where the library knows
-   nothing, and the library fills no more than it was given.
+   must have it set: that is how programs and libraries of different versions understand each other. A struct
+   of an older version counts as filled up with zeros, a size that no version had is refused, a longer struct
+   is fine while it has only zeros where the library knows nothing, and the library fills no more than it was
+   given.
 
    THREADS
 
@@ -620,9 +621,9 @@ mb_status mb_batcher_flush_end(mb_batcher *batcher, uint64_t mark, int64_t timeo
    time-out goes on under run.
 
    timeout: nanoseconds, or MB_FOREVER. left: how many values were discarded; may be NULL.
-   Returns: MB_OK if none was discarded; MB_ERR_TIMEOUT if some were; MB_ERR_IN_PROGRESS in a callback of this
-     batcher, or in manual mode if something is left: call again to ask; MB_ERR_INVALID_ARGUMENT if timeout is
-     negative; MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
+   Returns: MB_OK if none was discarded; MB_ERR_TIMEOUT if some were, or an on_result was still running at the
+     time-out; MB_ERR_IN_PROGRESS in a callback of this batcher, or in manual mode if something is left: call
+     again to ask; MB_ERR_INVALID_ARGUMENT if timeout is negative; MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
    Threads: any, also in callbacks.
    Blocks: up to timeout in threaded mode.
    Calls back in manual mode.
@@ -788,8 +789,9 @@ mb_status mb_batcher_cancel(mb_batcher *batcher, uint64_t tag, uint64_t *count);
 /* Waits until there is room for a value of 8 bytes, without pushing one.
 
    timeout: nanoseconds, or MB_FOREVER; in manual mode and in callbacks of this batcher it never waits.
-   Returns: MB_OK if there is room now (another thread may take it); MB_ERR_TIMEOUT; MB_ERR_CLOSED;
-     MB_ERR_INVALID_ARGUMENT if timeout is negative; MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
+   Returns: MB_OK if there is room now (another thread may take it); after timeout what is lacking:
+     MB_ERR_QUEUE_FULL, MB_ERR_QUEUE_FULL_BYTES or MB_ERR_RESULTS_FULL; MB_ERR_CLOSED; MB_ERR_INVALID_ARGUMENT
+     if timeout is negative; MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
    Threads: any, also in callbacks.
    Blocks: up to timeout.
    Since: 0.1. */
@@ -1023,7 +1025,7 @@ typedef struct mb_batch_view {
     uint32_t trigger;               /* Why it was sealed: MB_TRIGGER_*. */
     int64_t age;                    /* Nanoseconds from the acceptance of its first value to its dispatch. */
     uint64_t number;                /* 1, 2, 3, ... in order of dispatch; the parts of a batch share its
-                                       number. 0 inside map. */
+                                       number. Inside map the parts count from 1. */
     const uint64_t *tags;           /* The tag of each row. */
     const uint8_t *kinds;           /* The kind of each row. */
     const void *values;             /* The cell of each row: int64_t, double, 0 or 1, or an object's word.
@@ -1206,7 +1208,8 @@ mb_status mb_batch_set_bytes(mb_batch *batch, size_t row, const void *data, size
 
    Returns: see above; MB_ERR_WRONG_OWNER if owner is not the batcher's.
    Ownership: hands over a reference, which object_release gives back after delivery, or once the result is
-     replaced or its part fails. If this fails the reference stays yours.
+     replaced or its part fails. If this fails the reference stays yours, except with MB_ERR_TOO_LATE: then it
+     is given back.
    Threads: any.
    Blocks: never.
    Since: 0.1. */

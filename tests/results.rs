@@ -42,7 +42,7 @@ fn by(deadline: i64) -> PushOptions {
 // ---- P15: exactly one result
 
 /// Fails if an ending says `handled` wrongly: NO after a handler saw the value, YES or MAYBE before (the places that
-/// build an `Ending` in engine/dispatch.rs and engine/close.rs).
+/// build an `Ending` in engine/dispatch.rs and engine/results.rs).
 #[test]
 fn p15_every_ending_says_whether_a_handler_saw_the_value() {
     let (journal, shelf) = (Journal::new(), Shelf::new());
@@ -1773,8 +1773,7 @@ fn p20_batches_without_deadlines_carry_no_deadline_column() {
 
 // ---- P21: handler_timeout
 
-/// Fails if the time-out runs from acceptance, from the seal or from the last part (`expires_at` in `dispatch`), or
-/// is a nanosecond off.
+/// Fails if the time-out runs from acceptance or from the seal (`expires_at` in `dispatch`), or is a nanosecond off.
 #[test]
 fn p21_handler_timeout_bounds_a_batch_from_dispatch() {
     let (journal, shelf) = (Journal::new(), Shelf::new());
@@ -1807,6 +1806,43 @@ fn p21_handler_timeout_bounds_a_batch_from_dispatch() {
     assert_eq!(finish(shelf.take()), Status::OK, "in time");
     run_at(&batcher, 500);
     assert_eq!(journal.row(3).value, int(3));
+}
+
+/// Fails if every part has a time of its own (`expires_at` set in `begin_part`).
+#[test]
+fn p21_the_parts_of_a_batch_share_its_time() {
+    let _watchdog = watchdog();
+    let (journal, shelf, door) = (Journal::new(), Shelf::new(), Door::new());
+    let stop = door.clone();
+    let slow = move |batch: &mut Batch<'_>| {
+        stop.stop();
+        echo(batch)
+    };
+    let options = timeless()
+        .handler_timeout(ns(10))
+        .handler_for(Kind::Int64, slow)
+        .handler(shelf.keep());
+    let batcher = options.on_result(journal.on_result()).build().unwrap();
+    push_all(&batcher, [1]);
+    batcher.push("kept", 2).unwrap();
+    batcher.seal().unwrap();
+    thread::scope(|scope| {
+        let _opener = door.opens_at_the_end();
+        scope.spawn(|| batcher.run().unwrap());
+        door.wait_for(1);
+        batcher.advance(6).unwrap();
+    });
+    assert_eq!(
+        (shelf.len(), batcher.next_due()),
+        (1, Ok(10)),
+        "the second part began at 6"
+    );
+    run_at(&batcher, 10);
+    assert_eq!(journal.ended(1), Some((Outcome::Ok, Status::OK, Handled::Yes)));
+    assert_eq!(
+        journal.ended(2),
+        Some((Outcome::Expired, Status::HANDLER_TIMEOUT, Handled::Maybe))
+    );
 }
 
 /// Fails if a time-out takes finished parts along (`cut_flight` that does not skip what is done).

@@ -51,7 +51,7 @@ fn adds(notes: &Notes<u64>) -> impl Fn(u64) + Send + Sync + 'static {
 
 // ---- P1: kinds and objects
 
-/// Fails if `push_value` puts bools in as int64 (`kind = Kind::Int64` for `Value::Bool` in engine/batcher.rs).
+/// Fails if `push_value` puts bools in as int64 (`kind = Kind::Int64` for `Value::Bool` in engine/push.rs).
 #[test]
 fn p01_every_kind_keeps_its_kind_and_its_value() {
     let journal = Journal::new();
@@ -83,7 +83,7 @@ fn p01_every_kind_keeps_its_kind_and_its_value() {
     assert_eq!(results, expected);
 }
 
-/// Fails if `push_value` does not compare owners (engine/batcher.rs), or `Batch::set` does not (api/batch.rs).
+/// Fails if `push_value` does not compare owners (engine/push.rs), or `Batch::set` does not (api/batch.rs).
 #[test]
 fn p01_an_object_of_another_owner_is_refused() {
     let stranger = Object {
@@ -762,7 +762,7 @@ fn p04_an_owned_push_keeps_the_pointer_until_after_delivery() {
     assert_eq!(FREED.load(SeqCst), 1, "released after delivery");
 }
 
-/// Fails if `remove_into` forgets the release of an owned value, or a copied value beside it takes its text.
+/// Fails if owned texts stay at their old rows when rows are closed up (`close_up` in engine/batch.rs), or weigh nothing.
 #[test]
 fn p04_an_owned_value_is_weighed_and_ends_like_any_other() {
     let journal = Journal::new();
@@ -790,7 +790,7 @@ fn p04_an_owned_value_is_weighed_and_ends_like_any_other() {
 
 // ---- P5: tags
 
-/// Fails if tags are cut to 32 bits, or equal tags are taken for one value (`take_while` in `remove_waiting`).
+/// Fails if tags are cut to 32 bits (`Writer::put`), or a part is shown those of other rows (`gather`).
 #[test]
 fn p05_the_tag_comes_back_whatever_it_is() {
     let journal = Journal::new();
@@ -1030,7 +1030,7 @@ fn p06_tags_come_as_an_array_or_count_up() {
     assert_eq!(journal.batches()[0].tags, [u64::MAX - 1, u64::MAX, 0, 9, 4, 8, 8]);
 }
 
-/// Fails if `push_with` leaves the deadline out (engine/batcher.rs).
+/// Fails if `push_with` leaves the deadline out (api/batcher.rs).
 #[test]
 fn p06_a_deadline_travels_in_the_options() {
     let journal = Journal::new();

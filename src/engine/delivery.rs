@@ -14,6 +14,11 @@ pub(crate) struct ResultSet {
 }
 
 impl ResultSet {
+    /// The process is a fork of the one it was made in.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.is_foreign())
+    }
+
     pub(crate) fn batch(&self) -> &Batch {
         match &self.set {
             Some(set) => set,
@@ -88,6 +93,22 @@ impl Inner {
             }
         }
         self.end_releases(&mut self.core.lock(), releases);
+    }
+
+    /// Has an object released where releases run: it was handed over too late to be a result.
+    pub(crate) fn release_object_later(&self, word: u64) {
+        let mut core = self.core.lock();
+        let Some(mut set) = core.take_set(1, self.batch_rows()) else {
+            drop(core);
+            return self.callbacks.release_object(word);
+        };
+        if let Some(batch) = set.get_mut() {
+            batch.rows.put(0, word, 0, Kind::Object as u8);
+            batch.len = 1;
+            batch.classify();
+        }
+        self.let_go(&mut core, set, true);
+        self.touch(&mut core);
     }
 
     /// Has a release run where releases run: never on the thread that calls this.

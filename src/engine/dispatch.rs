@@ -96,6 +96,16 @@ impl Part {
         self.owner
     }
 
+    /// Somebody else ends it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.load(Relaxed)
+    }
+
+    /// The process is a fork of the one it was made in.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.is_foreign())
+    }
+
     /// Fixes the part's outcomes when its handler returned, before any lock: if it was kept or completed, or its
     /// time ran out, this changes nothing.
     pub(crate) fn settle(&self, status: Status) {
@@ -134,7 +144,9 @@ impl Part {
             .and_then(|flight| flight.part(self.index));
         match part {
             Some(part) if part.state == PartState::Running => part.state = PartState::Kept,
-            Some(part) if part.state == PartState::Cut => return Err(Status::TOO_LATE),
+            Some(part) if matches!(part.state, PartState::Cut | PartState::Done) => {
+                return Err(Status::TOO_LATE);
+            }
             Some(_) => return Err(Status::INVALID_ARGUMENT),
             None => return Err(Status::TOO_LATE),
         }

@@ -26,8 +26,9 @@ pub(crate) fn register(engine: &Shared<Inner>) -> Result<(), Error> {
                 format_args!("the exit hook could not be set up: the process has no room for one more"),
             ));
         }
-        HOOKED.store(fork::epoch() + 1, Ordering::Relaxed);
     }
+    // A forked child inherits the hook; it is this process's from now on.
+    HOOKED.store(fork::epoch() + 1, Ordering::Relaxed);
     batchers.push(engine.clone());
     Ok(())
 }

@@ -104,6 +104,7 @@ impl Inner {
         let (count, bytes) = forming::row_limit(&self.limits, 0, 0, load);
         let share = u64::from(self.limits.max_batch_size) / SHARE;
         let group = count.min(bytes / 8).min(share).min(STAGE as u64);
+        let mut granted = false;
         stage.gate.visit(|staged| {
             if group > 1 && staged.limit == 0 {
                 staged.limit = group as usize;
@@ -115,8 +116,13 @@ impl Inner {
                 };
                 core.staged_since = oldest.min(staged.since);
                 front.reserved += group;
+                granted = true;
             }
         });
+        if granted {
+            // What the group holds, pushes through the front must not take without asking.
+            front.narrow_for(self, core);
+        }
     }
 }
 

@@ -125,6 +125,13 @@ impl Front {
         self.narrow();
     }
 
+    /// Places were reserved for a producer: fewer rows remain.
+    pub(crate) fn narrow_for(&mut self, inner: &Inner, core: &Core) {
+        if self.open.is_some() {
+            self.set_limits(inner, core);
+        }
+    }
+
     /// Text took bytes: fewer rows of 8 bytes remain.
     #[inline(always)]
     fn narrow(&mut self) {

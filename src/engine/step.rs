@@ -444,7 +444,9 @@ impl Inner {
         self.callbacks
             .log(LOG_ERROR, "an engine thread ended inside a callback");
         if record.part.is_some() {
-            if let Some(part) = &record.part {
+            if let Some(part) = &record.part
+                && !part.is_kept()
+            {
                 let reason = super::results::Reason::bare(Status::THREAD_ENDED);
                 let ending = super::results::Ending::Failed(reason, super::value::Handled::Maybe);
                 part.complete_early(ending);

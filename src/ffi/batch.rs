@@ -55,7 +55,7 @@ pub struct mb_batch_view {
     pub trigger: u32,
     /// Nanoseconds from the acceptance of its first value to its dispatch.
     pub age: i64,
-    /// 1, 2, 3, ... in order of dispatch; the parts of a batch share its number. 0 inside map.
+    /// 1, 2, 3, ... in order of dispatch; the parts of a batch share its number. Inside map the parts count from 1.
     pub number: u64,
     /// The tag of each row.
     pub tags: *const u64,

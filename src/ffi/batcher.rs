@@ -152,7 +152,7 @@ pub unsafe extern "C-unwind" fn mb_batcher_flush_end(
 /// time-out forward. In manual mode it does what `mb_batcher_run` does and never waits; the time-out goes on under `run`.
 ///
 /// `timeout`: nanoseconds, or `MB_FOREVER`. `left`: how many values were discarded; may be NULL.
-/// Returns: `MB_OK` if none was discarded; `MB_ERR_TIMEOUT` if some were; `MB_ERR_IN_PROGRESS` in a callback of this batcher,
+/// Returns: `MB_OK` if none was discarded; `MB_ERR_TIMEOUT` if some were, or an on_result was still running at the time-out; `MB_ERR_IN_PROGRESS` in a callback of this batcher,
 /// or in manual mode if something is left: call again to ask; `MB_ERR_INVALID_ARGUMENT` if `timeout` is negative;
 /// `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
 /// Threads: any, also in callbacks. Blocks: up to `timeout` in threaded mode. Calls back in manual mode. Since: 0.1.
@@ -167,6 +167,7 @@ pub unsafe extern "C-unwind" fn mb_batcher_close(
 ) -> mb_status {
     // SAFETY: the promise of this function's caller.
     unsafe {
+        guard::count(left, 0);
         guard::calling_back(batcher, |caller, engine| {
             timed(timeout, || {
                 let (status, discarded) = Inner::close(engine, timeout);

@@ -190,7 +190,9 @@ pub unsafe extern "C" fn mb_batcher_push_int64s(
     unsafe {
         guard::run(|caller| {
             let bulk = Bulk::new(caller, batcher, &manner, false)?;
-            let values = caller.array(values, count)?;
+            let values = caller
+                .array(values, count)
+                .map_err(|status| bulk.engine.count_refused(status))?;
             bulk.push_cells(Kind::Int64, as_cells(values))
         })
     }
@@ -225,7 +227,9 @@ pub unsafe extern "C" fn mb_batcher_push_float64s(
     unsafe {
         guard::run(|caller| {
             let bulk = Bulk::new(caller, batcher, &manner, false)?;
-            let values = caller.array(values, count)?;
+            let values = caller
+                .array(values, count)
+                .map_err(|status| bulk.engine.count_refused(status))?;
             bulk.push_cells(Kind::Float64, as_cells(values))
         })
     }
@@ -303,10 +307,12 @@ fn push_strings<O: Copy + TryInto<usize>>(
     if manner.count == 0 {
         return Ok(());
     }
-    let offsets = caller.array(
-        offsets,
-        manner.count.checked_add(1).ok_or(Status::INVALID_ARGUMENT)?,
-    )?;
+    let offsets = caller
+        .array(
+            offsets,
+            manner.count.checked_add(1).ok_or(Status::INVALID_ARGUMENT)?,
+        )
+        .map_err(|status| bulk.engine.count_refused(status))?;
     bulk.push_values(|row| piece(caller, data, offsets, row).map(Value::String))
 }
 
@@ -338,7 +344,9 @@ pub unsafe extern "C" fn mb_batcher_push_values(
     unsafe {
         guard::run(|caller| {
             let bulk = Bulk::new(caller, batcher, &manner, true)?;
-            let values = caller.array(values, count)?;
+            let values = caller
+                .array(values, count)
+                .map_err(|status| bulk.engine.count_refused(status))?;
             bulk.push_values(|row| caller.value(&values[row]))
         })
     }

@@ -5,8 +5,8 @@
 //! it, so the reads and writes below need no further proof where they are used.
 
 use super::guard::Borrowed;
-use super::handle::{Handle, mb_batch, mb_batcher};
-use super::lent::HeldBatch;
+use super::handle::{Handle, mb_batch, mb_batcher, mb_results};
+use super::lent::{HeldBatch, HeldResults};
 use super::sized::Sized;
 use super::table::{self, Slot, Type};
 use crate::engine::batcher::Inner;
@@ -52,7 +52,12 @@ impl Caller {
 
     /// The batch behind a handle that a handler borrows or somebody holds.
     pub(crate) fn batch(&self, batch: *mut mb_batch) -> Result<&HeldBatch, Status> {
-        self.object(batch)
+        let held: &HeldBatch = self.object(batch)?;
+        if held.part().is_foreign() {
+            Err(Status::FORKED)
+        } else {
+            Ok(held)
+        }
     }
 
     /// As [`Caller::batch`], for what changes the batch: one that is completed or freed answers TOO_LATE.
@@ -62,6 +67,16 @@ impl Caller {
                 Some(_) => Status::TOO_LATE,
                 None => status,
             })
+    }
+
+    /// The set of results behind a handle.
+    pub(crate) fn results(&self, results: *const mb_results) -> Result<&HeldResults, Status> {
+        let held: &HeldResults = self.object(results)?;
+        if held.set().is_foreign() {
+            Err(Status::FORKED)
+        } else {
+            Ok(held)
+        }
     }
 
     /// The object behind any other handle.

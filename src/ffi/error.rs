@@ -53,7 +53,8 @@ fn store(error: &Error) -> Option<u64> {
 /// The status of a fixed error.
 fn fixed(error: *const mb_error) -> Option<mb_status> {
     let number = table::fixed_number(error.addr() as u64, Type::Error)?;
-    i32::try_from(number).ok().map(|number| -number)
+    let status = i32::try_from(number).ok().map(|number| -number)?;
+    (status != 0 && Status::from_code(status).is_known()).then_some(status)
 }
 
 fn explained(caller: &Caller, error: *const mb_error) -> Option<&Explained> {

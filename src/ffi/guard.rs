@@ -71,6 +71,15 @@ pub(crate) unsafe fn push(body: impl FnOnce(&Caller) -> Status) -> mb_status {
     }
 }
 
+/// Writes a count, which is written also when the call fails. NULL is fine.
+///
+/// # Safety
+/// As for [`run`].
+pub(crate) unsafe fn count(to: *mut u64, count: u64) {
+    // SAFETY: passed on.
+    unsafe { Caller::promised() }.optional_output(to).set(count);
+}
+
 /// Runs a body that may call the host back on this thread: see the head of this file. In threaded mode no
 /// callback runs on a thread of the host, and the body is guarded whole.
 ///
@@ -89,11 +98,10 @@ pub(crate) unsafe fn calling_back(
         // SAFETY: passed on.
         return unsafe { value(Status::INTERNAL.code(), |caller| body(caller, &engine).code()) };
     }
-    // A callback may free the batcher: this call needs a count of its own. It leaks if the thread ends in there.
-    let engine = ManuallyDrop::new(Shared::clone(&engine));
-    let status = body(&caller, &engine);
-    drop(ManuallyDrop::into_inner(engine));
-    status.code()
+    // A callback may free the batcher: this call needs a count of its own. If the thread ends in there, unwinding
+    // drops it, as it drops the engine's own record of the call.
+    let engine = Shared::clone(&engine);
+    body(&caller, &engine).code()
 }
 
 /// Runs what ends a batcher, which may call the host back on this thread, and then ends its handle. Until then the

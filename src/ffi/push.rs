@@ -367,7 +367,8 @@ pub unsafe extern "C" fn mb_batcher_cancel(batcher: *mut mb_batcher, tag: u64, c
 /// Waits until there is room for a value of 8 bytes, without pushing one.
 ///
 /// `timeout`: nanoseconds, or `MB_FOREVER`; in manual mode and in callbacks of this batcher it never waits.
-/// Returns: `MB_OK` if there is room now (another thread may take it); `MB_ERR_TIMEOUT`; `MB_ERR_CLOSED`;
+/// Returns: `MB_OK` if there is room now (another thread may take it); after `timeout` what is lacking:
+/// `MB_ERR_QUEUE_FULL`, `MB_ERR_QUEUE_FULL_BYTES` or `MB_ERR_RESULTS_FULL`; `MB_ERR_CLOSED`;
 /// `MB_ERR_INVALID_ARGUMENT` if `timeout` is negative; `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
 /// Threads: any, also in callbacks. Blocks: up to `timeout`. Since: 0.1.
 ///

@@ -97,7 +97,7 @@ pub unsafe extern "C" fn mb_results_get_view(
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
-            let (held, view) = (caller.object(results)?, caller.sized_output(view)?);
+            let (held, view) = (caller.results(results)?, caller.sized_output(view)?);
             view.set(&view_of(held));
             Ok(())
         })
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn mb_results_value(
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
-            let (held, value) = (caller.object(results)?, caller.output(value)?);
+            let (held, value) = (caller.results(results)?, caller.output(value)?);
             let set = held.set();
             if row >= set.batch().len {
                 return Err(Status::OUT_OF_RANGE);
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn mb_results_strings(results: *const mb_results, column: 
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
-            let (held, column) = (caller.object(results)?, caller.sized_output(column)?);
+            let (held, column) = (caller.results(results)?, caller.sized_output(column)?);
             let (offsets, bytes) = held.text()?;
             column.set(&mb_column {
                 struct_size: size_of::<mb_column>(),
@@ -207,7 +207,7 @@ pub unsafe extern "C" fn mb_results_error(
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
-            let (held, error) = (caller.object(results)?, caller.sized_output(error)?);
+            let (held, error) = (caller.results(results)?, caller.sized_output(error)?);
             let batch = held.set().batch();
             if row >= batch.len {
                 return Err(Status::OUT_OF_RANGE);

@@ -20,17 +20,23 @@
 use super::bulk::{is_valid, piece};
 use super::caller::Caller;
 use super::guard;
-use super::handle::mb_batch;
+use super::handle::{Handle, mb_batch, mb_batcher};
 use super::status::mb_status;
+use super::table;
 use super::value::{mb_value, truth};
+use crate::engine::column::as_cells;
 use crate::engine::error::Status;
 use crate::engine::results::Reason;
-use crate::engine::value::{Object, Value};
+use crate::engine::value::{Kind, Object, Value};
 use std::ffi::{c_char, c_void};
 
 /// Sets one row.
 fn set(caller: &Caller, batch: *mut mb_batch, row: usize, value: Value<'_>) -> Result<(), Status> {
-    let part = caller.unfinished(batch)?.part();
+    let part = match (caller.unfinished(batch), value) {
+        (Ok(held), _) => held.part(),
+        (Err(Status::TOO_LATE), Value::Object(object)) => return Err(late_object(caller, batch, object)),
+        (Err(status), _) => return Err(status),
+    };
     if row >= part.batch().len {
         return Err(Status::OUT_OF_RANGE);
     }
@@ -40,6 +46,34 @@ fn set(caller: &Caller, batch: *mut mb_batch, row: usize, value: Value<'_>) -> R
         }
         value => part.batch().set(row, value).into_result(),
     }
+}
+
+/// An object for a batch that was completed or freed: its reference is released, as that of any late one.
+fn late_object(caller: &Caller, batch: *mut mb_batch, object: Object) -> Status {
+    let parent = table::find_consumed(batch.addr() as u64).map_or(0, |slot| slot.parent());
+    match caller.engine(mb_batcher::from_word(parent)) {
+        Ok(engine) if engine.limits.owner != object.owner => return Status::WRONG_OWNER,
+        Ok(engine) => engine.release_object_later(object.word),
+        // The batcher is gone, and nobody is left to release it: it stays with the caller.
+        Err(_) => return Status::INVALID_HANDLE,
+    }
+    Status::TOO_LATE
+}
+
+/// Sets all rows to numbers: at one go where none is null.
+fn set_numbers<'v>(
+    caller: &Caller,
+    batch: *mut mb_batch,
+    validity: *const u8,
+    (kind, cells): (Kind, Result<&[u64], Status>),
+    value: impl Fn(u64) -> Value<'v>,
+) -> Result<(), Status> {
+    let part = caller.unfinished(batch)?.part();
+    let cells = cells?;
+    if validity.is_null() && cells.len() == part.batch().len {
+        return part.batch().set_cells(kind, |row| cells[row]).into_result();
+    }
+    set_all(caller, batch, validity, cells.len(), |row| Ok(value(cells[row])))
 }
 
 /// Sets all rows; a wrong count fails the part.
@@ -152,7 +186,7 @@ pub unsafe extern "C" fn mb_batch_set_bytes(
 ///
 /// Returns: see above; `MB_ERR_WRONG_OWNER` if `owner` is not the batcher's.
 /// Ownership: hands over a reference, which object_release gives back after delivery, or once the result is replaced or
-/// its part fails. If this fails the reference stays yours.
+/// its part fails. If this fails the reference stays yours, except with `MB_ERR_TOO_LATE`: then it is given back.
 /// Threads: any. Blocks: never. Since: 0.1.
 ///
 /// # Safety
@@ -205,9 +239,9 @@ pub unsafe extern "C" fn mb_batch_set_int64s(
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
-            let given = caller.array(values, count);
-            set_all(caller, batch, validity, count, |row| {
-                Ok(Value::Int64(given?[row]))
+            let cells = caller.array(values, count).map(as_cells);
+            set_numbers(caller, batch, validity, (Kind::Int64, cells), |cell| {
+                Value::Int64(cell as i64)
             })
         })
     }
@@ -229,9 +263,9 @@ pub unsafe extern "C" fn mb_batch_set_float64s(
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::run(|caller| {
-            let given = caller.array(values, count);
-            set_all(caller, batch, validity, count, |row| {
-                Ok(Value::Float64(given?[row]))
+            let cells = caller.array(values, count).map(as_cells);
+            set_numbers(caller, batch, validity, (Kind::Float64, cells), |cell| {
+                Value::Float64(f64::from_bits(cell))
             })
         })
     }

@@ -115,10 +115,11 @@ fn parts() {
         let (account, held) = (account.clone(), held.clone());
         move |batch: &mut Batch<'_>| {
             world::dawdle(2);
-            if one_of(&[true, true, false]) {
-                return account.handle(batch);
+            match one_of(&[0, 0, 1, 2]) {
+                0 => account.handle(batch),
+                1 => account.keep(batch, &held),
+                _ => account.overrun(batch),
             }
-            account.keep(batch, &held)
         }
     };
     let builder = account.delivered(account.builder());
@@ -129,7 +130,7 @@ fn parts() {
     let builder = builder
         .threads(one_of(&[1, 2]))
         .max_delay(one_of(&[Timeout::ZERO, microseconds(10)]))
-        .handler_timeout(one_of(&[microseconds(30), FOREVER]));
+        .handler_timeout(one_of(&[microseconds(5), microseconds(30), FOREVER]));
     let batcher = Arc::new(builder.build().expect("a batcher"));
     let completer = account.completer(&held);
     let producers = [1, 2].map(|number| producer(number, 4, &account, &batcher));
@@ -171,4 +172,9 @@ fn p13_parts() {
 #[test]
 fn control_a_part_is_handled_again() {
     must_catch("part_again", 10, parts);
+}
+
+#[test]
+fn control_late_cells_show() {
+    must_catch("late_cells", 300, parts);
 }
