@@ -1209,7 +1209,7 @@ mb_status mb_batch_set_bytes(mb_batch *batch, size_t row, const void *data, size
    Returns: see above; MB_ERR_WRONG_OWNER if owner is not the batcher's.
    Ownership: hands over a reference, which object_release gives back after delivery, or once the result is
      replaced or its part fails. If this fails the reference stays yours, except with MB_ERR_TOO_LATE: then it
-     is given back.
+     is given back, if it is of the batcher's owner and the batcher is still there.
    Threads: any.
    Blocks: never.
    Since: 0.1. */

@@ -266,7 +266,8 @@ pub unsafe extern "C" fn mb_batch_complete_ok(batch: *mut mb_batch) -> mb_status
 }
 
 fn complete(caller: &Caller, batch: *mut mb_batch, ending: Ending<'_>) -> Status {
-    match (caller.slot(batch), caller.batch(batch)) {
+    // Also in a forked child the handle ends; the part answers FORKED.
+    match (caller.slot(batch), caller.object(batch)) {
         (Ok(slot), Ok(held)) if !slot.has(KEPT) => held.part().complete_early(ending),
         (Ok(_), Ok(_)) => match caller.take(batch).and_then(HeldBatch::into_part) {
             Some(part) => part.complete(ending),
@@ -307,7 +308,11 @@ pub unsafe extern "C" fn mb_batch_free(batch: *mut mb_batch) -> mb_status {
             if batch.is_null() {
                 return Ok(());
             }
-            let (held, slot) = (caller.unfinished(batch)?, caller.slot(batch)?);
+            let slot = match (caller.slot(batch), caller.unfinished(batch)) {
+                (Ok(slot), _) => slot,
+                (_, Err(status)) | (Err(status), _) => return Err(status),
+            };
+            let held: &HeldBatch = caller.object(batch)?;
             if !slot.has(KEPT) {
                 held.keep(slot)?;
             }

@@ -51,11 +51,11 @@ fn set(caller: &Caller, batch: *mut mb_batch, row: usize, value: Value<'_>) -> R
 /// An object for a batch that was completed or freed: its reference is released, as that of any late one.
 fn late_object(caller: &Caller, batch: *mut mb_batch, object: Object) -> Status {
     let parent = table::find_consumed(batch.addr() as u64).map_or(0, |slot| slot.parent());
-    match caller.engine(mb_batcher::from_word(parent)) {
-        Ok(engine) if engine.limits.owner != object.owner => return Status::WRONG_OWNER,
-        Ok(engine) => engine.release_object_later(object.word),
-        // The batcher is gone, and nobody is left to release it: it stays with the caller.
-        Err(_) => return Status::INVALID_HANDLE,
+    // Nobody could give back what is of another owner, or comes when the batcher is gone.
+    if let Ok(engine) = caller.engine(mb_batcher::from_word(parent))
+        && engine.limits.owner == object.owner
+    {
+        engine.release_object_later(object.word);
     }
     Status::TOO_LATE
 }
@@ -186,7 +186,8 @@ pub unsafe extern "C" fn mb_batch_set_bytes(
 ///
 /// Returns: see above; `MB_ERR_WRONG_OWNER` if `owner` is not the batcher's.
 /// Ownership: hands over a reference, which object_release gives back after delivery, or once the result is replaced or
-/// its part fails. If this fails the reference stays yours, except with `MB_ERR_TOO_LATE`: then it is given back.
+/// its part fails. If this fails the reference stays yours, except with `MB_ERR_TOO_LATE`: then it is given back, if
+/// it is of the batcher's owner and the batcher is still there.
 /// Threads: any. Blocks: never. Since: 0.1.
 ///
 /// # Safety

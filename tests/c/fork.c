@@ -145,6 +145,8 @@ static void child_with_every_call(void)
     }
 }
 
+#ifndef WITHOUT_BUSY_FORKS
+
 /* ---- while the parent's threads are busy ----------------------------------------------------------------- */
 
 static uint64_t stop_pushing;
@@ -188,6 +190,8 @@ static void while_busy(void)
     CHECK_OK(mb_producer_free(producer));
     CHECK_OK(mb_batcher_free(batcher));
 }
+
+#endif
 
 /* ---- inside a callback ------------------------------------------------------------------------------------ */
 
@@ -309,7 +313,9 @@ int main(void)
     parent_is_untouched(MB_MODE_THREADED, 1);
     parent_is_untouched(MB_MODE_MANUAL, 1);
     inside_a_handler();
+#ifndef WITHOUT_BUSY_FORKS
     while_busy();
+#endif
     every_call();
     return 0;
 }

@@ -53,12 +53,15 @@ impl Language {
         env::var(self.variable).unwrap_or_else(|_| self.default.to_owned())
     }
 
+    fn is_found(self) -> bool {
+        Command::new(self.compiler()).arg("--version").output().is_ok()
+    }
+
     /// Whether the compiler is there. If not, whoever runs the tests is told; under CI the test fails.
     pub(crate) fn is_installed(self) -> bool {
-        let compiler = self.compiler();
-        let found = Command::new(&compiler).arg("--version").output().is_ok();
+        let found = self.is_found();
         if !found {
-            let (variable, package) = (self.variable, self.package);
+            let (compiler, variable, package) = (self.compiler(), self.variable, self.package);
             ignored(&format!(
                 "there is no compiler `{compiler}`: install one (Debian: apt install {package}) or name it in {variable}"
             ));
@@ -72,6 +75,9 @@ impl Language {
 pub(crate) fn can_sanitize() -> bool {
     static LACK: OnceLock<Option<String>> = OnceLock::new();
     let lack = LACK.get_or_init(|| {
+        if !C.is_found() {
+            return Some("without a C compiler nothing is known of the sanitizers".to_owned());
+        }
         let directory = scratch("native", "sanitizers");
         let source = directory.join("fine.c");
         fs::write(&source, "int main(void) { return 0; }\n").unwrap();
@@ -212,6 +218,8 @@ impl<'a> Build<'a> {
 
 /// Runs the program to its end, and kills it when that does not come.
 pub(crate) fn run(command: &mut Command) -> Output {
+    // Cargo names `target/<profile>` there, where a `cargo build` of long ago may have left another library.
+    command.env_remove("LD_LIBRARY_PATH");
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
