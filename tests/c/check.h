@@ -21,7 +21,7 @@
 static int check_output = 2;
 
 /* No program runs longer than this. */
-#define WATCHDOG_SECONDS 60
+#define WATCHDOG_SECONDS 150
 
 static inline void check_tell(const char *file, int line, const char *format, ...)
 {
