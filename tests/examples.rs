@@ -60,7 +60,9 @@ fn quickstart_in_c_linked_shared_prints_what_is_expected() {
 fn check_quickstart(program: &Path, name: &str) {
     let temporary = scratch(format!("quickstart-{name}"));
     let output = finish(
+        // cargo's own library path comes before the program's: it may hold the library of an earlier build.
         Command::new(program)
+            .env_remove("LD_LIBRARY_PATH")
             .arg(examples().join("data/flights-2013-02.csv"))
             .arg(SECONDS)
             .env("TMPDIR", &temporary),
@@ -241,7 +243,12 @@ fn legacy_names_the_option_it_does_not_understand() {
         ("linger=5ms", "linger"),
         ("fast", "option=value"),
     ] {
-        let output = finish(Command::new(&program).arg(argument).stdin(Stdio::null()));
+        let output = finish(
+            Command::new(&program)
+                .env_remove("LD_LIBRARY_PATH")
+                .arg(argument)
+                .stdin(Stdio::null()),
+        );
         assert_eq!(output.status.code(), Some(1), "{argument}");
         assert_eq!(text(&output.stdout), "", "{argument}");
         let stderr = text(&output.stderr);
@@ -262,6 +269,7 @@ struct Legacy {
 impl Legacy {
     fn start(program: &Path, options: &[&str]) -> Legacy {
         let mut child = Command::new(program)
+            .env_remove("LD_LIBRARY_PATH")
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
