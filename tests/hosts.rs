@@ -13,8 +13,8 @@ mod common;
 
 use common::{FOREVER, Journal, Ledger, echo, given, ns, run_at, status, timeless, wait_until, watchdog};
 use microbatch::{
-    Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, Mode, OnFull, Outcome, PushOptions, Status,
-    Tags, Timeout, Trigger, Value,
+    Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, Mode, Object, OnFull, Outcome, PushOptions,
+    Status, Tags, Timeout, Trigger, Value,
 };
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -909,12 +909,19 @@ fn assert_all_forked(batcher: &Batcher) {
     let explained =
         |result: Result<(), microbatch::Error>| result.map_or_else(|e| e.status(), |()| Status::OK);
     let (taken, pushed) = batcher.push_int64s(&[1, 2], Tags::From(1));
+    // Of an owner that the batcher refuses, and counts.
+    let object = Object {
+        owner: 9,
+        word: 1,
+        size: 0,
+    };
     let answers = [
         ("push", status(batcher.push((), 1))),
         ("push int64", status(batcher.push_int64(1, 1))),
         ("push float64", status(batcher.push_float64(1.0, 1))),
         ("push str", status(batcher.push_str("text", 1))),
         ("push bytes", status(batcher.push_bytes(b"bytes", 1))),
+        ("push object", status(batcher.push(object, 1))),
         (
             "push_with",
             status(batcher.push_with(1, 1, PushOptions::new().deadline(5))),
@@ -998,8 +1005,10 @@ fn p31_every_call_on_an_old_handle_answers_forked() {
                     let batcher = batcher.take().unwrap();
                     assert_all_forked(&batcher);
                     assert_eq!(status(batcher.flush_end(mark, FOREVER)), Status::FORKED);
-                    assert_eq!(status(kept.1.as_ref().unwrap().push(1, 1)), Status::FORKED);
-                    assert_eq!(status(kept.1.as_ref().unwrap().push_int64(1, 1)), Status::FORKED);
+                    let producer = kept.1.as_ref().unwrap();
+                    assert_eq!(status(producer.push(1, 1)), Status::FORKED);
+                    assert_eq!(status(producer.push_int64(1, 1)), Status::FORKED);
+                    assert_eq!(status(producer.push("text", 1)), Status::FORKED);
                     if let Some(held) = kept.0.take() {
                         assert_eq!(held.value(0), Value::Int64(1));
                         assert_eq!(status(held.complete()), Status::FORKED);
@@ -1061,10 +1070,20 @@ fn p31_a_child_of_a_busy_process_waits_for_no_lock() {
             })
             .collect();
         for _ in 0..40 {
+            let producer = batcher.producer().unwrap();
+            producer.push_int64(1, u64::MAX).unwrap();
+            ledger.pushed(u64::MAX);
+            let mut producer = Some(producer);
             assert!(in_a_fork(|| {
                 assert_all_forked(&batcher);
-                // SAFETY: the child gives up its copy of the one Arc; nobody there uses it again.
-                drop(unsafe { Arc::from_raw(Arc::as_ptr(&batcher)) });
+                assert_eq!(
+                    status(producer.as_ref().unwrap().push_int64(1, 1)),
+                    Status::FORKED
+                );
+                drop(producer.take());
+                // SAFETY: the child frees the batcher that it shares with threads it does not have; nobody there uses
+                // it again.
+                drop(unsafe { std::ptr::read(Arc::as_ptr(&batcher)) });
             }));
         }
         stop.store(true, SeqCst);
@@ -1128,7 +1147,7 @@ fn p31_no_callback_runs_in_the_child() {
         let count = move || {
             calls.fetch_add(1, SeqCst);
         };
-        for threaded in [false, true] {
+        for (threaded, abandon) in [(false, false), (false, true), (true, false), (true, true)] {
             calls.store(0, SeqCst);
             let kept = Kept::default();
             let keep = kept.handler();
@@ -1142,7 +1161,7 @@ fn p31_no_callback_runs_in_the_child() {
                 .on_result(move |_| count())
                 .log(move |_, _| count());
             let batcher = batcher.build().unwrap();
-            let object = microbatch::Object {
+            let object = Object {
                 owner: 7,
                 word: 1,
                 size: 0,
@@ -1154,7 +1173,12 @@ fn p31_no_callback_runs_in_the_child() {
             batcher.push(object, 2).unwrap();
             let mut batcher = Some(batcher);
             assert!(in_a_fork(|| {
-                drop(batcher.take());
+                let batcher = batcher.take().unwrap();
+                if abandon {
+                    batcher.abandon()
+                } else {
+                    drop(batcher)
+                }
                 drop(kept.take());
             }));
             assert_eq!(calls.load(SeqCst), 0, "threaded {threaded}");

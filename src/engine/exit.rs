@@ -18,14 +18,12 @@ pub(crate) fn register(engine: &Shared<Inner>) -> Result<(), Error> {
         return Err(Error::bare(Status::NO_MEMORY));
     }
     // SYNC: Relaxed; the lock orders it.
-    if HOOKED.load(Ordering::Relaxed) == 0 {
-        if !crate::sync::thread::at_exit(drain) {
-            return Err(Error::new(
-                Status::SYSTEM,
-                "drain_at_exit",
-                format_args!("the exit hook could not be set up: the process has no room for one more"),
-            ));
-        }
+    if HOOKED.load(Ordering::Relaxed) == 0 && !crate::sync::thread::at_exit(drain) {
+        return Err(Error::new(
+            Status::SYSTEM,
+            "drain_at_exit",
+            format_args!("the exit hook could not be set up: the process has no room for one more"),
+        ));
     }
     // A forked child inherits the hook; it is this process's from now on.
     HOOKED.store(fork::epoch() + 1, Ordering::Relaxed);

@@ -166,8 +166,9 @@ pub unsafe extern "C-unwind" fn mb_batcher_close(
     left: *mut u64,
 ) -> mb_status {
     // SAFETY: the promise of this function's caller.
+    unsafe { guard::count(left, 0) };
+    // SAFETY: the promise of this function's caller.
     unsafe {
-        guard::count(left, 0);
         guard::calling_back(batcher, |caller, engine| {
             timed(timeout, || {
                 let (status, discarded) = Inner::close(engine, timeout);

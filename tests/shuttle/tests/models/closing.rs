@@ -90,7 +90,7 @@ fn close() {
 fn p15_p18_p24_close() {
     explore(
         "close",
-        300,
+        200,
         &[
             "Complete TOO_LATE",
             "Complete OK",
@@ -155,7 +155,7 @@ fn pushing(account: &Arc<Account>, batcher: &Batcher) -> Vec<world::Task> {
 fn p26_free() {
     explore(
         "free",
-        300,
+        200,
         &[
             "Complete TOO_LATE",
             "Complete OK",
@@ -247,7 +247,7 @@ fn abandon() {
 fn p25_p26_abandon() {
     explore(
         "abandon",
-        300,
+        200,
         &[
             "Complete TOO_LATE",
             "Complete OK",
@@ -307,7 +307,7 @@ fn free_beside_readers() {
 fn p26_free_beside_readers() {
     explore(
         "free_beside_readers",
-        300,
+        200,
         &["Complete TOO_LATE", "failed NO_RESULT Maybe"],
         free_beside_readers,
     );

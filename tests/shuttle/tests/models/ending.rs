@@ -49,7 +49,7 @@ fn threads_end() {
 fn p32_threads_end() {
     explore(
         "threads_end",
-        300,
+        200,
         &["failed THREAD_ENDED Maybe", "discarded DISCARDED No", "ok OK Yes"],
         threads_end,
     );

@@ -78,7 +78,7 @@ fn push_flush_close() {
 fn p15_p16_p23_p24_push_flush_close() {
     explore(
         "push_flush_close",
-        300,
+        200,
         &["ok OK Yes", "push CLOSED"],
         push_flush_close,
     );
@@ -164,7 +164,7 @@ fn producers() {
 
 #[test]
 fn p11_producers() {
-    explore("producers", 300, &["ok OK Yes", "push CLOSED"], producers);
+    explore("producers", 200, &["ok OK Yes", "push CLOSED"], producers);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn reentrant() {
 fn p25_reentrant() {
     explore(
         "reentrant",
-        300,
+        200,
         &["discarded DISCARDED Maybe", "push QUEUE_FULL"],
         reentrant,
     );
@@ -310,7 +310,7 @@ fn rounds() {
 
 #[test]
 fn p07_rounds() {
-    explore("rounds", 300, &["ok OK Yes"], rounds);
+    explore("rounds", 200, &["ok OK Yes"], rounds);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn hosts() {
 
 #[test]
 fn p27_hosts() {
-    explore("hosts", 300, &["ok OK Yes"], hosts);
+    explore("hosts", 200, &["ok OK Yes"], hosts);
 }
 
 /// Two hosts run, flush and close beside producers, without a descriptor; then the batcher is freed.
@@ -99,7 +99,7 @@ fn ends() {
 fn p24_p27_ends() {
     explore(
         "ends",
-        300,
+        200,
         &[
             "discarded DISCARDED Maybe",
             "discarded DISCARDED No",
@@ -166,7 +166,7 @@ fn close_asks() {
 fn p24_close_asks() {
     explore(
         "close_asks",
-        300,
+        200,
         &["close is in progress", "discarded DISCARDED Maybe", "Complete OK"],
         close_asks,
     );

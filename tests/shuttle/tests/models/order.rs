@@ -55,7 +55,7 @@ fn ordered() {
 fn p19_ordered() {
     explore(
         "ordered",
-        300,
+        200,
         &["Complete TOO_LATE", "expired HANDLER_TIMEOUT Maybe", "ok OK Yes"],
         ordered,
     );

@@ -104,7 +104,7 @@ fn pull() {
 fn p24_p29_pull() {
     explore(
         "pull",
-        300,
+        200,
         &[
             "Complete TOO_LATE",
             "Complete OK",
@@ -157,7 +157,7 @@ fn event_loop() {
 
 #[test]
 fn p23_p29_event_loop() {
-    explore("event_loop", 300, &["Complete OK", "ok OK Yes"], event_loop);
+    explore("event_loop", 200, &["Complete OK", "ok OK Yes"], event_loop);
 }
 
 #[test]

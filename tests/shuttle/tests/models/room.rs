@@ -67,7 +67,7 @@ fn block() {
 
 #[test]
 fn p22_block() {
-    explore("block", 300, &["ok OK Yes", "push CLOSED"], block);
+    explore("block", 200, &["ok OK Yes", "push CLOSED"], block);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn refuse() {
 fn p20_p22_refuse() {
     explore(
         "refuse",
-        300,
+        200,
         &[
             "cancelled CANCELLED No",
             "discarded DISCARDED No",
@@ -199,7 +199,7 @@ fn bulk() {
 
 #[test]
 fn p06_bulk() {
-    explore("bulk", 300, &["push CLOSED", "push QUEUE_FULL"], bulk);
+    explore("bulk", 200, &["push CLOSED", "push QUEUE_FULL"], bulk);
 }
 
 /// A host that never blocks in a call: after a refusal, and after beginning a flush, it waits for the descriptor.
@@ -255,7 +255,7 @@ fn descriptor() {
 fn p22_p23_descriptor() {
     explore(
         "descriptor",
-        300,
+        200,
         &["waits for room", "waits for the flush"],
         descriptor,
     );

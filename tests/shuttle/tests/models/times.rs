@@ -83,7 +83,7 @@ fn times() {
 fn p20_p21_times() {
     explore(
         "times",
-        300,
+        200,
         &[
             "Complete TOO_LATE",
             "keep TOO_LATE",
@@ -158,7 +158,7 @@ fn parts() {
 fn p13_parts() {
     explore(
         "parts",
-        300,
+        200,
         &[
             "Complete TOO_LATE",
             "expired HANDLER_TIMEOUT Maybe",
