@@ -478,26 +478,25 @@ impl Inner {
                     .log(LOG_ERROR, "no thread could be made in its place");
             }
         }
-        self.end_driving();
+        self.core.lock().drivers -= 1;
     }
 
     pub(super) fn drive(&self, engine: &Shared<Inner>, record: &mut Record) {
         loop {
             match self.contained(Step::End, || self.next_step(engine, record)) {
-                Step::End => break,
-                step => self.call(record, step),
+                Step::End => {}
+                step => {
+                    self.call(record, step);
+                    continue;
+                }
             }
-        }
-        self.end_driving();
-    }
-
-    /// The last to drive a batcher that was freed or abandoned gives back what nobody will take.
-    fn end_driving(&self) {
-        let mut core = self.core.lock();
-        core.drivers -= 1;
-        if core.stop && core.drivers == 0 {
-            drop(core);
-            self.drop_ready();
+            let mut core = self.core.lock();
+            // The last to drive looks once more: after the count it runs no callback.
+            if core.stop && core.drivers == 1 && self.can_deliver(&core) {
+                continue;
+            }
+            core.drivers -= 1;
+            return;
         }
     }
 
