@@ -868,15 +868,20 @@ fn p39_the_log_is_silent_while_everything_has_an_answer() {
         } else {
             Batcher::builder().max_delay(FOREVER)
         };
-        let (builder, lines) = logging(builder.queue_capacity(2).on_full(OnFull::Reject).max_in_flight(3));
+        let (builder, lines) = logging(builder.queue_capacity(2).on_full(OnFull::Reject));
         let builder = builder
             .handler_for(Kind::String, |_| Err(Failure::new(3, "on purpose")))
             .handler(keep);
         let batcher = builder.on_result(|_| {}).build().unwrap();
+        batcher.push(1, 0).unwrap();
+        batcher.seal().unwrap();
+        assert_eq!(batcher.run().is_ok(), manual);
+        wait_until(|| kept.len() == 1);
+        // The only slot is taken: what comes now waits.
         batcher.push("fails", 1).unwrap();
         batcher.push(1, 2).unwrap();
         assert_eq!(status(batcher.push(1, 3)), Status::QUEUE_FULL);
-        batcher.seal().unwrap();
+        drop(kept.take());
         assert_eq!(batcher.run().is_ok(), manual);
         wait_until(|| kept.len() == 1);
         drop(kept.take());

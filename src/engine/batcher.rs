@@ -12,7 +12,7 @@ use super::producer::Stages;
 use super::queue::Front;
 use super::step::{Role, Seat, thread_main};
 use super::value::{Kind, Trigger};
-use crate::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::sync::thread::Thread;
 use crate::sync::{Condvar, Gate, Mutex, Shared, clock, fork, thread};
 use std::ffi::c_void;
@@ -83,6 +83,10 @@ pub(crate) struct Inner {
     pub(super) given_now: AtomicI64,
     /// Counts work that came while somebody spins for it.
     pub(super) hint: AtomicU32,
+    /// Wakes that wait until the locks are left: see `wake.rs`.
+    pub(super) owed: AtomicU32,
+    /// `room_changes` for those who spin.
+    pub(super) room_hints: [AtomicU64; 2],
     pub(super) threads: Mutex<Vec<Thread>>,
 }
 
@@ -140,6 +144,8 @@ impl Inner {
             results: Condvar::new(),
             given_now: AtomicI64::new(0),
             hint: AtomicU32::new(0),
+            owed: AtomicU32::new(0),
+            room_hints: [const { AtomicU64::new(0) }; 2],
             threads: Mutex::new(handles),
         })
         .ok_or_else(no_memory)?;

@@ -449,6 +449,12 @@ impl Writer {
         }
     }
 
+    /// Appends a row unless it would be the last below `limit`: whoever writes that one has more to do.
+    #[inline(always)]
+    pub(crate) fn put_inside(&mut self, cell: u64, tag: u64, kind: u8) -> bool {
+        self.row + 1 < self.limit && self.put(cell, tag, kind)
+    }
+
     /// Appends a row if `row < limit`.
     #[inline(always)]
     pub(crate) fn put(&mut self, cell: u64, tag: u64, kind: u8) -> bool {

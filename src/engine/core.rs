@@ -86,6 +86,14 @@ impl Releases {
     }
 }
 
+/// What a push lacks that waits for room: a place in the queue, which dispatch gives back, or one for its result, which
+/// delivery gives back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    Queue = 0,
+    Results = 1,
+}
+
 /// Flush marks the descriptor watches at a time.
 const MARKS: usize = 64;
 
@@ -225,8 +233,10 @@ pub(crate) struct Core {
     pub(crate) spin: Spin,
     pub(crate) time_due: i64,
     pub(crate) time_sleeps: bool,
-    pub(crate) room_waiters: u32,
-    pub(crate) room_changes: u64,
+    /// Pushes that wait, and changes that they wait for, by kind of room.
+    pub(crate) room_waiters: [u32; 2],
+    pub(crate) room_changes: [u64; 2],
+    pub(crate) room_spin: Spin,
     pub(crate) room_wanted: Option<RoomWanted>,
     pub(crate) done_waiters: u32,
     pub(crate) result_waiters: u32,
@@ -281,8 +291,9 @@ impl Core {
             spin: Spin::default(),
             time_due: FOREVER,
             time_sleeps: false,
-            room_waiters: 0,
-            room_changes: 0,
+            room_waiters: [0; 2],
+            room_changes: [0; 2],
+            room_spin: Spin::default(),
             room_wanted: None,
             done_waiters: 0,
             result_waiters: 0,
@@ -497,6 +508,11 @@ impl Core {
 
     pub(crate) fn callbacks_run(&self) -> usize {
         self.callers.len()
+    }
+
+    /// A thread sleeps that would take a batch at once.
+    pub(crate) fn is_idle(&self, max_in_flight: u32) -> bool {
+        self.sleepers > self.waking && self.in_flight < max_in_flight && self.sealed.is_empty()
     }
 
     pub(crate) fn closing(&self) -> bool {

@@ -6,7 +6,7 @@
 
 use super::batch::Batch;
 use super::batcher::{DEFAULT, Inner, PULLED};
-use super::core::{Core, Ready, Releases};
+use super::core::{Core, Ready, Releases, Room};
 use super::error::Status;
 use super::forming::{self, FOREVER};
 use super::options::{Delivery, ResultsMode};
@@ -306,7 +306,7 @@ impl Inner {
         if shared.has_deadlines {
             core.find_deadline();
         }
-        self.room_came(core);
+        self.room_came(core, Room::Queue);
         if let Some(histograms) = &mut core.histograms {
             histograms.batch_size.record(rows);
             histograms
@@ -598,7 +598,7 @@ impl Inner {
             self.make_ready(core, shared);
         }
         core.find_deadline();
-        self.room_came(core);
+        self.room_came(core, Room::Queue);
         left
     }
 
@@ -632,7 +632,7 @@ impl Inner {
             }
             _ => core.ledger.deliver(set.id, set.len as u64),
         }
-        self.room_came(core);
+        self.room_came(core, Room::Results);
         if core.done_waiters > 0 {
             self.done.notify_all();
         }

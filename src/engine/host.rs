@@ -197,6 +197,7 @@ impl Inner {
                     this.take_open(engine, u64::MAX, now)
                 }
             };
+            this.pay();
             if let Some((part, _)) = taken {
                 return Ok(part);
             }

@@ -7,7 +7,7 @@
 use super::batch::{Batch, REMOVED, Release};
 use super::batcher::Inner;
 use super::column::Writer;
-use super::core::{Core, OpenInfo};
+use super::core::{Core, OpenInfo, Room};
 use super::error::Status;
 use super::forming::{self, FOREVER, Lack, Load, Open};
 use super::options::OnFull;
@@ -70,7 +70,7 @@ impl Push<'_> {
 enum Pushed {
     Done(Status),
     /// No room, and the policy is to wait for it: until the count of changes is not this any more.
-    Wait(Status, u64),
+    Wait(Status, Room, u64),
 }
 
 impl Front {
@@ -151,6 +151,14 @@ impl Front {
 }
 
 impl Lack {
+    /// What has to come first.
+    fn room(self) -> Room {
+        match self {
+            Lack::Count | Lack::Bytes => Room::Queue,
+            Lack::ResultPlace => Room::Results,
+        }
+    }
+
     fn status(self) -> Status {
         match self {
             Lack::Count => Status::QUEUE_FULL,
@@ -166,6 +174,21 @@ impl Inner {
     /// Pushes a value of 8 bytes: null, bool, int64 or float64.
     #[inline(always)]
     pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
+        if !self.is_foreign() && self.accepts(kind) {
+            // Nothing in here calls, so that the common push keeps everything in registers.
+            let taken = self
+                .gate
+                .push_if_owner(|front| front.writer.put_inside(cell, tag, kind as u8));
+            if taken == Some(true) {
+                return Status::OK;
+            }
+        }
+        self.push_cell_asking(kind, cell, tag)
+    }
+
+    /// The same for a thread that does not own the gate, and for the value that fills a batch or finds none open.
+    #[inline(never)]
+    fn push_cell_asking(&self, kind: Kind, cell: u64, tag: u64) -> Status {
         if self.is_foreign() || !self.accepts(kind) {
             return self.push_slow(Push::cell(kind, cell, tag));
         }
@@ -178,11 +201,11 @@ impl Inner {
             }
             true
         });
-        if taken {
-            Status::OK
-        } else {
-            self.push_slow(Push::cell(kind, cell, tag))
+        if !taken {
+            return self.push_slow(Push::cell(kind, cell, tag));
         }
+        self.pay();
+        Status::OK
     }
 
     /// Pushes a string or byte string, copied in. UTF-8 was checked.
@@ -215,7 +238,11 @@ impl Inner {
             }
             true
         });
-        if taken { Status::OK } else { self.push_slow(push) }
+        if !taken {
+            return self.push_slow(push);
+        }
+        self.pay();
+        Status::OK
     }
 
     /// Pushes cells of one kind, as if one by one; a 0 bit in `validity` makes a null. Answers how many were taken
@@ -242,6 +269,7 @@ impl Inner {
                     }
                     taken
                 });
+                self.pay();
             }
             if at == cells.len() {
                 break;
@@ -265,14 +293,15 @@ impl Inner {
         (at, Status::OK)
     }
 
-    /// The open batch reached its limit: seals it if that is its size, else the next push asks for more.
+    /// The open batch reached its limit: seals it if that is its size, else the next push asks for more. Whoever owes
+    /// wakes for it pays outside of the gate.
     #[cold]
     #[inline(never)]
     fn filled(&self, front: &mut Front) {
         if forming::seals_after(&self.limits, front.writer.row as u64) {
             let mut core = self.core.lock();
             self.seal(front, &mut core, Trigger::Size);
-            self.touch(&mut core);
+            self.touch_later(&mut core);
         }
     }
 
@@ -285,21 +314,18 @@ impl Inner {
         }
         let mut until = None;
         loop {
-            let (status, seen) = match self.gate.push(|front| self.push_locked(front, &mut push)) {
+            let pushed = self.gate.push(|front| self.push_locked(front, &mut push));
+            self.pay();
+            let (status, room, seen) = match pushed {
                 Pushed::Done(status) => return status,
-                Pushed::Wait(status, seen) => (status, seen),
+                Pushed::Wait(status, room, seen) => (status, room, seen),
             };
             let until =
                 *until.get_or_insert_with(|| forming::after(self.monotonic(), self.limits.push_timeout));
             if until <= self.monotonic() {
                 return self.refuse(status);
             }
-            let mut core = self.core.lock();
-            core.room_waiters += 1;
-            while core.room_changes == seen && !core.closing() && self.monotonic() < until {
-                core = self.room.wait_until(core, until);
-            }
-            core.room_waiters -= 1;
+            self.await_room(room, seen, until);
         }
     }
 
@@ -340,17 +366,17 @@ impl Inner {
                 OnFull::DiscardOldest => {
                     let status = self.discard_for(front, &mut core, weight);
                     if !status.is_ok() {
-                        self.touch(&mut core);
+                        self.touch_later(&mut core);
                         return refused(front, status);
                     }
                 }
                 OnFull::Block if !self.is_manual() && !core.in_callback() => {
-                    self.touch(&mut core);
-                    return Pushed::Wait(status, core.room_changes);
+                    self.touch_later(&mut core);
+                    return Pushed::Wait(status, lack.room(), core.room_changes[lack.room() as usize]);
                 }
                 OnFull::Block | OnFull::Reject => {
                     core.want_room(front.accepted(), front.bytes_accepted(), weight);
-                    self.touch(&mut core);
+                    self.touch_later(&mut core);
                     return refused(front, status);
                 }
             }
@@ -366,16 +392,19 @@ impl Inner {
         }
         let status = self.append(front, &mut core, push);
         if !status.is_ok() {
-            self.touch(&mut core);
+            self.touch_later(&mut core);
             return refused(front, status);
         }
         core.room_wanted = None;
         if forming::seals_after(&self.limits, front.writer.row as u64) {
             self.seal(front, &mut core, Trigger::Size);
+        } else if self.limits.max_delay == 0 && core.is_idle(self.limits.max_in_flight) {
+            // A thread is to be woken for this very value: with the batch sealed it needs not come back to the gate.
+            self.seal(front, &mut core, Trigger::Idle);
         } else {
             front.set_limits(self, &core);
         }
-        self.touch(&mut core);
+        self.touch_later(&mut core);
         Pushed::Done(Status::OK)
     }
 
@@ -417,6 +446,7 @@ impl Inner {
             self.touch(&mut core);
         } else if front.writer.row >= front.writer.limit {
             self.filled(front);
+            self.pay();
         }
         true
     }
@@ -471,6 +501,8 @@ impl Inner {
             return false;
         };
         let now = self.now();
+        // The pool is in use: the host's `run` counts idle time anew.
+        core.idle_since = 0;
         let Some(batch) = shared.get_mut() else {
             return false;
         };
@@ -619,7 +651,7 @@ impl Inner {
         set.classify();
         set.rows.clear_results(set.len);
         set.settle_unhandled(outcome, status);
-        self.room_came(core);
+        self.room_came(core, Room::Queue);
         if taken == 0 {
             core.recycle(shared);
             return if out_of_memory {
@@ -733,7 +765,7 @@ impl Inner {
         }
         let until = forming::after(self.monotonic(), timeout.max(0));
         loop {
-            let (lack, seen, reentrant) = self.gate.visit(|front| {
+            let (lack, room, seen, reentrant) = self.gate.visit(|front| {
                 self.join_stages(front);
                 let mut core = self.core.lock();
                 let lack = forming::lack(&self.limits, front.load(&core), 8);
@@ -753,18 +785,14 @@ impl Inner {
                 } else {
                     lack.map_or(Status::OK, Lack::status)
                 };
-                (status, core.room_changes, core.in_callback())
+                let room = lack.map_or(Room::Queue, Lack::room);
+                (status, room, core.room_changes[room as usize], core.in_callback())
             });
             let waits = !matches!(lack, Status::OK | Status::CLOSED);
             if !waits || self.is_manual() || reentrant || self.monotonic() >= until {
                 return lack;
             }
-            let mut core = self.core.lock();
-            core.room_waiters += 1;
-            while core.room_changes == seen && !core.closing() && self.monotonic() < until {
-                core = self.room.wait_until(core, until);
-            }
-            core.room_waiters -= 1;
+            self.await_room(room, seen, until);
         }
     }
 }

@@ -17,11 +17,11 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How long a thread that ran out of work looks out for more before it sleeps.
-const SPIN_NS: i64 = 20_000;
+pub(super) const SPIN_NS: i64 = 20_000;
 /// Looks between two readings of the clock, and pauses between two looks: tight polling would steal the line from
 /// the producers.
-const SPIN_LOOKS: u32 = 8;
-const SPIN_PAUSES: u32 = 16;
+pub(super) const SPIN_LOOKS: u32 = 8;
+pub(super) const SPIN_PAUSES: u32 = 16;
 
 /// What a thread that drives steps is doing: it outlives every callback, so that a thread that ends inside one
 /// leaves word of what it held.
@@ -77,6 +77,7 @@ impl Inner {
     /// Finds the next callback to run and notes it in the record. Waits if the role waits.
     pub(super) fn next_step(&self, engine: &Shared<Inner>, record: &mut Record) -> Step {
         loop {
+            self.pay();
             let now = self.now();
             let mut core = self.core.lock();
             if self.next_time_event(&core) <= now {
@@ -99,6 +100,7 @@ impl Inner {
                     let due = self.next_time_event(&core);
                     core.time_due = due;
                     core.time_sleeps = true;
+                    self.pay();
                     let mut core = self.time.wait_until(core, due);
                     core.time_sleeps = false;
                 }
@@ -195,7 +197,8 @@ impl Inner {
         true
     }
 
-    /// Some(None): a sealed batch there is, but it is not to be taken. None: look at the open batch.
+    /// Some(None): a sealed batch there is, but it is not to be taken. None: look at the open batch. The caller pays
+    /// what is owed.
     #[expect(
         clippy::option_option,
         reason = "the outer level says whether the open batch may be looked at"
@@ -235,7 +238,7 @@ impl Inner {
             if begun.is_some() && !self.routes.is_pulled() {
                 core.enter_callback();
             }
-            self.touch(core);
+            self.touch_later(core);
             return Some(begun);
         }
     }
@@ -285,6 +288,7 @@ impl Inner {
             core.watch_due = watch;
         }
         core.sleepers += 1;
+        self.pay();
         let mut core = self
             .work
             .wait_until(core, until.min(if watches { watch } else { FOREVER }));
@@ -330,6 +334,7 @@ impl Inner {
     /// be dropped while a callback runs, so that a thread may end inside it.
     pub(super) fn call(&self, record: &mut Record, mut step: Step) {
         loop {
+            self.pay();
             step = match (step, &record.part, &record.set) {
                 (Step::Handle, Some(part), _) => {
                     let status = self.callbacks.handle(record.which, part);

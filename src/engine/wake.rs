@@ -1,23 +1,115 @@
 //! Who is told what and when: sleepers, the time thread, closers; and what time brings due.
 
 use super::batcher::Inner;
-use super::core::{Core, Ready};
+use super::core::{Core, Ready, Room};
 use super::forming::{self, FOREVER};
+use super::step::{SPIN_LOOKS, SPIN_NS, SPIN_PAUSES};
 use crate::sync::atomic::Ordering;
+use crate::sync::thread;
+
+/// Owed wakes: how many handler threads, in the low bits, and whether the others.
+const WORKER: u32 = 1;
+const WORKERS: u32 = ROOM - 1;
+const ROOM: u32 = 1 << 24;
+const TIME: u32 = 1 << 25;
 
 impl Inner {
     // ---- telling those who wait ------------------------------------------------------------------------------
 
     /// Places became free.
-    pub(crate) fn room_came(&self, core: &mut Core) {
-        core.room_changes += 1;
-        if core.room_waiters > 0 {
+    pub(crate) fn room_came(&self, core: &mut Core, room: Room) {
+        let changes = &mut core.room_changes[room as usize];
+        *changes += 1;
+        // SYNC: Release pairs with the load of `spin_for_room`; the room itself is read under the lock.
+        self.room_hints[room as usize].store(*changes, Ordering::Release);
+        if core.room_waiters[room as usize] > 0 {
+            // SYNC: Relaxed; see `pay`.
+            self.owed.fetch_or(ROOM, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until room of this kind came since `seen`, until the batcher closes, or until `until`.
+    pub(super) fn await_room(&self, room: Room, seen: u64, until: i64) {
+        let at = room as usize;
+        let mut core = self.core.lock();
+        if core.room_changes[at] == seen && !core.closing() && core.room_spin.wants() {
+            core.room_spin.spinners += 1;
+            drop(core);
+            let found = self.spin_for_room(at, seen, until);
+            core = self.core.lock();
+            core.room_spin.spinners -= 1;
+            core.room_spin.learn(found);
+        }
+        core.room_waiters[at] += 1;
+        while core.room_changes[at] == seen && !core.closing() && self.monotonic() < until {
+            core = self.room.wait_until(core, until);
+        }
+        core.room_waiters[at] -= 1;
+    }
+
+    /// Looks out for room for some microseconds: going to sleep and being woken costs more than a batch of pushes. A
+    /// push that waits has nothing better to do, so any other thread may have the core meanwhile.
+    fn spin_for_room(&self, at: usize, seen: u64, until: i64) -> bool {
+        let until = until.min(self.monotonic() + SPIN_NS);
+        loop {
+            for _ in 0..SPIN_LOOKS {
+                for _ in 0..SPIN_PAUSES {
+                    std::hint::spin_loop();
+                }
+                // SYNC: Acquire pairs with `room_came`.
+                if self.room_hints[at].load(Ordering::Acquire) != seen {
+                    return true;
+                }
+            }
+            if self.monotonic() >= until {
+                return false;
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Owes a wake to a handler thread that sleeps.
+    fn owe_worker(&self, core: &mut Core) {
+        core.waking += 1;
+        // SYNC: Relaxed; see `pay`.
+        self.owed.fetch_add(WORKER, Ordering::Relaxed);
+    }
+
+    /// Pays the wakes that are owed. A wake is a system call of microseconds, and whoever it wakes wants the core lock
+    /// and the gate first thing: whoever owes one pays it once it has left both.
+    #[inline]
+    pub(crate) fn pay(&self) {
+        // SYNC: Relaxed; what this thread owes it sees, what others owe they pay. What the woken look at, they look
+        // at under the core lock.
+        if self.owed.load(Ordering::Relaxed) != 0 {
+            self.pay_now();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pay_now(&self) {
+        // SYNC: Relaxed; as in `pay`. Whoever takes a wake out pays it.
+        let owed = self.owed.swap(0, Ordering::Relaxed);
+        for _ in 0..owed & WORKERS {
+            self.work.notify_one();
+        }
+        if owed & ROOM != 0 {
             self.room.notify_all();
+        }
+        if owed & TIME != 0 {
+            self.time.notify_one();
         }
     }
 
     /// Called with the core lock after every change: wakes whoever has something to do now.
     pub(crate) fn touch(&self, core: &mut Core) {
+        self.touch_later(core);
+        self.pay();
+    }
+
+    /// `touch` for those who will `pay` when they have left the locks.
+    pub(crate) fn touch_later(&self, core: &mut Core) {
         let deliver = self.can_deliver(core) && !self.wake_deliverer(core);
         self.tell(core, deliver);
     }
@@ -39,14 +131,13 @@ impl Inner {
             return true;
         }
         if core.sleepers > core.waking {
-            core.waking += 1;
-            self.work.notify_one();
+            self.owe_worker(core);
         }
         // One that is waking looks at what is ready before anything else.
         core.waking > 0
     }
 
-    /// `touch` for a thread that takes its next step at once: it delivers what is ready itself.
+    /// `touch_later` for a thread that takes its next step at once: it delivers what is ready itself.
     pub(super) fn touch_between_steps(&self, core: &mut Core) {
         self.tell(core, false);
     }
@@ -60,7 +151,8 @@ impl Inner {
             let due = self.next_time_event(core);
             if due < core.time_due || deliver || core.stop {
                 core.time_sleeps = false;
-                self.time.notify_one();
+                // SYNC: Relaxed; see `pay`.
+                self.owed.fetch_or(TIME, Ordering::Relaxed);
             }
         }
         if core.fd.is_some() {
@@ -114,8 +206,7 @@ impl Inner {
             return;
         }
         if core.waking == 0 && (now || due < core.watch_due) {
-            core.waking += 1;
-            self.work.notify_one();
+            self.owe_worker(core);
         }
     }
 

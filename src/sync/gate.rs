@@ -111,6 +111,23 @@ impl<T> Gate<T> {
     #[inline(always)]
     pub(crate) fn push<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let me = current_id();
+        match self.enter(me) {
+            Some(inside) => self.run_inside(inside, f),
+            None => self.push_locked(me, f),
+        }
+    }
+
+    /// As `push` if the calling thread owns the gate and nobody takes it away; else None, and nothing happened. `f` is
+    /// inlined here and nowhere else, so what it captures stays in registers.
+    #[inline(always)]
+    pub(crate) fn push_if_owner<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let inside = self.enter(current_id())?;
+        Some(self.run_inside(inside, f))
+    }
+
+    /// Enters without the lock if `me` owns the gate.
+    #[inline(always)]
+    fn enter(&self, me: usize) -> Option<Inside<'_>> {
         // SYNC: Relaxed; a word with `me` in it was stored by this thread, or put back by `visit`, and is
         // looked at again below. Any other value only leads to the lock.
         let word = self.line.bias.load(Ordering::Relaxed);
@@ -118,16 +135,19 @@ impl<T> Gate<T> {
         let busy = &self.line.busy[slot & (GATE_SLOTS - 1)];
         // SYNC: Relaxed; if `me` owns the gate, only this thread stores here, and it is inside already if the
         // load says so. Both questions in one comparison: the slot is small and the flag 0.
-        if (slot | busy.load(Ordering::Relaxed) as usize) < GATE_SLOTS
-            && let Some(inside) = Inside::enter(&self.line, word, busy)
-        {
-            // SAFETY: inside as the owner: whoever wants the value revokes the bias under the lock and
-            // then waits for `inside` to be dropped, so this is the only reference.
-            let result = self.data.0.with_mut(|data| f(unsafe { &mut *data }));
-            drop(inside);
-            return result;
+        if (slot | busy.load(Ordering::Relaxed) as usize) >= GATE_SLOTS {
+            return None;
         }
-        self.push_locked(me, f)
+        Inside::enter(&self.line, word, busy)
+    }
+
+    #[inline(always)]
+    fn run_inside<R>(&self, inside: Inside<'_>, f: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: inside as the owner: whoever wants the value revokes the bias under the lock and then waits for
+        // `inside` to be dropped, so this is the only reference.
+        let result = self.data.0.with_mut(|data| f(unsafe { &mut *data }));
+        drop(inside);
+        result
     }
 
     #[cold]

@@ -18,6 +18,9 @@ pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 /// What runs when a thread ends with an exit hook set.
 pub(crate) type ExitHook = extern "C" fn(*mut c_void);
 
+/// Lets another thread have the core.
+pub(crate) use std::thread::yield_now;
+
 /// Bytes of a thread name in the kernel, its final NUL included.
 const NAME_BYTES: usize = 16;
 

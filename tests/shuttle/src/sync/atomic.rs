@@ -75,6 +75,11 @@ macro_rules! numbers {
                     self.0.fetch_sub(value, SeqCst)
                 }
 
+                pub(crate) fn fetch_or(&self, value: $value, _order: Ordering) -> $value {
+                    point();
+                    self.0.fetch_or(value, SeqCst)
+                }
+
                 pub(crate) fn fetch_max(&self, value: $value, _order: Ordering) -> $value {
                     point();
                     self.0.fetch_max(value, SeqCst)

@@ -18,6 +18,11 @@ impl<T> Gate<T> {
     }
 
     /// Runs `f` on the value.
+    pub(crate) fn push_if_owner<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        Some(self.visit(f))
+    }
+
+    /// Runs `f` on the value.
     pub(crate) fn visit<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let mut guard = self.0.lock();
         // Plain stores follow that others must not see half done; a choice here shows a lock that does not lock.

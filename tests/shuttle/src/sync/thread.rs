@@ -12,6 +12,11 @@ pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 /// What runs when a thread ends with an exit hook set.
 pub(crate) type ExitHook = extern "C" fn(*mut c_void);
 
+/// A choice of who runs.
+pub(crate) fn yield_now() {
+    world::point();
+}
+
 /// A started thread. Dropping it neither joins nor detaches, and is an error of the engine.
 pub(crate) struct Thread {
     /// None once it was joined or detached.

@@ -80,6 +80,11 @@ fn control_room_is_not_told() {
     must_catch("room_untold", 300, block);
 }
 
+#[test]
+fn control_wakes_are_not_paid() {
+    must_catch("unpaid", 300, block);
+}
+
 /// REJECT and DISCARD_OLDEST beside cancel: bounds hold and every value ends once.
 fn refuse() {
     let queue = one_of(&[1, 2, 3]);
