@@ -1962,6 +1962,43 @@ fn p25_on_result_may_wait_for_the_handler_of_another_batch() {
     }
 }
 
+/// Fails if nobody looks at the clock while the thread that keeps the time is inside on_result: deadlines and time-outs
+/// would wait for it although a handler thread sleeps.
+#[test]
+fn p25_time_goes_on_while_the_time_thread_delivers() {
+    let _watchdog = watchdog();
+    let (door, kept) = (Door::default(), Kept::default());
+    let (behind, inside) = (door.clone(), Arc::new(AtomicBool::new(false)));
+    let (entered, delivers) = (inside.clone(), inside.clone());
+    let keep = kept.handler();
+    let batcher = Batcher::builder()
+        .max_batch_size(1)
+        .handler_timeout(ms(200))
+        .handler(move |batch| {
+            keep(batch)?;
+            // The handler thread comes back when the time thread is in on_result.
+            wait_until(|| delivers.load(SeqCst));
+            Ok(())
+        });
+    let batcher = batcher.on_result(move |_| {
+        entered.store(true, SeqCst);
+        behind.pass();
+    });
+    let batcher = batcher.build().unwrap();
+    let _opens = door.opens_at_end();
+    batcher.push(1, 1).unwrap();
+    wait_until(|| kept.len() == 1);
+    batcher.push(2, 2).unwrap();
+    assert_eq!(batcher.cancel(2), Ok(1));
+    wait_until(|| inside.load(SeqCst));
+    // One deadline is known when the handler thread goes to sleep, or it is told of it.
+    let deadline = batcher.now().unwrap() + 5_000_000;
+    let options = PushOptions::new().deadline(deadline);
+    batcher.push_with(3, 3, options).unwrap();
+    wait_until(|| batcher.stats().unwrap().expired == 2);
+    assert_eq!(batcher.stats().unwrap().in_flight, 0, "the slot is free");
+}
+
 /// Fails if the thread that keeps the time is the one that is inside on_result: time would stand still meanwhile.
 #[test]
 fn p25_time_goes_on_while_on_result_runs() {

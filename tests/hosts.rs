@@ -692,6 +692,20 @@ fn p29_a_discarding_close_is_told_to_every_puller() {
     assert_eq!(status(answer(first)), Status::TOO_LATE);
 }
 
+/// Fails if a caller that gives up takes the watch over the open batch with it, and those who still wait sleep on.
+#[test]
+fn p29_next_batch_hands_the_watch_over() {
+    let _watchdog = watchdog();
+    let batcher = Batcher::builder().max_delay(ms(300)).build().unwrap();
+    batcher.push(1, 1).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(status(batcher.next_batch(ms(100))), Status::TIMEOUT));
+        // The first most likely sleeps by now, and watches.
+        thread::sleep(Duration::from_millis(30));
+        scope.spawn(|| answer(batcher.next_batch(FOREVER).unwrap()).unwrap());
+    });
+}
+
 /// Fails if a time-out is cut short, or a batch that is not due is handed out.
 #[test]
 fn p29_next_batch_waits_for_its_time_out() {

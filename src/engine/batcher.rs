@@ -14,7 +14,7 @@ use super::step::{Role, Seat, thread_main};
 use super::value::{Kind, Trigger};
 use crate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::sync::thread::Thread;
-use crate::sync::{Condvar, Gate, Mutex, Shared, clock, fork, thread};
+use crate::sync::{Apart, Condvar, Gate, Mutex, Shared, clock, fork, thread};
 use std::ffi::c_void;
 
 /// `which` of the default handler.
@@ -64,16 +64,18 @@ impl Routes {
     }
 }
 
-/// The engine behind every handle.
+/// The engine behind every handle. In this order, what every push reads does not share a cache line with what handler
+/// threads write.
+#[repr(C)]
 pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) routes: Routes,
     pub(super) accepted: u8,
-    pub(crate) callbacks: Box<dyn Callbacks>,
     pub(super) fork_epoch: u32,
+    pub(crate) callbacks: Box<dyn Callbacks>,
     pub(crate) gate: Gate<Front>,
     pub(crate) stages: Stages,
-    pub(crate) core: Mutex<Core>,
+    pub(crate) core: Apart<Mutex<Core>>,
     /// Handler threads and callers of next_batch wait here.
     pub(crate) work: Condvar,
     pub(super) time: Condvar,
@@ -84,7 +86,7 @@ pub(crate) struct Inner {
     /// Counts work that came while somebody spins for it.
     pub(super) hint: AtomicU32,
     /// Wakes that wait until the locks are left: see `wake.rs`.
-    pub(super) owed: AtomicU32,
+    pub(super) wakes: AtomicU32,
     /// `room_changes` for those who spin.
     pub(super) room_hints: [AtomicU64; 2],
     pub(super) threads: Mutex<Vec<Thread>>,
@@ -136,7 +138,7 @@ impl Inner {
             fork_epoch: fork::epoch(),
             gate: Gate::new(Front::new()),
             stages: Stages::new(),
-            core: Mutex::new(core),
+            core: Apart::new(Mutex::new(core)),
             work: Condvar::new(),
             time: Condvar::new(),
             room: Condvar::new(),
@@ -144,7 +146,7 @@ impl Inner {
             results: Condvar::new(),
             given_now: AtomicI64::new(0),
             hint: AtomicU32::new(0),
-            owed: AtomicU32::new(0),
+            wakes: AtomicU32::new(0),
             room_hints: [const { AtomicU64::new(0) }; 2],
             threads: Mutex::new(handles),
         })

@@ -4,6 +4,7 @@
 //! initialised and reads need no proof; allocation failure is an `Option`, never an abort.
 
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::fetch_to_write;
 use std::alloc::{Layout, alloc_zeroed, dealloc, realloc};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -414,6 +415,10 @@ impl Writer {
     }
 }
 
+/// How many rows ahead of the one written lines are asked for. On `job/1` of the bench 64 and 128 gain half of what 32
+/// does.
+const FETCH_AHEAD: usize = 32;
+
 /// Cells of a column, to be written.
 ///
 /// # Safety
@@ -452,24 +457,42 @@ impl Writer {
     /// Appends a row unless it would be the last below `limit`: whoever writes that one has more to do.
     #[inline(always)]
     pub(crate) fn put_inside(&mut self, cell: u64, tag: u64, kind: u8) -> bool {
-        self.row + 1 < self.limit && self.put(cell, tag, kind)
+        let next = self.row + 1;
+        if next >= self.limit {
+            return false;
+        }
+        // SAFETY: row < next < limit.
+        unsafe { self.write(next, cell, tag, kind) };
+        true
     }
 
     /// Appends a row if `row < limit`.
     #[inline(always)]
     pub(crate) fn put(&mut self, cell: u64, tag: u64, kind: u8) -> bool {
-        let row = self.row;
-        if row >= self.limit {
+        if self.row >= self.limit {
             return false;
         }
-        // SAFETY: row < limit <= capacity of the Rows behind the pointers (see the type's comment).
+        // SAFETY: row < limit.
+        unsafe { self.write(self.row + 1, cell, tag, kind) };
+        true
+    }
+
+    /// Writes the row before `next`.
+    ///
+    /// # Safety
+    /// `row + 1 == next <= limit`.
+    #[inline(always)]
+    unsafe fn write(&mut self, next: usize, cell: u64, tag: u64, kind: u8) {
+        let row = self.row;
+        fetch_to_write(self.values.wrapping_add(row + FETCH_AHEAD));
+        fetch_to_write(self.tags.wrapping_add(row + FETCH_AHEAD));
+        // SAFETY: the caller keeps row < limit <= capacity of the Rows behind the pointers (see the type's comment).
         unsafe { store(self.values, row, cell) };
         // SAFETY: as above.
         unsafe { store(self.tags, row, tag) };
         // SAFETY: as above.
         unsafe { store(self.kinds, row, kind) };
-        self.row = row + 1;
-        true
+        self.row = next;
     }
 }
 

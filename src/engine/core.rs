@@ -233,6 +233,8 @@ pub(crate) struct Core {
     pub(crate) spin: Spin,
     pub(crate) time_due: i64,
     pub(crate) time_sleeps: bool,
+    /// The time thread is in a callback: whoever sleeps for work keeps the time meanwhile.
+    pub(crate) time_away: bool,
     /// Pushes that wait, and changes that they wait for, by kind of room.
     pub(crate) room_waiters: [u32; 2],
     pub(crate) room_changes: [u64; 2],
@@ -291,6 +293,7 @@ impl Core {
             spin: Spin::default(),
             time_due: FOREVER,
             time_sleeps: false,
+            time_away: false,
             room_waiters: [0; 2],
             room_changes: [0; 2],
             room_spin: Spin::default(),

@@ -201,11 +201,13 @@ impl Inner {
             if let Some((part, _)) = taken {
                 return Ok(part);
             }
-            let core = this.core.lock();
+            let mut core = this.core.lock();
             if core.closing() && core.open.is_none() && core.sealed.is_empty() {
                 return Err(Status::CLOSED);
             }
             if this.is_manual() || this.monotonic() >= until {
+                // If this caller watched the open batch for all, another has to now.
+                this.touch(&mut core);
                 return Err(Status::TIMEOUT);
             }
             drop(this.sleep(core, until));

@@ -80,6 +80,9 @@ impl Inner {
             self.pay();
             let now = self.now();
             let mut core = self.core.lock();
+            if record.role == Role::Time {
+                core.time_away = false;
+            }
             if self.next_time_event(&core) <= now {
                 drop(core);
                 self.sweep(now);
@@ -88,6 +91,10 @@ impl Inner {
             let left_to_others =
                 record.role == Role::Time && self.can_deliver(&core) && self.wake_deliverer(&mut core);
             if !left_to_others && let Some(step) = self.take_ready(&mut core, engine, record) {
+                if record.role == Role::Time {
+                    core.time_away = true;
+                    self.hand_time_over(&mut core);
+                }
                 // A thread that was woken for a batch and goes into on_result passes the wake on.
                 self.wake_sleeper(&mut core);
                 return step;
@@ -260,7 +267,7 @@ impl Inner {
         })
     }
 
-    /// Sleeps until there may be work; a sleeper that watches the open batch wakes when it is due.
+    /// Sleeps until there may be work; a sleeper that watches the open batch, or the time, wakes when it is due.
     pub(super) fn sleep<'a>(&'a self, mut core: MutexGuard<'a, Core>, until: i64) -> MutexGuard<'a, Core> {
         let free = core.in_flight < self.limits.max_in_flight;
         if core.stop || (free && !core.sealed.is_empty()) {
@@ -282,7 +289,12 @@ impl Inner {
         } else {
             FOREVER
         };
-        let watch = open_due.min(trim_at);
+        let time_due = if core.time_away {
+            self.next_time_event(&core)
+        } else {
+            FOREVER
+        };
+        let watch = open_due.min(trim_at).min(time_due);
         let watches = watch < core.watch_due;
         if watches {
             core.watch_due = watch;

@@ -24,7 +24,7 @@ impl Inner {
         self.room_hints[room as usize].store(*changes, Ordering::Release);
         if core.room_waiters[room as usize] > 0 {
             // SYNC: Relaxed; see `pay`.
-            self.owed.fetch_or(ROOM, Ordering::Relaxed);
+            self.wakes.fetch_or(ROOM, Ordering::Relaxed);
         }
     }
 
@@ -72,7 +72,7 @@ impl Inner {
     fn owe_worker(&self, core: &mut Core) {
         core.waking += 1;
         // SYNC: Relaxed; see `pay`.
-        self.owed.fetch_add(WORKER, Ordering::Relaxed);
+        self.wakes.fetch_add(WORKER, Ordering::Relaxed);
     }
 
     /// Pays the wakes that are owed. A wake is a system call of microseconds, and whoever it wakes wants the core lock
@@ -81,7 +81,7 @@ impl Inner {
     pub(crate) fn pay(&self) {
         // SYNC: Relaxed; what this thread owes it sees, what others owe they pay. What the woken look at, they look
         // at under the core lock.
-        if self.owed.load(Ordering::Relaxed) != 0 {
+        if self.wakes.load(Ordering::Relaxed) != 0 {
             self.pay_now();
         }
     }
@@ -90,7 +90,7 @@ impl Inner {
     #[inline(never)]
     fn pay_now(&self) {
         // SYNC: Relaxed; as in `pay`. Whoever takes a wake out pays it.
-        let owed = self.owed.swap(0, Ordering::Relaxed);
+        let owed = self.wakes.swap(0, Ordering::Relaxed);
         for _ in 0..owed & WORKERS {
             self.work.notify_one();
         }
@@ -152,11 +152,23 @@ impl Inner {
             if due < core.time_due || deliver || core.stop {
                 core.time_sleeps = false;
                 // SYNC: Relaxed; see `pay`.
-                self.owed.fetch_or(TIME, Ordering::Relaxed);
+                self.wakes.fetch_or(TIME, Ordering::Relaxed);
             }
         }
+        self.hand_time_over(core);
         if core.fd.is_some() {
             self.set_fd(core);
+        }
+    }
+
+    /// While the time thread is in a callback, a sleeper looks at the clock in its place.
+    pub(super) fn hand_time_over(&self, core: &mut Core) {
+        if core.time_away
+            && core.sleepers > 0
+            && core.waking == 0
+            && self.next_time_event(core) < core.watch_due
+        {
+            self.owe_worker(core);
         }
     }
 

@@ -10,10 +10,12 @@
 //! | [`barrier`] | the asymmetric fence: free for the owner of a gate, `membarrier` for whoever revokes it |
 //! | [`backoff`] | how to wait for something short: pause, then sleep |
 //! | [`mutex`] | `Mutex` and `Condvar` without poisoning, deadlines on the monotonic clock |
+//! | [`apart`] | `Apart<T>`: a value on cache lines of its own |
 //! | [`boxed`] | `try_box`: a `Box` whose allocation can fail |
 //! | [`shared`] | `Shared<T>`: `Arc` whose allocation can fail |
 //! | [`thread`] | threads with signals blocked, a name, a stack size and an exit sentinel |
 //! | [`clock`] | nanoseconds of `CLOCK_MONOTONIC` |
+//! | [`fetch`] | having a cache line at hand before it is written |
 //! | [`fork`] | an epoch that a forked child bumps |
 //! | [`fd`] | `TimerFd`: the descriptor a host polls |
 //!
@@ -21,12 +23,14 @@
 //! files against a parent that hands out loom's types. Each atomic access carries a `SYNC:` comment that
 //! names its partner and what it publishes.
 
+pub(crate) mod apart;
 pub(crate) mod backoff;
 pub(crate) mod barrier;
 pub(crate) mod boxed;
 pub(crate) mod cell;
 pub(crate) mod clock;
 pub(crate) mod fd;
+pub(crate) mod fetch;
 pub(crate) mod fork;
 pub(crate) mod gate;
 pub(crate) mod lock;
@@ -37,7 +41,9 @@ pub(crate) mod thread;
 pub(crate) use core::sync::atomic;
 pub(crate) use std::sync::OnceLock;
 
+pub(crate) use apart::Apart;
 pub(crate) use boxed::try_box;
+pub(crate) use fetch::fetch_to_write;
 pub(crate) use gate::Gate;
 pub(crate) use mutex::{Condvar, Mutex, MutexGuard};
 pub(crate) use shared::Shared;

@@ -25,16 +25,12 @@ const BUGS: [(&str, &str, &str); 19] = [
         "self.base + u64::from(BUG) >= mark",
     ),
     // Pushes that wait are told of room and shown that nothing changed.
-    (
-        "room_untold",
-        "*changes += 1;",
-        "*changes += u64::from(!BUG);",
-    ),
+    ("room_untold", "*changes += 1;", "*changes += u64::from(!BUG);"),
     // Whoever owes a wake does not pay it.
     (
         "unpaid",
-        "self.owed.load(Ordering::Relaxed) != 0 {",
-        "self.owed.load(Ordering::Relaxed) != 0 && !BUG {",
+        "self.wakes.load(Ordering::Relaxed) != 0 {",
+        "self.wakes.load(Ordering::Relaxed) != 0 && !BUG {",
     ),
     // The queue takes one value too many.
     (

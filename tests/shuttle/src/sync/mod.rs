@@ -10,13 +10,17 @@
 //! | [`fd`] | a descriptor that models can wait for |
 //! | [`fork`] | no forks |
 //!
-//! `boxed.rs` and `shared.rs` are the real files.
+//! `apart.rs`, `boxed.rs`, `fetch.rs` and `shared.rs` are the real files.
 
+#[path = "../../../../src/sync/apart.rs"]
+pub(crate) mod apart;
 pub(crate) mod atomic;
 #[path = "../../../../src/sync/boxed.rs"]
 pub(crate) mod boxed;
 pub(crate) mod clock;
 pub(crate) mod fd;
+#[path = "../../../../src/sync/fetch.rs"]
+pub(crate) mod fetch;
 pub(crate) mod fork;
 pub(crate) mod gate;
 pub(crate) mod mutex;
@@ -25,7 +29,9 @@ pub(crate) mod mutex;
 pub(crate) mod shared;
 pub(crate) mod thread;
 
+pub(crate) use apart::Apart;
 pub(crate) use boxed::try_box;
+pub(crate) use fetch::fetch_to_write;
 pub(crate) use gate::Gate;
 pub(crate) use mutex::{Condvar, Mutex, MutexGuard};
 pub(crate) use shared::Shared;
