@@ -29,8 +29,11 @@ static void release(void *user_data)
 
 static mb_status handler(void *user_data, mb_batch *batch, const mb_api *api)
 {
+    (void)batch;
+    (void)api;
     use(user_data);
-    return echo(NULL, batch, api);
+    /* No result is set: a batcher that is being freed would refuse it. */
+    return MB_OK;
 }
 
 static mb_batch *kept;
