@@ -367,6 +367,15 @@ typedef struct mb_value {
     mb_value_as as;                 /* The value itself. */
 } mb_value;
 
+/* The name of a kind, for example "int64"; "unknown" for a number that this version does not list. Never
+   NULL.
+
+   Ownership: the text is static.
+   Threads: any.
+   Blocks: never.
+   Since: 0.1. */
+const char *mb_kind_name(uint32_t kind);
+
 /* A new owner number, which no other owner has in this copy of the library.
 
    Returns: MB_OK; MB_ERR_INVALID_ARGUMENT if owner is NULL; MB_ERR_NO_MEMORY once 2^32 - 1 numbers were given
@@ -1050,6 +1059,15 @@ typedef struct mb_column {
     const uint8_t *bytes;           /* The bytes; NULL with offsets. */
 } mb_column;
 
+/* The name of a trigger, for example "size"; "unknown" for a number that this version does not list. Never
+   NULL.
+
+   Ownership: the text is static.
+   Threads: any.
+   Blocks: never.
+   Since: 0.1. */
+const char *mb_trigger_name(uint32_t trigger);
+
 /* Fills a view of a batch. Nothing is copied but the view itself.
 
    Returns: MB_OK; MB_ERR_INVALID_ARGUMENT if view is NULL or its struct_size is not set;
@@ -1334,6 +1352,24 @@ typedef struct mb_row_error {
     size_t length;                  /* The length of message, without the NUL. */
 } mb_row_error;
 
+/* The name of an outcome, for example "ok"; "unknown" for a number that this version does not list. Never
+   NULL.
+
+   Ownership: the text is static.
+   Threads: any.
+   Blocks: never.
+   Since: 0.1. */
+const char *mb_outcome_name(uint32_t outcome);
+
+/* The name of a state of handled, for example "maybe"; "unknown" for a number that this version does not
+   list. Never NULL.
+
+   Ownership: the text is static.
+   Threads: any.
+   Blocks: never.
+   Since: 0.1. */
+const char *mb_handled_name(uint32_t handled);
+
 /* Fills a view of a set of results. Nothing is copied but the view itself.
 
    Returns: MB_OK; MB_ERR_INVALID_ARGUMENT if view is NULL or its struct_size is not set;
@@ -1589,6 +1625,7 @@ struct mb_api {
     const char *(*mb_error_message)(const mb_error *error);
     const char *(*mb_error_subject)(const mb_error *error);
     void (*mb_error_free)(mb_error *error);
+    const char *(*mb_kind_name)(uint32_t kind);
     mb_status (*mb_owner_new)(uint32_t *owner);
     mb_status (*mb_options_init)(mb_options *options, size_t struct_size);
     mb_status (*mb_options_set)(mb_options *options, const char *name, const char *value, mb_error **error);
@@ -1647,6 +1684,7 @@ struct mb_api {
     mb_status (*mb_batcher_next_due)(mb_batcher *batcher, int64_t *due);
     mb_status (*mb_batcher_now)(mb_batcher *batcher, int64_t *now);
     mb_status (*mb_batcher_fd)(mb_batcher *batcher, int32_t *fd);
+    const char *(*mb_trigger_name)(uint32_t trigger);
     mb_status (*mb_batch_get_view)(mb_batch *batch, mb_batch_view *view);
     mb_status (*mb_batch_value)(mb_batch *batch, size_t row, mb_value *value);
     mb_status (*mb_batch_gather)(mb_batch *batch, uint32_t kind, mb_column *column);
@@ -1676,6 +1714,8 @@ struct mb_api {
         size_t length);
     mb_status (*mb_batch_fail_all)(
         mb_batch *batch, mb_status code, const char *type_name, const char *message, size_t length);
+    const char *(*mb_outcome_name)(uint32_t outcome);
+    const char *(*mb_handled_name)(uint32_t handled);
     mb_status (*mb_results_get_view)(const mb_results *results, mb_results_view *view);
     mb_status (*mb_results_value)(const mb_results *results, size_t row, mb_value *value);
     mb_status (*mb_results_strings)(const mb_results *results, mb_column *column);

@@ -59,7 +59,7 @@ table! {
     status: mb_status_table, mb_status_name, mb_status_text;
     version: mb_version_number, mb_version_string, mb_abi_version, mb_abi_check;
     error: mb_error_code, mb_error_message, mb_error_subject, mb_error_free;
-    value: mb_owner_new;
+    value: mb_kind_name, mb_owner_new;
     options: mb_options_init, mb_options_set, mb_option_table;
     batcher: mb_batcher_new, mb_batcher_seal, mb_batcher_flush, mb_batcher_flush_begin, mb_batcher_flush_end,
         mb_batcher_close, mb_batcher_free, mb_batcher_abandon;
@@ -72,12 +72,12 @@ table! {
         mb_producer_push_int64, mb_producer_push_float64, mb_producer_push_string, mb_producer_push_bytes,
         mb_producer_push_object, mb_producer_push_value;
     run: mb_batcher_run, mb_batcher_advance, mb_batcher_next_due, mb_batcher_now, mb_batcher_fd;
-    batch: mb_batch_get_view, mb_batch_value, mb_batch_gather, mb_batch_keep, mb_batch_complete,
+    batch: mb_trigger_name, mb_batch_get_view, mb_batch_value, mb_batch_gather, mb_batch_keep, mb_batch_complete,
         mb_batch_complete_ok, mb_batch_free, mb_batcher_next_batch;
     set: mb_batch_set_null, mb_batch_set_bool, mb_batch_set_int64, mb_batch_set_float64, mb_batch_set_string,
         mb_batch_set_bytes, mb_batch_set_object, mb_batch_set_value, mb_batch_set_int64s, mb_batch_set_float64s,
         mb_batch_set_strings, mb_batch_set_values, mb_batch_fail, mb_batch_fail_all;
-    results: mb_results_get_view, mb_results_value, mb_results_strings, mb_results_error, mb_results_free,
+    results: mb_outcome_name, mb_handled_name, mb_results_get_view, mb_results_value, mb_results_strings, mb_results_error, mb_results_free,
         mb_batcher_next_results;
     map: mb_map_int64s, mb_map_float64s, mb_map_strings, mb_map_values;
     stats: mb_batcher_stats, mb_batcher_stats_text;

@@ -13,6 +13,7 @@
 //! freed. Once that has happened its handle answers `MB_ERR_TOO_LATE` to whatever would change it.
 
 use super::caller::Caller;
+use super::ctext::c_names;
 use super::guard;
 use super::handle::{Handle, mb_batch, mb_batcher};
 use super::lent::{HeldBatch, Place};
@@ -22,8 +23,8 @@ use super::value::{MB_KIND_MIXED, kind, mb_value};
 use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
 use crate::engine::results::Ending;
-use crate::engine::value::Kind;
-use std::ffi::c_void;
+use crate::engine::value::{Kind, Trigger};
+use std::ffi::{c_char, c_void};
 use std::ptr::null;
 
 /// The batch was sealed because it held max_batch_size values.
@@ -90,6 +91,19 @@ pub struct mb_column {
     pub offsets: *const i32,
     /// The bytes; NULL with `offsets`.
     pub bytes: *const u8,
+}
+
+c_names!(trigger_name: Trigger);
+
+/// The name of a trigger, for example "size"; "unknown" for a number that this version does not list. Never NULL.
+///
+/// Ownership: the text is static. Threads: any. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// Always safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_trigger_name(trigger: u32) -> *const c_char {
+    trigger_name(trigger)
 }
 
 /// Fills a view of a batch. Nothing is copied but the view itself.

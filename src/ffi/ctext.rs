@@ -72,6 +72,43 @@ impl Unpacking {
     }
 }
 
+/// A function from the codes of a type of the engine to their names, as text for C; "unknown" for any other code.
+macro_rules! c_names {
+    ($function:ident: $type:ident $(, $code:ident = $name:literal)*) => {
+        fn $function(code: u32) -> *const std::ffi::c_char {
+            const BYTES: usize = {
+                let (mut bytes, mut at) = (0, 0);
+                while at < $type::ALL.len() {
+                    bytes += $type::ALL[at].name().len() + 1;
+                    at += 1;
+                }
+                bytes
+            };
+            static TEXT: [u8; BYTES] = {
+                let mut text = crate::ffi::ctext::Packed::<BYTES>::new();
+                let mut at = 0;
+                while at < $type::ALL.len() {
+                    text = text.text($type::ALL[at].name());
+                    at += 1;
+                }
+                text.finish()
+            };
+            $(if code == $code {
+                return $name.as_ptr();
+            })*
+            let mut texts = crate::ffi::ctext::Unpacking::of(&TEXT);
+            for one in $type::ALL {
+                let name = texts.next();
+                if u32::from(one.code()) == code {
+                    return name;
+                }
+            }
+            c"unknown".as_ptr()
+        }
+    };
+}
+pub(crate) use c_names;
+
 /// A copy of text that ends with NUL; NULs inside it stay.
 pub(crate) struct CText(Vec<u8>);
 

@@ -7,6 +7,7 @@
 //! A set is columns too: when all rows are OK and of one kind, `values` is a plain array.
 
 use super::batch::mb_column;
+use super::ctext::c_names;
 use super::guard;
 use super::handle::{Handle, mb_batcher, mb_results};
 use super::lent::{HeldResults, Place, Texts};
@@ -15,7 +16,7 @@ use super::table::KEPT;
 use super::value::{MB_KIND_MIXED, mb_value};
 use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
-use crate::engine::value::Handled;
+use crate::engine::value::{Handled, Outcome};
 use std::ffi::{c_char, c_void};
 use std::ptr::null;
 
@@ -80,6 +81,31 @@ pub struct mb_row_error {
     pub message: *const c_char,
     /// The length of `message`, without the NUL.
     pub length: usize,
+}
+
+c_names!(outcome_name: Outcome);
+c_names!(handled_name: Handled);
+
+/// The name of an outcome, for example "ok"; "unknown" for a number that this version does not list. Never NULL.
+///
+/// Ownership: the text is static. Threads: any. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// Always safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_outcome_name(outcome: u32) -> *const c_char {
+    outcome_name(outcome)
+}
+
+/// The name of a state of `handled`, for example "maybe"; "unknown" for a number that this version does not list. Never NULL.
+///
+/// Ownership: the text is static. Threads: any. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// Always safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_handled_name(handled: u32) -> *const c_char {
+    handled_name(handled)
 }
 
 /// Fills a view of a set of results. Nothing is copied but the view itself.

@@ -9,11 +9,12 @@
 //! `object_release` once. A refused push keeps nothing.
 
 use super::caller::Caller;
+use super::ctext::c_names;
 use super::guard;
 use super::status::mb_status;
 use crate::engine::error::Status;
 use crate::engine::value::{Kind, Object, Value, new_owner};
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 
 /// No value.
 pub const MB_KIND_NULL: u32 = 0;
@@ -193,6 +194,19 @@ impl From<Value<'_>> for mb_value {
             r#as,
         }
     }
+}
+
+c_names!(kind_name: Kind, MB_KIND_NONE = c"none", MB_KIND_MIXED = c"mixed");
+
+/// The name of a kind, for example "int64"; "unknown" for a number that this version does not list. Never NULL.
+///
+/// Ownership: the text is static. Threads: any. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// Always safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_kind_name(kind: u32) -> *const c_char {
+    kind_name(kind)
 }
 
 /// A new owner number, which no other owner has in this copy of the library.

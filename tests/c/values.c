@@ -443,6 +443,32 @@ static void mapped(void)
     CHECK_OK(mb_results_free(results));
 }
 
+static void named(uint32_t number, const char *name, const char *is)
+{
+    if (strcmp(is, name) != 0) {
+        FAIL("number %u is called %s, not %s", (unsigned)number, is, name);
+    }
+}
+
+/* Every number that a view holds has a name, and any other number is unknown. */
+static void names(void)
+{
+    static const char *const KINDS[MB_KINDS] = { "null", "bool", "int64", "float64", "string", "bytes", "object" };
+    static const char *const TRIGGERS[8] = { "unknown", "size", "bytes", "delay", "idle", "full", "flush", "close" };
+    static const char *const OUTCOMES[5] = { "ok", "failed", "expired", "cancelled", "discarded" };
+    static const char *const HANDLED[3] = { "no", "maybe", "yes" };
+    uint32_t number;
+    for (number = 0; number < 300; number++) {
+        int mixed = number == MB_KIND_MIXED;
+        const char *kind = mixed ? "mixed" : number == MB_KIND_NONE ? "none" : "unknown";
+        named(number, number < MB_KINDS ? KINDS[number] : kind, mb_kind_name(number));
+        named(number, number < 8 ? TRIGGERS[number] : "unknown", mb_trigger_name(number));
+        named(number, number < 5 ? OUTCOMES[number] : "unknown", mb_outcome_name(number));
+        named(number, number < 3 ? HANDLED[number] : "unknown", mb_handled_name(number));
+    }
+    named(UINT32_MAX, "unknown", mb_kind_name(UINT32_MAX));
+}
+
 int main(void)
 {
     int way;
@@ -465,5 +491,6 @@ int main(void)
     columns(OWNED);
     one_kind();
     mapped();
+    names();
     return 0;
 }
