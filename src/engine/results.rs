@@ -539,14 +539,19 @@ impl Batch {
         })
     }
 
+    /// The code of all rows of a batch that ended as a whole.
+    pub(crate) fn whole_code(&self) -> Option<i32> {
+        self.settled.get().and_then(|settled| settled.whole_code)
+    }
+
     /// The code of a row that is not OK; 0 of one that is.
     pub(crate) fn code(&self, row: usize) -> i32 {
         if self.outcome(row) == Outcome::Ok {
             return 0;
         }
         // A handler that overran its time-out may have stored to the cell while the outcomes were fixed.
-        let whole = self.settled.get().and_then(|settled| settled.whole_code);
-        whole.unwrap_or(self.rows.out()[row].load(Relaxed) as i64 as i32)
+        self.whole_code()
+            .unwrap_or(self.rows.out()[row].load(Relaxed) as i64 as i32)
     }
 
     /// Type name and message of a row that is not OK.

@@ -10,7 +10,7 @@
 use super::ctext::CText;
 use super::gather::Gathered;
 use super::table::{self, KEPT, Slot, Type};
-use crate::engine::column::{Bytes, Column};
+use crate::engine::column::{Bytes, Column, FAILED};
 use crate::engine::delivery::ResultSet;
 use crate::engine::dispatch::Part;
 use crate::engine::error::Status;
@@ -134,6 +134,8 @@ pub(crate) struct HeldResults {
     owned: Option<ResultSet>,
     /// The text column over all rows, made on request.
     text: OnceLock<(Column<i32>, Bytes)>,
+    /// Kinds and cells of a batch that ended as a whole, made on request.
+    ended: OnceLock<(Column<u8>, Column<u64>)>,
     /// Texts of failures that were asked for, as C wants them.
     notes: Mutex<Vec<Note>>,
 }
@@ -151,6 +153,7 @@ impl HeldResults {
             set: AtomicPtr::new(null_mut()),
             owned: None,
             text: OnceLock::new(),
+            ended: OnceLock::new(),
             notes: Mutex::new(Vec::new()),
         }
     }
@@ -172,6 +175,29 @@ impl HeldResults {
             let _ = self.text.set(made);
         }
         self.text.get().ok_or(Status::INTERNAL)
+    }
+
+    /// Kinds and cells of the rows. Where a batch ended as a whole they are a copy, made at the first call: a handler
+    /// that overruns its time-out may still store to the batch's own, which only a lack of memory lets show.
+    pub(crate) fn cells(&self) -> (*const u8, *const u64) {
+        let batch = self.set().batch();
+        if self.ended.get().is_none()
+            && batch.number != 0
+            && let Some(code) = batch.whole_code()
+            && let (Some(mut kinds), Some(mut cells)) = (Column::new(batch.len), Column::new(batch.len))
+        {
+            kinds.fill(FAILED);
+            cells.fill(i64::from(code) as u64);
+            // If another thread was first, its copy counts.
+            let _ = self.ended.set((kinds, cells));
+        }
+        match self.ended.get() {
+            Some((kinds, cells)) => (kinds.as_ptr(), cells.as_ptr()),
+            None => (
+                batch.rows.out_kinds().as_ptr().cast(),
+                batch.rows.out().as_ptr().cast(),
+            ),
+        }
     }
 
     /// A failure's type name and message ending with NUL, and the message's length; valid as long as the handle.
@@ -260,6 +286,7 @@ impl Lendable for HeldResults {
     fn clear(&mut self) {
         self.set = AtomicPtr::new(null_mut());
         self.text.take();
+        self.ended.take();
         self.notes.get_mut().clear();
     }
 }

@@ -134,6 +134,7 @@ fn view_of(held: &HeldResults) -> mb_results_view {
     let batch = held.set().batch();
     let all_ok = batch.all_ok();
     let all_handled = all_ok || (0..batch.len).all(|row| batch.was_handled(row) == Handled::Yes);
+    let (kinds, cells) = held.cells();
     mb_results_view {
         struct_size: size_of::<mb_results_view>(),
         count: batch.len,
@@ -152,8 +153,8 @@ fn view_of(held: &HeldResults) -> mb_results_view {
         } else {
             batch.rows.handled().as_ptr().cast()
         },
-        kinds: batch.rows.out_kinds().as_ptr().cast(),
-        values: batch.rows.out().as_ptr().cast(),
+        kinds,
+        values: cells.cast(),
         batch: batch.number,
     }
 }
