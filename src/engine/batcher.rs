@@ -54,13 +54,17 @@ impl Routes {
         self.own == 0 && !self.default
     }
 
-    /// A bit for every kind that is taken.
-    fn accepted(&self) -> u8 {
-        if self.default || self.is_pulled() {
-            u8::MAX
-        } else {
-            self.own
+    fn accepts(&self, kind: Kind) -> bool {
+        self.default || self.is_pulled() || self.own & (1 << kind as u8) != 0
+    }
+
+    fn taken_in(&self, epoch: u32) -> [u32; 8] {
+        // An epoch that no process reaches.
+        let mut taken_in = [epoch.wrapping_sub(1); 8];
+        for kind in Kind::ALL.iter().filter(|kind| self.accepts(**kind)) {
+            taken_in[*kind as usize] = epoch;
         }
+        taken_in
     }
 }
 
@@ -70,8 +74,9 @@ impl Routes {
 pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) routes: Routes,
-    pub(super) accepted: u8,
-    pub(super) fork_epoch: u32,
+    /// By kind, the epoch in which pushes are taken at once: the batcher's own, or none.
+    taken_in: [u32; 8],
+    fork_epoch: u32,
     pub(crate) callbacks: Box<dyn Callbacks>,
     pub(crate) gate: Gate<Front>,
     pub(crate) stages: Stages,
@@ -133,7 +138,7 @@ impl Inner {
         let engine = Shared::try_new(Inner {
             limits,
             routes,
-            accepted: routes.accepted(),
+            taken_in: routes.taken_in(fork::epoch()),
             callbacks,
             fork_epoch: fork::epoch(),
             gate: Gate::new(Front::new()),
@@ -213,9 +218,14 @@ impl Inner {
     }
 
     /// There is somebody for values of this kind.
-    #[inline(always)]
     pub(crate) fn accepts(&self, kind: Kind) -> bool {
-        self.accepted & (1 << kind as u8) != 0
+        self.routes.accepts(kind)
+    }
+
+    /// Not foreign, and somebody is there for values of this kind: both in one comparison.
+    #[inline(always)]
+    pub(crate) fn takes(&self, kind: Kind) -> bool {
+        self.taken_in[kind as usize] == fork::epoch()
     }
 
     pub(crate) fn is_manual(&self) -> bool {

@@ -162,7 +162,7 @@ impl Producer {
     /// Pushes a value of 8 bytes.
     #[inline(always)]
     pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
-        if self.engine.is_foreign() || !self.engine.accepts(kind) {
+        if !self.engine.takes(kind) {
             return self.engine.push_cell(kind, cell, tag);
         }
         let taken = self.stage.gate.push(move |staged| {

@@ -174,7 +174,7 @@ impl Inner {
     /// Pushes a value of 8 bytes: null, bool, int64 or float64.
     #[inline(always)]
     pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
-        if !self.is_foreign() && self.accepts(kind) {
+        if self.takes(kind) {
             // Nothing in here calls, so that the common push keeps everything in registers.
             let taken = self
                 .gate
@@ -189,7 +189,7 @@ impl Inner {
     /// The same for a thread that does not own the gate, and for the value that fills a batch or finds none open.
     #[inline(never)]
     fn push_cell_asking(&self, kind: Kind, cell: u64, tag: u64) -> Status {
-        if self.is_foreign() || !self.accepts(kind) {
+        if !self.takes(kind) {
             return self.push_slow(Push::cell(kind, cell, tag));
         }
         let taken = self.gate.push(move |front| {
@@ -215,7 +215,7 @@ impl Inner {
             text,
             ..Push::cell(kind, 0, tag)
         };
-        if self.is_foreign() || !self.accepts(kind) {
+        if !self.takes(kind) {
             return self.push_slow(push);
         }
         let taken = self.gate.push(move |front| {
@@ -256,10 +256,10 @@ impl Inner {
         deadline: i64,
     ) -> (usize, Status) {
         let valid = |row: usize| validity.is_none_or(|bits| bits[row / 8] & (1 << (row % 8)) != 0);
-        let whole = deadline == 0 && validity.is_none() && self.accepts(kind);
+        let whole = deadline == 0 && validity.is_none();
         let mut at = 0;
         while at < cells.len() {
-            if whole && !self.is_foreign() {
+            if whole && self.takes(kind) {
                 at += self.gate.push(|front| {
                     let taken = front
                         .writer

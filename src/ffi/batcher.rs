@@ -49,7 +49,7 @@ pub unsafe extern "C" fn mb_batcher_new(
 
 fn make(options: &mb_options) -> Result<u64, Error> {
     let no_memory = || Error::bare(Status::NO_MEMORY);
-    let slot = table::take().ok_or_else(no_memory)?;
+    let slot = table::take(Type::Batcher).ok_or_else(no_memory)?;
     let start = || {
         let birth = Shared::try_new(Birth::new()).ok_or_else(no_memory)?;
         let host = Host::new(options, birth.clone()).ok_or_else(no_memory)?;
@@ -59,7 +59,7 @@ fn make(options: &mb_options) -> Result<u64, Error> {
     };
     match start() {
         Ok((birth, engine)) => {
-            let word = slot.publish(Type::Batcher, Shared::into_raw(engine).as_ptr().cast(), 0, 0);
+            let word = slot.publish(Shared::into_raw(engine).as_ptr().cast(), 0, 0);
             birth.announce(word);
             Ok(word)
         }

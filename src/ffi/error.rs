@@ -46,8 +46,8 @@ fn store(error: &Error) -> Option<u64> {
         message,
         subject,
     })?;
-    let slot = table::take()?;
-    Some(slot.publish(Type::Error, Box::into_raw(explained).cast(), 0, 0))
+    let slot = table::take(Type::Error)?;
+    Some(slot.publish(Box::into_raw(explained).cast(), 0, 0))
 }
 
 /// The status of a fixed error.

@@ -91,7 +91,7 @@ impl Place<HeldBatch> {
         let object = try_box(HeldBatch::empty())?;
         Some(Place {
             object,
-            slot: table::take()?,
+            slot: table::take(Type::Batch)?,
         })
     }
 
@@ -99,7 +99,7 @@ impl Place<HeldBatch> {
     pub(crate) fn fill(self, part: Part, parent: u64) -> Result<u64, Status> {
         self.object.hold(part)?;
         let object = Box::into_raw(self.object);
-        Ok(self.slot.publish(Type::Batch, object.cast(), parent, KEPT))
+        Ok(self.slot.publish(object.cast(), parent, KEPT))
     }
 }
 
@@ -108,7 +108,7 @@ impl Place<HeldResults> {
         let object = try_box(HeldResults::empty())?;
         Some(Place {
             object,
-            slot: table::take()?,
+            slot: table::take(Type::Results)?,
         })
     }
 
@@ -117,7 +117,7 @@ impl Place<HeldResults> {
         let set = self.object.owned.insert(set);
         self.object.set = AtomicPtr::new(set);
         let object = Box::into_raw(self.object);
-        self.slot.publish(Type::Results, object.cast(), 0, KEPT)
+        self.slot.publish(object.cast(), 0, KEPT)
     }
 }
 
@@ -338,9 +338,7 @@ impl<T: Lendable> Pool<T> {
         };
         // SAFETY: an entry that is not lent has its object to itself.
         unsafe { entry.object.as_ref() }.show(shown);
-        entry.word = entry
-            .slot
-            .publish(T::TYPE, entry.object.as_ptr().cast(), parent, 0);
+        entry.word = entry.slot.publish(entry.object.as_ptr().cast(), parent, 0);
         entry.thread = thread::current_id();
         Some(Loan { word: entry.word })
     }
@@ -371,7 +369,7 @@ impl<T: Lendable> Pool<T> {
 fn add<T: Lendable>(entries: &mut Vec<Entry<T>>) -> Option<&mut Entry<T>> {
     entries.try_reserve(1).ok()?;
     let object = try_box(T::new())?;
-    let slot = table::take()?;
+    let slot = table::take(T::TYPE)?;
     let object = NonNull::from(Box::leak(object));
     entries.push(Entry {
         object,

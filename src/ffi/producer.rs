@@ -66,8 +66,8 @@ pub unsafe extern "C" fn mb_producer_new(
                 engine: Shared::clone(&engine),
             };
             let made = try_box(producing).ok_or(Status::NO_MEMORY)?;
-            let slot = table::take().ok_or(Status::NO_MEMORY)?;
-            let word = slot.publish(Type::Producer, Box::into_raw(made).cast(), 0, 0);
+            let slot = table::take(Type::Producer).ok_or(Status::NO_MEMORY)?;
+            let word = slot.publish(Box::into_raw(made).cast(), 0, 0);
             producer.set(mb_producer::from_word(word));
             Ok(())
         })
