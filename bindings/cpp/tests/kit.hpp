@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,6 +15,11 @@
 #include "microbatch.hpp"
 
 using namespace std::chrono_literals;
+
+// How GoogleTest shows a status.
+namespace mb {
+inline void PrintTo(const status& shown, std::ostream* out) { *out << shown.name(); }
+}  // namespace mb
 
 // An object that knows how many of its like there are. Moved-from ones are empty, and count as well.
 struct counted {
