@@ -185,6 +185,8 @@ fn conformance_linked_shared() {
 
 // ---- GoogleTest
 
+const PROGRAMS: &[&str] = &["tests/cpp_tests", "tests/cpp20_tests"];
+
 #[test]
 fn the_tests_pass() {
     if can_build() {
@@ -197,8 +199,10 @@ fn the_tests_pass() {
 #[test]
 fn the_tests_pass_sanitized() {
     if can_build() && can_sanitize() {
-        let program = build(Link::Sanitized, None).join("tests/cpp_tests");
-        pass(&mut sanitized(Command::new(program)));
+        let directory = build(Link::Sanitized, None);
+        for program in PROGRAMS {
+            pass(&mut sanitized(Command::new(directory.join(program))));
+        }
     }
 }
 
@@ -270,4 +274,80 @@ fn headers(command: &mut Command) -> &mut Command {
         .arg(root().join("include"))
         .arg("-I")
         .arg(root().join("bindings/cpp/include"))
+}
+
+// ---- The package, and the README
+
+/// Somebody else's project builds the README's program: from the installed package, and with the source directory added.
+#[test]
+fn the_package_and_the_readme_serve_another_project() {
+    if !can_build() {
+        return;
+    }
+    let readme = fs::read_to_string(root().join("bindings/cpp/README.md")).unwrap();
+    let program = readme
+        .split("```cpp\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let directory = scratch("cpp", "consumer");
+    let source = directory.join("main.cpp");
+    fs::write(&source, program.expect("the README has a program")).unwrap();
+
+    let prefix = directory.join("prefix");
+    for name in ["libmicrobatch.a", "libmicrobatch.so"] {
+        let package = directory.join(format!("package-{name}"));
+        succeed(
+            cmake()
+                .arg("-S")
+                .arg(root().join("bindings/cpp"))
+                .arg("-B")
+                .arg(&package)
+                .arg(format!("-DMICROBATCH_LIBRARY={}", library(name).display())),
+        );
+        succeed(
+            cmake()
+                .arg("--install")
+                .arg(&package)
+                .arg("--prefix")
+                .arg(prefix.join(name)),
+        );
+        // Where it was installed it stays good when it is moved.
+        let moved = directory.join(format!("moved-{name}"));
+        fs::rename(prefix.join(name), &moved).unwrap();
+        fs::remove_dir_all(&package).unwrap();
+        check_consumer(
+            &source,
+            &directory.join(format!("found-{name}")),
+            &[format!("-DCMAKE_PREFIX_PATH={}", moved.display())],
+        );
+    }
+    check_consumer(
+        &source,
+        &directory.join("added"),
+        &[
+            format!("-DMICROBATCH_DIRECTORY={}", root().join("bindings/cpp").display()),
+            format!("-DMICROBATCH_LIBRARY={}", library("libmicrobatch.a").display()),
+        ],
+    );
+}
+
+fn check_consumer(source: &Path, build: &Path, definitions: &[String]) {
+    succeed(
+        cmake()
+            .arg("-S")
+            .arg(root().join("bindings/cpp/tests/consumer"))
+            .arg("-B")
+            .arg(build)
+            .arg(format!("-DCONSUMER_SOURCE={}", source.display()))
+            .args(definitions),
+    );
+    succeed(cmake().arg("--build").arg(build));
+    let output = run(&mut Command::new(build.join("consumer")));
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        output.status,
+        text(&output.stderr)
+    );
+    assert_eq!(text(&output.stdout), "6\n0 left\n");
 }
