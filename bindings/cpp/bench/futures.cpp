@@ -1,7 +1,7 @@
 // The whole job: push an int64, batch by 256 or 1 ms, double it, and wait for its result, with 9,984 values outstanding.
 //
 //   ours, future        mb::batcher::submit, a future for each value
-//   peer, std::promise  the hand-written batcher beside this file
+//   peer, std::promise  the hand-written batcher of benches/peer, with a std::promise for each value
 //   ours, callback      push with a tag, results in on_result: what it costs without futures
 //   C, callback         the same through the C API
 //
@@ -12,12 +12,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <future>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "microbatch.hpp"
-#include "promise_batcher.hpp"
+#include "mutex_batcher.h"
 
 namespace {
 
@@ -58,8 +59,31 @@ void ours_future(benchmark::State& state) {
     wait_for_futures(state, batcher);
 }
 
+// The peer with futures: the promises stand in a ring, by tag.
+class promise_batcher {
+public:
+    std::future<std::int64_t> submit(std::int64_t value) {
+        auto& promise = promises_[next_] = std::promise<std::int64_t>();
+        auto future = promise.get_future();
+        batcher_.push(value, next_);
+        next_ = (next_ + 1) % promises_.size();
+        return future;
+    }
+
+private:
+    std::size_t next_ = 0;
+    std::vector<std::promise<std::int64_t>> promises_{window};
+    MutexBatcher batcher_{{max_batch_size, window, 1ms, false},
+                          [](Item* items, std::size_t count) {
+                              for (std::size_t at = 0; at < count; ++at) items[at].value *= 2;
+                          },
+                          [this](const Item* items, std::size_t count) {
+                              for (std::size_t at = 0; at < count; ++at) promises_[items[at].tag].set_value(items[at].value);
+                          }};
+};
+
 void peer_promise(benchmark::State& state) {
-    promise_batcher batcher(max_batch_size, 1ms);
+    promise_batcher batcher;
     wait_for_futures(state, batcher);
 }
 

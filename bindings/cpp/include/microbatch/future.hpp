@@ -66,12 +66,9 @@ public:
         if (!waited.ok()) return error::of(table(), waited.code());
         if (slot_ == nullptr) return error::of(table(), std::exchange(refusal_, MB_ERR_INVALID_HANDLE));
         const given_back holder(*this);
-        if ((slot_->word.load(std::memory_order_relaxed) & slot::failed) != 0) return slot_->failure;
+        if (failed()) return slot_->failure;
         if constexpr (std::is_void_v<R>) return {};
-        else if constexpr (detail::is_object<R>) {
-            static_assert(std::is_move_constructible_v<R>, "a result that cannot be moved: use a std::unique_ptr");
-            return std::move(static_cast<detail::cell_of<R>*>(slot_->value)->value);
-        } else return std::move(slot_->value);
+        else return result();
     }
 
     // Cancels the value if it still waits; then the result is CANCELLED. TOO_LATE once it is dispatched.
@@ -84,12 +81,14 @@ public:
 #if MB_CPP_EXCEPTIONS
     // Waits, and gives the result. Throws what the handler threw, if it is of this program, and else mb::error.
     result_type get(timeout limit = forever) {
-        auto got = try_get(limit);
-        if (!got) {
-            if (auto cause = got.error().cause()) std::rethrow_exception(std::move(cause));
-            throw got.error();
+        if (slot_ == nullptr || !ready()) detail::throw_unless_ok(table(), try_wait(limit));
+        if (slot_ == nullptr) throw error::of(table(), std::exchange(refusal_, MB_ERR_INVALID_HANDLE));
+        const given_back holder(*this);
+        if (failed()) {
+            if (auto cause = slot_->failure.cause()) std::rethrow_exception(std::move(cause));
+            throw error(slot_->failure);
         }
-        if constexpr (!std::is_void_v<R>) return *std::move(got);
+        if constexpr (!std::is_void_v<R>) return result();
     }
     void wait() const { detail::throw_unless_ok(table(), try_wait()); }
     // Whether the result came in time.
@@ -146,6 +145,17 @@ private:
         ~given_back() { from.drop(); }
         future& from;
     };
+
+    bool failed() const noexcept { return (slot_->word.load(std::memory_order_relaxed) & slot::failed) != 0; }
+
+    auto&& result() noexcept {
+        if constexpr (detail::is_object<R>) {
+            static_assert(std::is_move_constructible_v<R>, "a result that cannot be moved: use a std::unique_ptr");
+            return std::move(static_cast<detail::cell_of<R>*>(slot_->value)->value);
+        } else {
+            return std::move(slot_->value);
+        }
+    }
 
     const mb_api* table() const noexcept { return pool_ != nullptr ? pool_->api() : mb_api_table(); }
 

@@ -127,6 +127,12 @@ public:
         return same && (word & (slot::ready | slot::live)) == slot::live ? found : nullptr;
     }
 
+    // Has the slot of a tag brought near, if there is one.
+    void fetch(std::uint64_t tag) const noexcept {
+        const auto index = static_cast<std::uint32_t>(tag);
+        if ((tag & future_tag) != 0 && index < made_.load(std::memory_order_relaxed)) __builtin_prefetch(at(index), 1);
+    }
+
     // Says that a slot's payload is written. Answers the continuation that waits for it, if one does.
     continuation* finish(slot* of, std::uint32_t flags) noexcept {
         // SYNC: release publishes the payload to whoever sees `ready`; acquire sees the continuation.

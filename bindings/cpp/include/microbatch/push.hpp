@@ -153,22 +153,10 @@ public:
     // Pushes a value and returns a future of its result. WRONG_MODE if results go elsewhere. A refusal consumes nothing.
     template <class U = T>
     expected<future<R>> try_submit(U&& from, const push_options& options = {}) const {
-        auto* futures = self().pool();
-        const auto* api = self().api();
-        if (futures == nullptr) return no_futures(api);
-        auto* slot = futures->take();
-        if (slot == nullptr) return mb::error::of(api, MB_ERR_NO_MEMORY);
-        struct holder {
-            mb::detail::pool<R>* pool;
-            mb::detail::slot<R>* slot;
-            ~holder() {
-                if (slot != nullptr) pool->give(slot);
-            }
-        } held{futures, slot};
         std::optional<mb::error> why;
-        if (send(std::forward<U>(from), detail::pool<R>::tag_of(slot), options, &why) != MB_OK) return *std::move(why);
-        held.slot = nullptr;
-        return future<R>(futures, slot);
+        auto* slot = send_with_future(std::forward<U>(from), options, why);
+        if (slot == nullptr) return *std::move(why);
+        return future<R>(self().pool(), slot);
     }
 
 #if MB_CPP_EXCEPTIONS
@@ -179,14 +167,34 @@ public:
     }
     template <class U = T>
     future<R> submit(U&& from, const push_options& options = {}) const {
-        auto made = try_submit(std::forward<U>(from), options);
-        if (!made) throw made.error();
-        return *std::move(made);
+        std::optional<mb::error> why;
+        auto* slot = send_with_future(std::forward<U>(from), options, why);
+        if (slot == nullptr) throw *why;
+        return future<R>(self().pool(), slot);
     }
 #endif
 
 protected:
-    static mb::error no_futures(const mb_api* api) noexcept { return mb::error::of(api, MB_ERR_WRONG_MODE); }
+    // Pushes a value under the tag of a slot for its result; nullptr if it is refused, and then `why`.
+    template <class U>
+    slot<R>* send_with_future(U&& from, const push_options& options, std::optional<mb::error>& why) const {
+        auto* futures = self().pool();
+        auto* taken = futures == nullptr ? nullptr : futures->take();
+        if (taken == nullptr) {
+            why = mb::error::of(self().api(), futures == nullptr ? MB_ERR_WRONG_MODE : MB_ERR_NO_MEMORY);
+            return nullptr;
+        }
+        // Also if copying the value throws.
+        struct holder {
+            mb::detail::pool<R>* pool;
+            mb::detail::slot<R>* slot;
+            ~holder() {
+                if (slot != nullptr) pool->give(slot);
+            }
+        } held{futures, taken};
+        if (send(std::forward<U>(from), detail::pool<R>::tag_of(taken), options, &why) != MB_OK) return nullptr;
+        return std::exchange(held.slot, nullptr);
+    }
 
     // One value on its way; if it is refused, `why` says so in words.
     template <class U>

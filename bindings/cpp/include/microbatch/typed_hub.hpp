@@ -239,10 +239,20 @@ private:
         continuation* first = nullptr;
         continuation** last = &first;
         const auto tags = set.tags();
+        const auto* numbers = column_of(set);
         for (std::size_t at = 0; at < set.size(); ++at) {
+            // Slots were last written by other cores: they are fetched while others are filled.
+            if (at + fetched_ahead < set.size()) pool_->fetch(tags[at + fetched_ahead]);
             slot<R>* found = pool_->find(tags[at]);
             if (found == nullptr) continue;
-            continuation* waiting = pool_->finish(found, fill(*found, set, at));
+            std::uint32_t flags = 0;
+            if constexpr (std::is_same_v<R, std::int64_t> || std::is_same_v<R, double>) {
+                if (numbers != nullptr) found->value = numbers[at];
+                else flags = fill(*found, set, at);
+            } else {
+                flags = fill(*found, set, at);
+            }
+            continuation* waiting = pool_->finish(found, flags);
             if (waiting == nullptr) continue;
             waiting->next = nullptr;
             *last = waiting;
@@ -254,6 +264,15 @@ private:
             guarded([&] { resume == nullptr ? resumption(one)() : resume->run(resumption(one)); },
                     [&] { log_current_exception("a coroutine"); });
         }
+    }
+
+    static constexpr std::size_t fetched_ahead = 8;
+
+    // The results as an array, if they are one of R's.
+    static const R* column_of([[maybe_unused]] const results<R>& set) noexcept {
+        if constexpr (std::is_same_v<R, std::int64_t>) return set.int64s().data();
+        else if constexpr (std::is_same_v<R, double>) return set.float64s().data();
+        else return nullptr;
     }
 
     // Writes one result into its slot; answers the flags that go with it.
