@@ -56,6 +56,20 @@ fn quickstart_in_c_linked_shared_prints_what_is_expected() {
     check_quickstart(&program, "c-shared");
 }
 
+#[test]
+fn quickstart_in_cpp_prints_what_is_expected() {
+    let sqlite = Sqlite::find();
+    let arguments = [
+        OsStr::new("-isystem"),
+        sqlite.include.as_os_str(),
+        OsStr::new(concat!("-I", env!("CARGO_MANIFEST_DIR"), "/bindings/cpp/include")),
+        sqlite.library.as_os_str(),
+    ];
+    if let Some(program) = compile_as("quickstart.cpp", CPP, Link::Static, &arguments) {
+        check_quickstart(&program, "cpp");
+    }
+}
+
 /// Runs the program and compares what it prints. Its temporary directory must be empty again afterwards.
 fn check_quickstart(program: &Path, name: &str) {
     let temporary = scratch(format!("quickstart-{name}"));
@@ -378,12 +392,24 @@ fn compile_legacy(link: Link) -> Option<PathBuf> {
         .clone()
 }
 
-fn compile(name: &str, standard: &str, link: Link, arguments: &[&OsStr]) -> Option<PathBuf> {
-    let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+/// A compiler: the variable that names another one, its own name, the package that has it, and the standard.
+struct Language(&'static str, &'static str, &'static str, &'static str);
+
+const CPP: Language = Language("CXX", "c++", "g++", "-std=c++17");
+
+fn compile(name: &str, standard: &'static str, link: Link, arguments: &[&OsStr]) -> Option<PathBuf> {
+    let c = Language("CC", "cc", "gcc libc6-dev", standard);
+    compile_as(&format!("{name}.c"), c, link, arguments)
+}
+
+fn compile_as(source: &str, language: Language, link: Link, arguments: &[&OsStr]) -> Option<PathBuf> {
+    let Language(variable, compiler, package, standard) = language;
+    let compiler = env::var(variable).unwrap_or_else(|_| compiler.to_owned());
+    let name = source.replace('.', "_");
     if Command::new(&compiler).arg("--version").output().is_err() {
         let message = format!(
-            "there is no C compiler `{compiler}`: the C examples are not tested. \
-             Install one (Debian: apt install gcc libc6-dev) or name it in CC"
+            "there is no compiler `{compiler}`: {source} is not tested. \
+             Install one (Debian: apt install {package}) or name it in {variable}"
         );
         assert!(env::var_os("CI").is_none(), "{message}");
         // Past the capture of the test runner: whoever runs the tests should see it.
@@ -395,7 +421,7 @@ fn compile(name: &str, standard: &str, link: Link, arguments: &[&OsStr]) -> Opti
         Link::Static => format!("{name}-static"),
         Link::Shared => format!("{name}-shared"),
     });
-    let program = directory.join(name);
+    let program = directory.join(&name);
     let mut command = Command::new(&compiler);
     command
         .args([
@@ -408,7 +434,7 @@ fn compile(name: &str, standard: &str, link: Link, arguments: &[&OsStr]) -> Opti
             "-Werror",
         ])
         .arg(concat!("-I", env!("CARGO_MANIFEST_DIR"), "/include"))
-        .arg(examples().join(format!("{name}.c")))
+        .arg(examples().join(source))
         .arg("-o")
         .arg(&program)
         .args(arguments);

@@ -1,0 +1,458 @@
+// What goes wrong in C++, by name: exceptions out of every callback, objects that were moved from, destruction at bad
+// moments, threads that end where they should not.
+#include "kit.hpp"
+
+#include <functional>
+#include <future>
+#include <map>
+#include <pthread.h>
+
+namespace {
+
+struct Hazards : Counting {};
+
+struct sql_error : std::runtime_error {
+    sql_error(int of, const std::string& text) : std::runtime_error(text), code(of) {}
+    int code;
+};
+
+mb::batcher<std::int64_t>*& batcher_of_test() {
+    static mb::batcher<std::int64_t>* here = nullptr;
+    return here;
+}
+
+// ---- Exceptions
+
+TEST_F(Hazards, p17_throw_in_a_handler_fails_its_part_with_the_object_thrown) {
+    mb::batcher<std::int64_t> batcher{mb::options{}.max_batch_size(4), [](auto& batch) {
+                                          for (auto& row : batch) row.set_result(row.value());
+                                          if (batch[0].value() < 0) throw sql_error(19, "constraint failed");
+                                      }};
+    auto bad = batcher.submit(-1);
+    try {
+        static_cast<void>(bad.get());
+        FAIL() << "nothing was thrown";
+    } catch (const sql_error& error) {
+        EXPECT_EQ(error.code, 19);
+        EXPECT_STREQ(error.what(), "constraint failed");
+    }
+    // The batcher goes on.
+    EXPECT_EQ(batcher.submit(5).get(), 5);
+
+    // Without throwing: code, words, type, and the exception beside them.
+    auto again = batcher.submit(-2);
+    const auto got = again.try_get();
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code(), MB_ERR_HANDLER_FAILED);
+    EXPECT_EQ(got.error().message(), "constraint failed");
+    EXPECT_NE(std::string(got.error().type_name()).find("sql_error"), std::string::npos) << got.error().type_name();
+    EXPECT_EQ(got.error().handled(), mb::handled::yes);
+    EXPECT_THROW(std::rethrow_exception(got.error().cause()), sql_error);
+}
+
+TEST_F(Hazards, p17_whatever_is_thrown_becomes_words) {
+    std::function<void()> raise;
+    mb::batcher<std::int64_t> batcher{timeless(), [&](auto&) { raise(); }};
+    const auto failure = [&](std::function<void()> what) {
+        raise = std::move(what);
+        auto future = batcher.submit(1);
+        batcher.flush();
+        auto got = future.try_get();
+        EXPECT_FALSE(got);
+        return got.error();
+    };
+    EXPECT_EQ(failure([] { throw std::string("a string"); }).message(), "a string");
+    EXPECT_EQ(failure([] { throw "a literal"; }).message(), "a literal");
+    const auto number = failure([] { throw 42; });
+    EXPECT_STREQ(number.type_name(), "int");
+    EXPECT_EQ(number.code(), MB_ERR_HANDLER_FAILED);
+    EXPECT_EQ(failure([] { throw std::bad_alloc(); }).code(), MB_ERR_HANDLER_FAILED);
+    // One's own codes travel as they are, and so do the library's.
+    const auto coded = failure([] { throw mb::error(1234, "with a code", "my kind"); });
+    EXPECT_EQ(coded.code(), 1234);
+    EXPECT_STREQ(coded.type_name(), "my kind");
+    EXPECT_EQ(failure([] { throw mb::error(0, "zero is no failure"); }).code(), MB_ERR_HANDLER_FAILED);
+    // An exception's text can be anything.
+    EXPECT_EQ(failure([] { throw std::runtime_error("caf\xe9"); }).message(), "caf?");
+    EXPECT_EQ(failure([] { throw std::runtime_error(""); }).message(), "");
+}
+
+TEST_F(Hazards, p13_a_throwing_part_fails_alone) {
+    std::map<std::uint64_t, mb_status> codes;
+    std::map<std::uint64_t, std::string> causes;
+    mb::batcher<> batcher{timeless(), mb::handler_for(mb::kind::int64, [](auto&) { throw std::range_error("integers"); }),
+                          mb::handler_for(mb::kind::string, echo), mb::handler([](auto&) { throw sql_error(1, "the rest"); }),
+                          mb::on_result([&](const auto& results) {
+                              for (const auto& row : results) {
+                                  codes[row.tag()] = row.ok() ? MB_OK : row.error().code();
+                                  if (row.ok()) continue;
+                                  try {
+                                      std::rethrow_exception(row.error().cause());
+                                  } catch (const std::range_error&) {
+                                      causes[row.tag()] = "range";
+                                  } catch (const sql_error&) {
+                                      causes[row.tag()] = "sql";
+                                  }
+                              }
+                          })};
+    batcher.push(1, 1);
+    batcher.push("a", 2);
+    batcher.push(nullptr, 3);
+    batcher.push(2, 4);
+    batcher.push(2.5, 5);
+    batcher.flush();
+    EXPECT_EQ(codes[2], MB_OK);
+    EXPECT_EQ(causes, (std::map<std::uint64_t, std::string>{{1, "range"}, {3, "sql"}, {4, "range"}, {5, "sql"}}));
+}
+
+TEST_F(Hazards, throw_in_on_result_is_logged_and_nothing_is_lost) {
+    std::vector<std::string> lines;
+    std::vector<std::uint64_t> delivered;
+    {
+        mb::batcher<std::int64_t> batcher{timeless().max_batch_size(1), echo, mb::on_result([&](const auto& results) {
+                                              delivered.push_back(results.tags()[0]);
+                                              throw std::runtime_error("from on_result");
+                                          }),
+                                          mb::on_log([&](int level, std::string_view line) {
+                                              lines.push_back(std::to_string(level) + ' ' + std::string(line));
+                                              throw 1;
+                                          })};
+        for (std::uint64_t tag = 0; tag < 3; ++tag) batcher.push(1, tag);
+        batcher.flush();
+        EXPECT_EQ(batcher.stats().ok, 3U);
+    }
+    EXPECT_EQ(delivered, (std::vector<std::uint64_t>{0, 1, 2}));
+    ASSERT_GE(lines.size(), 3U);
+    EXPECT_EQ(lines[0], "3 on_result threw std::runtime_error: from on_result");
+}
+
+TEST_F(Hazards, throw_in_on_object_release_is_logged) {
+    std::uint32_t owner = 0;
+    ASSERT_EQ(mb_owner_new(&owner), MB_OK);
+    std::string logged;
+    int released = 0;
+    {
+        mb::batcher<> batcher{timeless(), mb::handler([](auto& batch) {
+                                  for (auto& row : batch) row.set_result(nullptr);
+                              }),
+                              mb::on_object_release(owner, [&](std::uint64_t) {
+                                  ++released;
+                                  throw std::logic_error("from release");
+                              }),
+                              mb::on_log([&](int, std::string_view line) { logged = line; })};
+        batcher.push(mb::object_word{owner, 1});
+        batcher.push(mb::object_word{owner, 2});
+        batcher.flush();
+    }
+    EXPECT_EQ(released, 2);
+    EXPECT_EQ(logged, "on_object_release threw std::logic_error: from release");
+}
+
+TEST_F(Hazards, throw_in_a_copy_leaves_nothing_behind) {
+    struct bomb {
+        bomb() = default;
+        bomb(const bomb& other) : fuse(other.fuse) {
+            if (fuse) throw std::runtime_error("copied");
+        }
+        bomb(bomb&&) noexcept = default;
+        bomb& operator=(const bomb&) = default;
+        counted witness;
+        bool fuse = false;
+    };
+    mb::batcher<bomb> batcher{timeless(), [](auto& batch) {
+                                  batch[0].set_result(bomb());
+                                  batch[0].value().fuse = true;
+                                  batch[0].set_result(batch[0].value());
+                              }};
+    bomb armed;
+    armed.fuse = true;
+    EXPECT_THROW(batcher.push(armed), std::runtime_error);
+    EXPECT_EQ(batcher.stats().accepted, 0U);
+    auto future = batcher.submit(bomb());
+    batcher.flush();
+    EXPECT_THROW(static_cast<void>(future.get()), std::runtime_error);
+}
+
+TEST_F(Hazards, p18_throw_after_keep_fails_the_part_with_its_words) {
+    // The held batch is unwound together with the handler.
+    mb::batcher<std::int64_t> batcher{timeless(), [](auto& batch) {
+                                          auto held = batch.keep();
+                                          held[0].set_result(1);
+                                          throw sql_error(3, "thrown while it was held");
+                                      }};
+    auto future = batcher.submit(1);
+    batcher.flush();
+    EXPECT_THROW(static_cast<void>(future.get()), sql_error);
+    EXPECT_EQ(batcher.stats().in_flight, 0U) << "its slot is free again";
+
+    // Or somebody has it already, who finishes it.
+    std::optional<mb::held_batch<std::int64_t, std::int64_t>> held;
+    mb::batcher<std::int64_t> other{timeless(), [&](auto& batch) {
+                                        held = batch.keep();
+                                        throw std::runtime_error("after it was given away");
+                                    }};
+    auto second = other.submit(1);
+    EXPECT_EQ(other.try_flush(), MB_ERR_IN_PROGRESS);
+    held->complete();
+    other.flush();
+    const auto error = error_of([&] { static_cast<void>(second.get()); });
+    EXPECT_EQ(error.message(), "after it was given away");
+}
+
+TEST_F(Hazards, p21_throw_after_the_time_out_is_too_late) {
+    door exit;
+    std::uint64_t thrown = 0;
+    {
+        mb::batcher<std::int64_t> batcher{mb::options{}.handler_timeout(1ms), [&](auto& batch) {
+                                              if (batch[0].value() == 1) {
+                                                  exit.wait();
+                                                  ++thrown;
+                                                  throw std::runtime_error("nobody waits any more");
+                                              }
+                                              echo(batch);
+                                          }};
+        auto late = batcher.submit(1);
+        EXPECT_EQ(error_of([&] { static_cast<void>(late.get()); }).code(), MB_ERR_HANDLER_TIMEOUT);
+        exit.open();
+    }
+    EXPECT_EQ(thrown, 1U);
+}
+
+TEST_F(Hazards, p17_results_of_the_wrong_number) {
+    mb::batcher<std::int64_t> batcher{timeless().max_batch_size(3), [](auto& batch) {
+                                          return std::vector<std::int64_t>(batch.size() - 1, 7);
+                                      }};
+    std::vector<mb::future<std::int64_t>> futures;
+    for (int number = 0; number < 3; ++number) futures.push_back(batcher.submit(number));
+    batcher.flush();
+    for (auto& future : futures) {
+        const auto error = error_of([&] { static_cast<void>(future.get()); });
+        EXPECT_EQ(error.code(), MB_ERR_RESULT_COUNT);
+        EXPECT_NE(error.message().find('2'), std::string_view::npos) << error.what();
+        EXPECT_NE(error.message().find('3'), std::string_view::npos) << error.what();
+    }
+}
+
+// ---- Moved from, destroyed, abandoned
+
+TEST_F(Hazards, moved_from_objects_answer_and_do_nothing) {
+    mb::batcher<std::int64_t> first{timeless(), echo};
+    auto future = first.submit(1);
+    auto producer = first.make_producer();
+    auto second = std::move(first);
+    EXPECT_EQ(first.try_push(1), MB_ERR_INVALID_HANDLE);
+    EXPECT_EQ(first.try_seal(), MB_ERR_INVALID_HANDLE);
+    EXPECT_EQ(first.try_close().status, MB_ERR_INVALID_HANDLE);
+    EXPECT_EQ(first.try_submit(1).status(), MB_ERR_WRONG_MODE);
+    EXPECT_FALSE(first.try_producer());
+    EXPECT_EQ(first.try_stats().status(), MB_ERR_INVALID_HANDLE);
+    EXPECT_EQ(first.try_free(), MB_OK) << "nothing is free already";
+
+    auto moved_producer = std::move(producer);
+    EXPECT_EQ(producer.try_push(1), MB_ERR_INVALID_HANDLE);
+    EXPECT_EQ(moved_producer.try_push(2), MB_OK);
+
+    auto moved_future = std::move(future);
+    EXPECT_FALSE(future.valid());
+    EXPECT_EQ(future.try_wait(), MB_ERR_INVALID_HANDLE);
+    EXPECT_EQ(future.try_get().status(), MB_ERR_INVALID_HANDLE);
+    EXPECT_EQ(future.try_cancel(), MB_ERR_INVALID_HANDLE);
+    second.flush();
+    EXPECT_EQ(moved_future.get(), 1);
+    EXPECT_EQ(error_of([&] { static_cast<void>(moved_future.get()); }).code(), MB_ERR_INVALID_HANDLE);
+
+    // Assigned over, the old one ends as if destroyed.
+    auto outstanding = second.submit(3);
+    second = mb::batcher<std::int64_t>{timeless(), echo};
+    EXPECT_EQ(outstanding.get(), 3) << "it was drained";
+    EXPECT_EQ(moved_producer.try_push(4), MB_ERR_CLOSED);
+    second.push(1);
+    moved_future = mb::future<std::int64_t>{};
+
+    mb::batcher<std::int64_t> pulled{timeless().pull_results()};
+    pulled.push(1);
+    pulled.seal();
+    auto batch = pulled.next_batch(0s);
+    auto moved_batch = std::move(batch);
+    EXPECT_EQ(batch.size(), 0U);
+    EXPECT_EQ(batch.try_complete(), MB_ERR_INVALID_HANDLE);
+    EXPECT_EQ(moved_batch.try_complete_ok(), MB_OK);
+    EXPECT_EQ(moved_batch.try_complete(), MB_ERR_TOO_LATE);
+    auto results = pulled.next_results(0s);
+    auto moved_results = std::move(results);
+    EXPECT_EQ(results.size(), 0U);
+    EXPECT_EQ(moved_results.size(), 1U);
+    moved_results = std::move(results);
+}
+
+TEST_F(Hazards, p24_destroyed_with_values_outstanding_it_drains) {
+    std::vector<mb::future<std::int64_t>> futures;
+    {
+        mb::batcher<std::int64_t> batcher{mb::options{}.max_delay(mb::forever), echo};
+        for (int number = 0; number < 1000; ++number) futures.push_back(batcher.submit(number));
+    }
+    std::int64_t expected = 0;
+    for (auto& future : futures) EXPECT_EQ(future.get(), expected++);
+}
+
+TEST_F(Hazards, p24_destroyed_it_drains_no_longer_than_close_timeout) {
+    door exit;
+    mb::future<std::int64_t> stuck, waiting;
+    std::thread opener;
+    {
+        mb::batcher<std::int64_t> batcher{mb::options{}.close_timeout(1ms), [&](auto&) { exit.wait(); }};
+        stuck = batcher.submit(1);
+        exit.await_somebody();
+        waiting = batcher.submit(2);
+        opener = std::thread([&] {
+            // The destructor has discarded both before the handler returns.
+            static_cast<void>(stuck.try_wait());
+            exit.open();
+        });
+    }
+    opener.join();
+    EXPECT_EQ(error_of([&] { static_cast<void>(stuck.get()); }).code(), MB_ERR_DISCARDED);
+    const auto error = error_of([&] { static_cast<void>(waiting.get()); });
+    EXPECT_EQ(error.code(), MB_ERR_DISCARDED);
+    EXPECT_EQ(error.handled(), mb::handled::no);
+}
+
+TEST_F(Hazards, p25_self_destruction_in_a_handler) {
+    auto* batcher = new mb::batcher<std::int64_t>{mb::options{}, [&](auto& batch) {
+                                                      delete std::exchange(batcher_of_test(), nullptr);
+                                                      echo(batch);
+                                                  }};
+    batcher_of_test() = batcher;
+    auto future = batcher->submit(1);
+    const auto got = future.try_get();
+    // Closing with its handler at work it waits for nobody: the value is discarded, or was answered in time.
+    if (!got) {
+        EXPECT_EQ(got.error().code(), MB_ERR_DISCARDED);
+    }
+    EXPECT_EQ(batcher_of_test(), nullptr);
+}
+
+TEST_F(Hazards, p25_self_destruction_in_on_result_and_in_manual_mode) {
+    for (const auto mode : {mb::mode::threaded, mb::mode::manual}) {
+        std::promise<void> gone;
+        auto* batcher = new mb::batcher<std::int64_t>{mb::options{}.mode(mode), echo, mb::on_result([&](const auto& results) {
+                                                          EXPECT_EQ(results.size(), 1U);
+                                                          delete std::exchange(batcher_of_test(), nullptr);
+                                                          EXPECT_EQ(results[0].value(), 7);
+                                                          gone.set_value();
+                                                      })};
+        batcher_of_test() = batcher;
+        batcher->push(7);
+        if (mode == mb::mode::manual) static_cast<void>(batcher->try_flush());
+        gone.get_future().wait();
+    }
+}
+
+TEST_F(Hazards, p25_self_destruction_when_an_object_is_released) {
+    struct last {
+        std::unique_ptr<mb::batcher<std::unique_ptr<last>, void>> holds;
+        counted witness;
+    };
+    auto batcher = std::make_unique<mb::batcher<std::unique_ptr<last>, void>>(timeless(), [](auto& batch) {
+        for (auto& row : batch) row.set_result();
+    });
+    auto& ref = *batcher;
+    auto value = std::make_unique<last>();
+    value->holds = std::move(batcher);
+    ref.push(std::move(value));
+    // The object owns the batcher that holds it: both go when it is released, inside this call.
+    static_cast<void>(ref.ref().try_flush());
+}
+
+TEST_F(Hazards, p25_waiting_for_ones_own_future_in_a_callback_is_refused) {
+    mb::batcher<std::int64_t> batcher{mb::options{}, [](auto& batch) {
+                                          auto* self = batcher_of_test();
+                                          if (batch[0].value() == 1) {
+                                              auto inner = self->submit(2);
+                                              EXPECT_EQ(inner.try_wait(), MB_ERR_REENTRANT);
+                                              EXPECT_EQ(error_of([&] { inner.get(); }).code(), MB_ERR_REENTRANT);
+                                              EXPECT_TRUE(inner.valid());
+                                              EXPECT_EQ(self->try_flush(), MB_ERR_REENTRANT);
+                                              EXPECT_EQ(self->try_push(3), MB_OK);
+                                          }
+                                          echo(batch);
+                                      }};
+    batcher_of_test() = &batcher;
+    EXPECT_EQ(batcher.submit(1).get(), 1);
+    batcher.flush();
+}
+
+TEST_F(Hazards, p27_a_manual_batchers_future_runs_it_and_never_waits) {
+    mb::batcher<std::int64_t> batcher{timeless().max_delay(5ms), echo};
+    auto future = batcher.submit(1);
+    EXPECT_EQ(future.try_wait(), MB_ERR_IN_PROGRESS);
+    batcher.advance(5ms);
+    EXPECT_EQ(future.get(), 1);
+}
+
+TEST_F(Hazards, p32_a_thread_that_ends_inside_a_handler_fails_what_it_held) {
+    std::atomic<bool> unwound{false};
+    {
+        mb::batcher<std::int64_t> batcher{mb::options{}.threads(2), [&](auto& batch) {
+                                              struct guard {
+                                                  std::atomic<bool>& flag;
+                                                  ~guard() { flag = true; }
+                                              } const guarded{unwound};
+                                              if (batch[0].value() == 1) pthread_exit(nullptr);
+                                              echo(batch);
+                                          }};
+        auto ended = batcher.submit(1);
+        EXPECT_EQ(error_of([&] { ended.get(); }).code(), MB_ERR_THREAD_ENDED);
+        EXPECT_EQ(batcher.submit(2).get(), 2);
+    }
+    EXPECT_TRUE(unwound) << "the handler's own objects were destroyed";
+}
+
+TEST_F(Hazards, futures_are_dropped_before_and_after_their_results) {
+    mb::batcher<std::int64_t, counted> batcher{timeless(), [](auto& batch) {
+                                                   for (auto& row : batch) row.set_result(counted(1));
+                                               }};
+    for (int number = 0; number < 300; ++number) static_cast<void>(batcher.submit(number));
+    std::vector<mb::future<counted>> kept;
+    for (int number = 0; number < 300; ++number) kept.push_back(batcher.submit(number));
+    batcher.flush();
+    kept.resize(150);
+    for (auto& future : kept) EXPECT_EQ(future.get().value, 1);
+}
+
+TEST_F(Hazards, tags_that_somebody_made_up_reach_no_future) {
+    // What other languages push into a batcher with futures has any tags.
+    mb::batcher<std::int64_t> batcher{timeless(), echo};
+    auto future = batcher.submit(1);
+    const auto ref = batcher.ref();
+    for (std::uint64_t tag : {std::uint64_t{1} << 63, UINT64_MAX, (std::uint64_t{1} << 63) + 1, std::uint64_t{0},
+                              (std::uint64_t{1} << 63) + 0xFFFFFFFF, (std::uint64_t{1} << 63) + (std::uint64_t{1} << 32)})
+        ref.push(99, tag);
+    for (std::uint64_t bit = 0; bit < 63; ++bit) ref.push(99, (std::uint64_t{1} << 63) | (std::uint64_t{1} << bit));
+    batcher.flush();
+    EXPECT_EQ(future.get(), 1);
+    // Slots go on as before.
+    for (int round = 0; round < 3; ++round) {
+        std::vector<mb::future<std::int64_t>> many;
+        for (int number = 0; number < 200; ++number) many.push_back(batcher.submit(number));
+        batcher.flush();
+        for (int number = 0; number < 200; ++number) EXPECT_EQ(many[static_cast<std::size_t>(number)].get(), number);
+    }
+}
+
+TEST_F(Hazards, nothing_is_called_when_no_batcher_was_made) {
+    int released = 0;
+    const auto witness = std::make_shared<counted>();
+    const auto made = mb::batcher<std::int64_t>::create(
+        mb::options{}.queue_capacity(1).max_batch_size(2), [witness](auto&) {}, mb::on_result([witness](const auto&) {}),
+        mb::native_handler_for(
+            mb::kind::string, [](void*, mb_batch*, const mb_api*) -> mb_status { return 1; }, &released,
+            [](void* count) { ++*static_cast<int*>(count); }));
+    ASSERT_FALSE(made);
+    EXPECT_EQ(made.error().code(), MB_ERR_INVALID_OPTION);
+    EXPECT_NE(made.error().message().find("max_batch_size"), std::string_view::npos) << made.error().what();
+    EXPECT_EQ(released, 0) << "it is the caller's as before";
+    EXPECT_EQ(witness.use_count(), 1) << "the lambdas are gone";
+}
+
+}  // namespace
