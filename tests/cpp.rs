@@ -206,6 +206,50 @@ fn the_tests_pass_sanitized() {
     }
 }
 
+/// Futures change hands without a lock: the thread sanitizer looks at where they live, with a stand-in for the engine,
+/// which it cannot look into.
+#[test]
+fn the_slots_of_futures_have_no_race() {
+    if !CPP.is_installed() {
+        return;
+    }
+    let directory = scratch("cpp", "races");
+    let compile = |source: &Path, program: &Path| {
+        let mut command = Command::new(compiler());
+        headers(&mut command).args(["-std=c++17", "-O1", "-g", "-fsanitize=thread"]);
+        command.arg(source).arg(library("libmicrobatch.a"));
+        command.args(["-lpthread", "-lm", "-ldl", "-o"]).arg(program);
+        command
+    };
+    // A program that is fine, and one that is not: whether the sanitizer is there, and awake.
+    let program = |name: &str, body: &str| {
+        let source = directory.join(name).with_extension("cpp");
+        let main = format!("#include <thread>\nint main() {{ int shared = 0; {body} return 0; }}\n");
+        fs::write(&source, main).unwrap();
+        compile(&source, &directory.join(name))
+    };
+    let fine = program("fine", "std::thread([&] { ++shared; }).join(); ++shared;")
+        .output()
+        .is_ok_and(|output| output.status.success())
+        && run(&mut Command::new(directory.join("fine"))).status.success();
+    if !fine {
+        ignored(
+            "programs cannot run with the thread sanitizer here (Debian: apt install libtsan2, which comes with gcc)",
+        );
+        return;
+    }
+    succeed(&mut program(
+        "racing",
+        "std::thread other([&] { ++shared; }); ++shared; other.join();",
+    ));
+    let racing = run(&mut Command::new(directory.join("racing")));
+    assert!(text(&racing.stderr).contains("data race"), "the sanitizer sleeps");
+
+    let slots = directory.join("slots");
+    succeed(&mut compile(&root().join("bindings/cpp/tests/pool.cpp"), &slots));
+    pass(&mut Command::new(slots));
+}
+
 // ---- The header in every mode
 
 /// Every standard, with and without exceptions and RTTI, in two units of one program.

@@ -4,6 +4,7 @@
 #include <coroutine>
 #include <deque>
 #include <future>
+#include <span>
 
 namespace {
 
@@ -97,6 +98,19 @@ TEST_F(Coroutines, throw_in_a_coroutine_is_logged_and_the_others_go_on) {
     batcher.flush();
     EXPECT_EQ(after.done.get(), 2);
     EXPECT_EQ(logged, "a coroutine threw std::runtime_error: nobody catches it");
+}
+
+TEST_F(Coroutines, standard_spans_are_ranges_too) {
+    mb::batcher<std::int64_t> batcher{timeless(), [](auto& batch) {
+                                          const std::span<const std::int64_t> values = batch.int64s();
+                                          batch.set_results(values);
+                                      }};
+    const std::int64_t plain[] = {9, 10};
+    const std::span<const std::int64_t> standard(plain);
+    batcher.push_many(standard);
+    auto futures = batcher.submit_many(standard);
+    batcher.flush();
+    EXPECT_EQ(futures[1].get(), 10);
 }
 
 TEST_F(Coroutines, objects_are_moved_through) {

@@ -10,10 +10,6 @@
 #include <poll.h>
 #include <set>
 
-#if defined(__cpp_lib_span)
-#include <span>
-#endif
-
 namespace {
 
 struct Flow : Counting {};
@@ -45,9 +41,6 @@ TEST_F(Flow, p06_bulk_pushes_of_every_range) {
     batcher.push_many(std::vector<short>{8}, 300);
     const std::int64_t plain[] = {9, 10};
     batcher.push_many(mb::span<const std::int64_t>(plain), 400);
-#if defined(__cpp_lib_span)
-    batcher.push_many(std::span<const std::int64_t>(plain), 500);
-#endif
     EXPECT_EQ(batcher.try_push_many(numbers{1, 2}, std::vector<std::uint64_t>{1}).status, MB_ERR_INVALID_ARGUMENT);
     EXPECT_EQ(batcher.try_push_many(numbers{}).status, MB_OK);
     batcher.flush();

@@ -6,6 +6,8 @@
 #include <future>
 #include <map>
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace {
 
@@ -406,6 +408,23 @@ TEST_F(Hazards, p32_a_thread_that_ends_inside_a_handler_fails_what_it_held) {
         EXPECT_EQ(batcher.submit(2).get(), 2);
     }
     EXPECT_TRUE(unwound) << "the handler's own objects were destroyed";
+}
+
+TEST_F(Hazards, p31_a_child_process_is_told_and_may_go) {
+    mb::batcher<std::int64_t> batcher{mb::options{}.max_delay(mb::forever), echo};
+    auto future = batcher.submit(1);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        const bool told = batcher.try_push(2) == MB_ERR_FORKED && future.try_wait() == MB_ERR_FORKED;
+        { const auto gone = std::move(batcher); }
+        _exit(told ? 0 : 1);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    batcher.flush();
+    EXPECT_EQ(future.get(), 1) << "the parent notices nothing";
 }
 
 TEST_F(Hazards, futures_are_dropped_before_and_after_their_results) {

@@ -11,6 +11,11 @@
 #include <optional>
 #include <string_view>
 #include <variant>
+#include <version>
+
+#if defined(__cpp_lib_expected)
+#include <expected>
+#endif
 
 MB_CPP_BEGIN
 
@@ -181,6 +186,12 @@ public:
     T value_or(U&& other) && {
         return has_value() ? std::move(**this) : static_cast<T>(std::forward<U>(other));
     }
+#if defined(__cpp_lib_expected)
+    operator std::expected<T, mb::error>() && {
+        if (!has_value()) return std::unexpected<mb::error>(error());
+        return std::move(**this);
+    }
+#endif
 #if MB_CPP_EXCEPTIONS
     // The value; throws the error if there is none.
     T& value() & { return check(), **this; }

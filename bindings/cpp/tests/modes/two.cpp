@@ -46,6 +46,10 @@ long in_another_unit() {
     if (!one || !two) return -2;
 #endif
     if (!made->try_flush().ok()) return -3;
+#if defined(__cpp_lib_expected)
+    const std::expected<std::uint64_t, mb::error> cancelled = made->try_cancel(99);
+    if (cancelled || cancelled.error().code() != MB_ERR_NOT_FOUND) return -4;
+#endif
 #if !defined(__cpp_impl_coroutine)
     sum = static_cast<long>(*one->try_get() + *two->try_get());
 #endif
