@@ -98,9 +98,9 @@ std::string joined(const Range& range, F show) {
 // Flights by their place after the header: the first three, and the first that was cancelled.
 constexpr std::size_t chosen[] = {0, 1, 2, 375};
 
-const char* name_of(mb::trigger trigger) {
-    static const char* const names[] = {"?", "SIZE", "BYTES", "DELAY", "IDLE", "FULL", "FLUSH", "CLOSE"};
-    return names[static_cast<std::size_t>(trigger)];
+std::string upper_case(std::string name) {
+    for (char& letter : name) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+    return name;
 }
 
 template <class Batch>
@@ -113,7 +113,7 @@ std::string rows_of(Batch& batch) {
 template <class Batch>
 void report(const char* handler, Batch& batch) {
     std::printf("     batch %llu, %-5s %-7s got %2zu: %s\n", static_cast<unsigned long long>(batch.number()),
-                name_of(batch.trigger()), handler, batch.size(), rows_of(batch).c_str());
+                upper_case(mb::name_of(batch.trigger())).c_str(), handler, batch.size(), rows_of(batch).c_str());
 }
 
 // A batch of one kind is a plain array, and so are its results.

@@ -21,10 +21,13 @@ using std::string;
 using words = std::vector<string>;
 using held_batch = mb::held_batch<mb::value, mb::value>;
 
-const char* const kinds[] = {"null", "bool", "int64", "float64", "string", "bytes", "object"};
-const char* const triggers[] = {"", "SIZE", "BYTES", "DELAY", "IDLE", "FULL", "FLUSH", "CLOSE"};
-const char* const outcomes[] = {"OK", "FAILED", "EXPIRED", "CANCELLED", "DISCARDED"};
-const char* const handled_names[] = {"NO", "MAYBE", "YES"};
+// A name of the library's as the traces have it.
+template <class Of>
+string upper_case(Of of) {
+    string name = mb::name_of(of);
+    for (char& letter : name) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+    return name;
+}
 
 struct script {
     std::vector<string> lines;
@@ -125,7 +128,7 @@ mb::value_view parse(const string& token) {
 }
 
 string show(const mb::value_view& value) {
-    string shown = kinds[static_cast<std::size_t>(value.kind())];
+    string shown = mb::name_of(value.kind());
     if (const auto truth = value.as_bool()) return shown + (*truth ? ":1" : ":0");
     if (const auto number = value.as_int64()) return shown + ':' + std::to_string(*number);
     if (const auto number = value.as_float64()) {
@@ -142,7 +145,8 @@ string show(const mb::value_view& value) {
     return shown;
 }
 
-string kind_name(mb::kind kind) { return kind <= mb::kind::object ? kinds[static_cast<std::size_t>(kind)] : "mixed"; }
+// Of a set that is not OK throughout the kind is mixed, whatever its rows are.
+string kind_name(mb::kind kind) { return kind <= mb::kind::object ? mb::name_of(kind) : "mixed"; }
 
 // ---- batches
 
@@ -150,7 +154,7 @@ template <class Rows>
 void show_batch(Rows& batch, const string& name) {
     const bool is_map = name == "map";
     string shown = "batch " + std::to_string(batch.number()) + ' ' + name + ' ' +
-                   (is_map ? "-" : triggers[static_cast<std::size_t>(batch.trigger())]) + ' ' + kind_name(batch.kind()) +
+                   (is_map ? "-" : upper_case(batch.trigger())) + ' ' + kind_name(batch.kind()) +
                    " age " + std::to_string(is_map ? 0 : batch.age().count()) + ':';
     for (auto& row : batch) shown += ' ' + show(row.value()) + '@' + std::to_string(row.tag());
     line(shown);
@@ -241,8 +245,7 @@ void show_results(const mb::results<mb::value>& results, bool is_map) {
                 : "results batch " + std::to_string(results.batch()) + " count " + count + ' ' + kind_name(results.kind()));
     const indented deeper(1);
     for (const auto& row : results) {
-        string shown = std::to_string(row.tag()) + ' ' + outcomes[static_cast<std::size_t>(row.outcome())] + ' ' +
-                       handled_names[static_cast<std::size_t>(row.handled())] + ' ';
+        string shown = std::to_string(row.tag()) + ' ' + upper_case(row.outcome()) + ' ' + upper_case(row.handled()) + ' ';
         if (row.ok()) {
             shown += show(row.value());
         } else {
@@ -364,8 +367,10 @@ void show_stats() {
         << " in_flight " << s.in_flight << " oldest " << s.oldest_in_flight_age << " batches " << s.batches << " late "
         << s.late << " batch_size " << s.batch_size.count << '/' << s.batch_size.sum << '/' << s.batch_size.max
         << " queue_time " << s.queue_time.count << '/' << s.queue_time.sum << '/' << s.queue_time.max << " triggers";
-    for (std::uint32_t at = 1; at <= MB_TRIGGER_CLOSE; ++at)
-        if (const auto count = s.sealed_by(static_cast<mb::trigger>(at))) out << ' ' << triggers[at] << '=' << count;
+    for (std::uint32_t at = MB_TRIGGER_SIZE; at <= MB_TRIGGER_CLOSE; ++at) {
+        const auto trigger = static_cast<mb::trigger>(at);
+        if (const auto count = s.sealed_by(trigger)) out << ' ' << upper_case(trigger) << '=' << count;
+    }
     out << " refusals";
     for (mb_status code = MB_ERR_WRONG_OWNER; code >= MB_ERR_CLOSED; --code)
         if (const auto count = s.refused(code)) out << ' ' << mb::status(code).name() << '=' << count;
@@ -460,7 +465,7 @@ mb::expected<mb::batcher<>> create(const mb::options& options, std::index_sequen
     const auto handle = [](const string& name) { return [name](auto& batch) { return on_batch(name, batch); }; };
     auto release = mb::on_object_release(options.raw().owner, on_object);
     return mb::batcher<>::create(
-        options, if_named(kinds[Kinds], mb::handler_for(static_cast<mb::kind>(Kinds), handle(kinds[Kinds])))...,
+        options, if_named(mb_kind_name(Kinds), mb::handler_for(static_cast<mb::kind>(Kinds), handle(mb_kind_name(Kinds))))...,
         if_named("default", mb::handler(handle("default"))), if_named("on_result", mb::on_result(on_result)),
         options.raw().owner == 0 ? std::nullopt : std::optional(std::move(release)));
 }

@@ -51,6 +51,12 @@ enum class on_full : std::uint32_t {
 enum class delivery : std::uint32_t { as_completed = MB_DELIVERY_AS_COMPLETED, ordered = MB_DELIVERY_ORDERED };
 enum class clock : std::uint32_t { monotonic = MB_CLOCK_MONOTONIC, given = MB_CLOCK_GIVEN };
 
+// Their names as the library has them, for example "size".
+inline const char* name_of(kind of) noexcept { return mb_kind_name(static_cast<std::uint32_t>(of)); }
+inline const char* name_of(trigger of) noexcept { return mb_trigger_name(static_cast<std::uint32_t>(of)); }
+inline const char* name_of(outcome of) noexcept { return mb_outcome_name(static_cast<std::uint32_t>(of)); }
+inline const char* name_of(handled of) noexcept { return mb_handled_name(static_cast<std::uint32_t>(of)); }
+
 namespace detail {
 
 // The library's entry about a status, or nullptr: positive numbers are codes of handlers, and have none.
