@@ -450,6 +450,22 @@ TEST_F(Hazards, tags_that_somebody_made_up_reach_no_future) {
     for (std::uint64_t bit = 0; bit < 63; ++bit) ref.push(99, (std::uint64_t{1} << 63) | (std::uint64_t{1} << bit));
     batcher.flush();
     EXPECT_EQ(future.get(), 1);
+    // Not even the tag that a free slot will have next.
+    std::vector<std::uint64_t> tags;
+    mb::batcher<std::int64_t> told{timeless(), [&](auto& batch) {
+                                       for (auto& row : batch) tags.push_back(row.tag());
+                                       echo(batch);
+                                   }};
+    auto known = told.submit(5);
+    told.flush();
+    EXPECT_EQ(known.get(), 5);
+    told.ref().push(99, tags.at(0) + (std::uint64_t{1} << 32));
+    told.flush();
+    auto next = told.submit(6);
+    EXPECT_FALSE(next.ready()) << "its slot is the one that was free";
+    told.flush();
+    EXPECT_EQ(next.get(), 6);
+    EXPECT_EQ(tags.at(2), tags.at(1));
     // Slots go on as before.
     for (int round = 0; round < 3; ++round) {
         std::vector<mb::future<std::int64_t>> many;

@@ -59,8 +59,9 @@ public:
     bool in_place() const noexcept { return in_place_; }
 
     // Sets an object as a row's result, and hands one reference to the library if it takes it. If the batch is over
-    // already (TOO_LATE) the library gives the reference back, but not when the batcher is gone by then; that it
-    // never will is certain only at the batcher's end, so such cells wait for either.
+    // already (TOO_LATE) the library gives the reference back, but not when the batcher is gone by then. That it never
+    // will is certain only when nothing of the batcher is left, so such cells wait for either. The library gives nothing
+    // back in map: there all cells wait for the end.
     mb_status hand_over(const mb_api* api, mb_batch* batch, std::size_t row, cell* object, std::uint64_t size) {
         object->keep();
         const mb_status status = api->mb_batch_set_object(batch, row, owner_, object->word(), size);
@@ -90,35 +91,22 @@ public:
         object->release();
     }
 
-    // The library will give nothing back any more.
-    void end() noexcept {
-        std::vector<cell*> left;
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            ended_ = true;
-            left.swap(waiting_);
-        }
-        for (cell* object : left)
+protected:
+    // Nothing is left that could give anything back.
+    ~realm() {
+        for (cell* object : waiting_)
             if (object != nullptr) object->release();
     }
-
-protected:
-    ~realm() { end(); }
 
     std::uint32_t owner_ = 0;
     bool in_place_ = false;
 
 private:
     void wait_for(cell* object) noexcept {
-        std::unique_lock<std::mutex> lock(mutex_);
+        const std::lock_guard<std::mutex> lock(mutex_);
         if ((object->marks.fetch_or(cell::stray, std::memory_order_acq_rel) & cell::returned) != 0) return;
-        if (!ended_) {
-            // Without memory to remember it, it is left alone: lost rather than released twice.
-            static_cast<void>(remember(object));
-            return;
-        }
-        lock.unlock();
-        object->release();
+        // Without memory to remember it, it is left alone: lost rather than released twice.
+        static_cast<void>(remember(object));
     }
 
     bool remember(cell* object) noexcept {
@@ -138,7 +126,6 @@ private:
 
     std::mutex mutex_;
     std::vector<cell*> waiting_;
-    bool ended_ = false;
 };
 
 }  // namespace detail

@@ -133,7 +133,6 @@ public:
     }
 
     const mb_api* api() const noexcept { return api_; }
-    mb_batcher* handle() const noexcept { return handle_.load(std::memory_order_relaxed); }
     mb::detail::causes& causes() noexcept { return causes_; }
     // Whether somebody is given results as C++ objects; else exceptions are not remembered.
     bool results_are_seen() const noexcept { return results_are_seen_; }
@@ -149,7 +148,6 @@ protected:
     virtual ~hub() = default;
 
     const mb_api* const api_;
-    std::atomic<mb_batcher*> handle_{nullptr};
     bool results_are_seen_ = false;
 
 private:

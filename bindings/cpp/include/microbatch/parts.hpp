@@ -2,8 +2,9 @@
 //
 //     mb::batcher<> b{options, mb::handler_for(mb::kind::int64, f), mb::handler(g), mb::on_result(h)};
 //
-// A plain callable among them is the default handler; a std::optional of a part may be empty. Callables may be move-only; they run on the batcher's threads (in
-// manual mode on the host's), must be fit for that, and live until after their last call.
+// A plain callable among them is the default handler; a std::optional of a part may be empty. Callables may be move-only;
+// they run on the batcher's threads (in manual mode on the host's), must be fit for that, and live until after their last
+// call.
 //
 // A handler is called with mb::batch<T, R>& and returns nothing, a status or code (not 0 fails its part), an mb::error, or
 // all results as a range. on_result is called with const mb::results<R>&, once a batch.

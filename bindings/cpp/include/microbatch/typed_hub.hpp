@@ -159,10 +159,7 @@ public:
         if (on_object != nullptr || owner_ != 0) {
             options.object_release = [](void* self, std::uint64_t word) { of(self).take_object(word); };
             options.object_data = this;
-            options.object_data_release = [](void* self) {
-                of(self).end();
-                of(self).release();
-            };
+            options.object_data_release = [](void* self) { of(self).release(); };
             ++references;
         }
         for (std::size_t kind = 0; kind <= MB_KINDS; ++kind) {
@@ -209,7 +206,6 @@ public:
             for (std::uint32_t at = 0; at < references; ++at) release();
             return code;
         }
-        handle_.store(made, std::memory_order_relaxed);
         if (pool_ != nullptr) pool_->attach(made);
         return MB_OK;
     }
