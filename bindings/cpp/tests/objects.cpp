@@ -24,7 +24,10 @@ TEST_F(Objects, p01_the_same_object_arrives_and_nothing_is_copied) {
 
 TEST_F(Objects, p01_moved_in_and_moved_out) {
     mb::batcher<order, order> batcher{mb::options{}, [](auto& batch) {
-                                          for (auto& row : batch) row.set_result(order(row.value().value + 1));
+                                          for (auto& row : batch) {
+                                              EXPECT_EQ(row.object(), nullptr) << "it is an order, and no mb::object";
+                                              row.set_result(order(row.value().value + 1));
+                                          }
                                       }};
     order mine(41);
     EXPECT_EQ(batcher.submit(std::move(mine)).get().value, 42);
@@ -163,8 +166,11 @@ TEST_F(Objects, p01_results_are_released_when_replaced_failed_late_or_unread) {
     }
     // The batcher is gone, and with it whoever gives late references back.
     ASSERT_TRUE(held);
-    static_cast<void>((*held)[0].try_set_result(order(7)));
-    static_cast<void>((*held)[0].try_set_result(order(8)));
+    EXPECT_EQ((*held)[0].try_set_result(order(7)), MB_ERR_TOO_LATE);
+    EXPECT_EQ((*held)[0].try_set_result(order(8)), MB_ERR_TOO_LATE);
+    EXPECT_EQ(held->try_complete(), MB_ERR_TOO_LATE);
+    const auto gone = (*held)[0].try_set_result(order(9));
+    EXPECT_TRUE(gone == MB_ERR_TOO_LATE || gone == MB_ERR_INVALID_HANDLE) << gone.name();
     held.reset();
 }
 

@@ -133,6 +133,25 @@ TEST(Values, p02_what_does_not_fit_is_refused) {
     EXPECT_EQ(error_of([&] { static_cast<void>(narrow.submit(500).get()); }).code(), MB_ERR_OUT_OF_RANGE);
 }
 
+TEST(Values, p02_what_arrives_and_does_not_fit_is_refused) {
+    // ref() takes what the type does not hold: so may other languages.
+    std::vector<mb_status> codes;
+    const auto note = [&](auto& batch) {
+        for (auto& row : batch) codes.push_back(row.try_value().status().code());
+    };
+    mb::batcher<std::int8_t> small{timeless(), note};
+    for (const int number : {127, 128, -128, -129}) small.ref().push(number, 0);
+    small.flush();
+    mb::batcher<std::uint64_t> positive{timeless(), note};
+    positive.ref().push(-1, 0);
+    positive.flush();
+    mb::batcher<float> single{timeless(), note};
+    for (const double number : {0.5, 0.1, std::nan(""), 1e300}) single.ref().push(number, 0);
+    single.flush();
+    EXPECT_EQ(codes, (std::vector<mb_status>{MB_OK, MB_ERR_OUT_OF_RANGE, MB_OK, MB_ERR_OUT_OF_RANGE, MB_ERR_OUT_OF_RANGE,
+                                             MB_OK, MB_ERR_OUT_OF_RANGE, MB_OK, MB_ERR_OUT_OF_RANGE}));
+}
+
 TEST(Values, p03_invalid_utf8_is_refused_in_both_directions) {
     mb::batcher<std::string> batcher{mb::options{}, [](auto& batch) {
                                          for (auto& row : batch) row.set_result("\xff");

@@ -139,7 +139,8 @@ inline const object* shown_object(const mb_value& raw, std::uint32_t owner) noex
     return shown->type == key_of<object>() ? &static_cast<cell_of<object>*>(shown)->value : nullptr;
 }
 
-// Pushing values of one type, one by one: what batchers and producers have in common. Self has api(), door(), owner() and pool().
+// Pushing values of one type, one by one: what batchers and producers have in common. Self has api(), door(), owner() and
+// pool().
 template <class Self, class T, class R>
 class pushing {
 public:
