@@ -411,7 +411,13 @@ public final class Builder<T, R> {
         // In threaded mode a batcher with handlers in Java has none for the engine: Java pulls.
         refuse(Native.create(texts, flags, made.manual ? made.kinds() : 0, natives, out, error), error);
         Core core = new Core(out[0], (int) out[1], made);
-        core.start();
+        try {
+            core.start();
+        } catch (RuntimeException | Error failure) {
+            Native.close(core, core.host, 0, out);
+            Native.letGo(core, core.host);
+            throw failure;
+        }
         ExitHook.add(core);
         return new Batcher<>(core);
     }

@@ -757,14 +757,15 @@ class ThreadedTest {
             waitUntil(() -> released.containsKey(expired) && released.containsKey(cancelled));
             Object discarded = new Object();
             batcher.push(discarded, 9);
-            assertEquals(1, batcher.close(Duration.ZERO));
+            // The idle handler may be quicker than the end: then it has set the result twice more.
+            long left = batcher.close(Duration.ZERO);
             waitUntil(() -> released.containsKey(discarded));
             assertRefused("CLOSED", () -> batcher.push(new Object(), 10));
             for (int at = 0; at < 8; at++) {
                 // pushed once; set as a result once unless it was in the first row
                 assertEquals(at % 4 == 0 ? 1 : 2, released.get(things.get(at)), "object " + at);
             }
-            assertEquals(4, released.get(result));
+            assertEquals(left == 1 ? 4 : 6, released.get(result));
             assertEquals(1, released.get(cancelled));
             assertEquals(1, released.get(expired));
             assertEquals(1, released.get(discarded));
