@@ -491,6 +491,9 @@ static jint attach(JNIEnv *env, jclass class, jlong address, jlongArray out)
     if (status != MB_OK) {
         return status;
     }
+    if (shared->api->struct_size < sizeof(mb_api)) { /* it lacks functions that are called here */
+        return MB_ERR_UNSUPPORTED;
+    }
     stats.struct_size = sizeof stats;
     status = shared->api->mb_batcher_stats(shared->batcher, &stats); /* is there such a batcher? */
     if (status != MB_OK) {

@@ -22,7 +22,8 @@ JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *vm, void *reserved)
     jclass natives;
     bool registered;
     (void)reserved;
-    if ((*vm)->GetEnv(vm, (void **)&env, JNI_VERSION_1_8) != JNI_OK || mb_abi_check(MB_ABI_VERSION) != MB_OK) {
+    if ((*vm)->GetEnv(vm, (void **)&env, JNI_VERSION_1_8) != JNI_OK || mb_abi_check(MB_ABI_VERSION) != MB_OK
+        || mb_api_table()->struct_size < sizeof(mb_api)) { /* the header and the engine are of one build */
         return JNI_ERR;
     }
     in_use_setup();

@@ -93,7 +93,7 @@ class HazardTest {
 
     @Test
     void everyCallRacingWithClose() throws Exception {
-        for (int round = 0; round < 200; round++) {
+        for (int round = 0; round < 60; round++) {
             var batcher = Batcher.<Object, Object>builder().handler(Batch::values).build();
             List<Throwable> failures = Collections.synchronizedList(new ArrayList<>());
             List<Thread> threads = new ArrayList<>();
@@ -213,7 +213,7 @@ class HazardTest {
             }
         }));
         collector.get().start();
-        int objects = 3_000;
+        int objects = 800;
         try (var batcher = Batcher.<Object, Object>builder().maxBatchSize(32).onRelease(o -> released.incrementAndGet())
                 .handler(Batch::values).build()) {
             for (int at = 0; at < objects; at++) {
