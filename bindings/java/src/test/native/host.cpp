@@ -1,7 +1,7 @@
 // A C++ program with a virtual machine in it. It has its own copy of the engine; the jar brings another. It hands its
 // batchers to Java by their handles: one whose values Java pushes and C++ handles, one the other way round.
 //
-//   host LIBJVM CLASSPATH
+//   host LIBJVM CLASSPATH [OPTION]
 
 #include "awkward.h"
 
@@ -78,7 +78,7 @@ mb_batcher *made(mb_handler_fn handler, uint32_t owner, mb_shared *shared)
     return batcher;
 }
 
-JavaVM *machine(const char *libjvm, const char *classpath, JNIEnv **env)
+JavaVM *machine(const char *libjvm, const char *classpath, const char *option, JNIEnv **env)
 {
     using create_function = jint (*)(JavaVM **, void **, void *);
     void *library = dlopen(libjvm, RTLD_NOW | RTLD_GLOBAL);
@@ -89,8 +89,8 @@ JavaVM *machine(const char *libjvm, const char *classpath, JNIEnv **env)
     std::memcpy(&create, &symbol, sizeof create);
     std::string path = std::string("-Djava.class.path=") + classpath;
     std::string check = "-Xcheck:jni";
-    std::string heap = "-Xmx128m";
-    JavaVMOption given[] = {{&path[0], nullptr}, {&check[0], nullptr}, {&heap[0], nullptr}};
+    std::string more = option;
+    JavaVMOption given[] = {{&path[0], nullptr}, {&check[0], nullptr}, {&more[0], nullptr}};
     JavaVMInitArgs arguments;
     arguments.version = JNI_VERSION_1_8;
     arguments.nOptions = 3;
@@ -105,7 +105,7 @@ JavaVM *machine(const char *libjvm, const char *classpath, JNIEnv **env)
 
 int main(int count, char **arguments)
 {
-    CHECK(count == 3);
+    CHECK(count >= 3);
     uint32_t owner = 0;
     CHECK(mb_owner_new(&owner) == MB_OK);
     mb_shared cpp_handles, java_handles;
@@ -120,7 +120,7 @@ int main(int count, char **arguments)
     CHECK(mb_batcher_push_object(to_java, owner, object_word, 16, 1000) == MB_OK);
 
     JNIEnv *env = nullptr;
-    JavaVM *vm = machine(arguments[1], arguments[2], &env);
+    JavaVM *vm = machine(arguments[1], arguments[2], count > 3 ? arguments[3] : "-Xmx128m", &env);
     jclass side = env->FindClass("io/microbatch/HostSide");
     if (side == nullptr) {
         env->ExceptionDescribe();
