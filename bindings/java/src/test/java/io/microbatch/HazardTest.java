@@ -213,7 +213,7 @@ class HazardTest {
             }
         }));
         collector.get().start();
-        int objects = 800;
+        int objects = 300;
         try (var batcher = Batcher.<Object, Object>builder().maxBatchSize(32).onRelease(o -> released.incrementAndGet())
                 .handler(Batch::values).build()) {
             for (int at = 0; at < objects; at++) {
@@ -221,7 +221,7 @@ class HazardTest {
                 var future = batcher.submit(content);
                 batcher.push(new String("text" + at), at);
                 batcher.push(new byte[100], at);
-                batcher.pushMany(new long[2000], 0);
+                batcher.pushMany(new long[500], 0);
                 future.thenAccept(same -> assertEquals(content, same));
             }
             batcher.flush(LONG);
