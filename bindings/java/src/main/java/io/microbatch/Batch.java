@@ -3,6 +3,7 @@ package io.microbatch;
 import java.time.Duration;
 import java.util.AbstractList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -336,15 +337,7 @@ public class Batch<T> {
      *     foreign object
      */
     public void set(int row, Object result) {
-        set(List.of(row), java.util.Collections.singletonList(result));
-    }
-
-    private void set(List<Integer> at, List<?> results) {
-        int[] targets = new int[at.size()];
-        for (int place = 0; place < targets.length; place++) {
-            targets[place] = target(checked(at.get(place)));
-        }
-        flight.set(targets, results);
+        flight.set(new int[] {target(checked(row))}, Collections.singletonList(result));
     }
 
     private int target(int row) {

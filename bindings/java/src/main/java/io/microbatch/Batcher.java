@@ -240,7 +240,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(long[] values, long firstTag) {
-        core.checkTag(firstTag);
+        core.checkTags(firstTag, values.length);
         many(
                 Kind.INT64,
                 values.length,
@@ -271,7 +271,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(double[] values, long firstTag) {
-        core.checkTag(firstTag);
+        core.checkTags(firstTag, values.length);
         many(
                 Kind.FLOAT64,
                 values.length,
@@ -302,7 +302,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(List<? extends T> values, long firstTag) {
-        core.checkTag(firstTag);
+        core.checkTags(firstTag, values.size());
         pushRows(values, null, firstTag);
     }
 
@@ -949,7 +949,7 @@ public final class Batcher<T, R> implements AutoCloseable {
         }
         Native.letGo(core, core.host);
         core.drain();
-        if (closing.left() > 0) {
+        if (closing.left() > 0 && closing.drains()) {
             Core.LOG.log(
                     System.Logger.Level.WARNING, closing.left() + " values were discarded when a batcher was closed");
         }

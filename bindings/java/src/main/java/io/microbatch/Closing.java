@@ -46,6 +46,11 @@ final class Closing {
         left = out[0];
     }
 
+    /** It was to wait for what is left. */
+    boolean drains() {
+        return timeout > 0;
+    }
+
     int status() {
         return status;
     }

@@ -243,6 +243,12 @@ final class Core {
         }
     }
 
+    /** Tags that count up. */
+    void checkTags(long first, int count) {
+        checkTag(first);
+        checkTag(first + Math.max(count - 1, 0));
+    }
+
     void claimTags() {
         if (!tagsOfFutures) {
             synchronized (this) {

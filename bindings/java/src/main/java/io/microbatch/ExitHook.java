@@ -56,15 +56,21 @@ final class ExitHook {
             } catch (InterruptedException interrupt) {
                 return;
             }
-            if (closing.status() != Status.OK) {
+            long left = closing.status() == Status.OK ? 0 : Math.max(closing.left(), outstanding(core));
+            if (left > 0) {
                 // Not the logger, whose own hook may have run.
                 System.err.println(
                         "microbatch: "
-                                + closing.left()
+                                + left
                                 + " values were discarded at exit: a batcher was not closed and did not drain in "
                                 + core.settings.drainAtExit / 1_000_000
                                 + " ms");
             }
         }
+    }
+
+    private static long outstanding(Core core) {
+        long[] numbers = new long[Stats.NUMBERS];
+        return Native.stats(core, core.host, numbers) == Status.OK ? Stats.read(numbers).outstanding() : 0;
     }
 }

@@ -1,5 +1,6 @@
 package io.microbatch;
 
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -167,7 +168,7 @@ final class Flight {
         if (orNull) {
             for (int row : rows) {
                 if (!answered[row]) {
-                    set(new int[] {row}, java.util.Collections.singletonList(null));
+                    set(new int[] {row}, Collections.singletonList(null));
                 }
             }
         }

@@ -55,10 +55,15 @@ final class Rows {
         } else if (value instanceof byte[] bytes) {
             putBytes(Kind.BYTES, bytes);
         } else if (value instanceof ForeignObject foreign) {
+            if (foreign.owner() == core.owner && core.owner != 0) {
+                throw MicrobatchException.of(
+                        Status.WRONG_OWNER, foreign + " claims to be this batcher's own, which are pushed as what they are");
+            }
             put(Kind.OBJECT, foreign.owner(), foreign.word(), foreign.size());
         } else {
+            // Somebody else's batcher has no table here, and refuses the object as nobody's.
             long size = core.sizeOf(value);
-            put(Kind.OBJECT, core.owner, core.slots.add(value), size);
+            put(Kind.OBJECT, core.owner, core.owner == 0 ? 0 : core.slots.add(value), size);
         }
     }
 

@@ -36,6 +36,7 @@ public record Status(int code, boolean retriable, String name, String text) {
     // The statuses that the binding itself answers with or looks for.
     static final int INVALID_ARGUMENT = named("INVALID_ARGUMENT").code;
     static final int INVALID_UTF8 = named("INVALID_UTF8").code;
+    static final int WRONG_OWNER = named("WRONG_OWNER").code;
     static final int NO_HANDLER = named("NO_HANDLER").code;
     static final int QUEUE_FULL = named("QUEUE_FULL").code;
     static final int QUEUE_FULL_BYTES = named("QUEUE_FULL_BYTES").code;

@@ -142,6 +142,7 @@ class ExitTest {
     void systemExitInAManualHandler() throws Exception {
         Exit exit = run("exit in a manual handler");
         assertEquals(10, exit.code);
+        assertTrue(exit.err.contains("10 values were discarded at exit"), exit.err);
     }
 
     @Test

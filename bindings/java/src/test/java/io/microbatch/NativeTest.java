@@ -119,6 +119,9 @@ class NativeTest {
         try (var mine = Batcher.<Object, Object>builder().handler(Batch::values).build()) {
             try (Batcher<Object, Object> theirs = Batcher.attach(mine.shared())) {
                 theirs.push(1L, 1);
+                for (int at = 0; at < 100; at++) {
+                    assertRefused("WRONG_OWNER", () -> theirs.push(new Object(), 1));
+                }
                 theirs.pushMany(new long[1000], 0);
                 theirs.flush(LONG);
             }
