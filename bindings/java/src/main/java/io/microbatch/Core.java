@@ -149,7 +149,7 @@ final class Core {
                 deliver(new Results<>(this, info));
             }
         } catch (Throwable failure) {
-            report("results could not be read", failure);
+            report("results could not be delivered, or onResult failed", failure);
         } finally {
             Frames.leave();
         }
@@ -195,7 +195,7 @@ final class Core {
         }
     }
 
-    /** Futures first, then onResult; what they throw is told and goes no further. */
+    /** Futures first, then onResult; what that throws its caller reports, and it goes no further. */
     @SuppressWarnings("unchecked")
     void deliver(Results<Object> results) {
         if (tagsOfFutures) {
@@ -213,11 +213,7 @@ final class Core {
             }
         }
         if (settings.onResult != null) {
-            try {
-                settings.onResult.accept(results);
-            } catch (Throwable failure) {
-                report("onResult failed", failure);
-            }
+            settings.onResult.accept(results);
         }
     }
 

@@ -219,7 +219,7 @@ final class Workers {
                 core.drain();
             }
         } catch (Throwable failure) {
-            Core.report("results could not be delivered", failure);
+            Core.report("results could not be delivered, or onResult failed", failure);
         } finally {
             Frames.leave();
             delivered.addAndGet(count);

@@ -91,6 +91,40 @@ class HazardTest {
         }
     }
 
+    /** A push of megabytes is inside the engine for a while after close has stopped acceptance. */
+    @Test
+    void closeRacingWithLongPushes() throws Exception {
+        byte[] bytes = new byte[4 << 20];
+        String text = "\u00e9".repeat(2 << 20);
+        for (int round = 0; round < 40; round++) {
+            var batcher = Batcher.<Object, Object>builder().onFull("discard_oldest")
+                    .batchHandler(batch -> batch.set(0, null)).build();
+            List<Throwable> failures = Collections.synchronizedList(new ArrayList<>());
+            List<Thread> threads = new ArrayList<>();
+            AtomicInteger pushing = new AtomicInteger();
+            for (Object value : new Object[] {bytes, text, bytes, text}) {
+                threads.add(new Thread(() -> {
+                    try {
+                        for (; ; ) {
+                            batcher.push(value, 1);
+                            pushing.incrementAndGet();
+                        }
+                    } catch (MicrobatchException closed) {
+                        assertEquals("CLOSED", closed.name());
+                    }
+                }));
+            }
+            threads.forEach(thread -> thread.setUncaughtExceptionHandler((t, failure) -> failures.add(failure)));
+            threads.forEach(Thread::start);
+            waitUntil(() -> pushing.get() > 4);
+            batcher.abandon();
+            for (Thread thread : threads) {
+                thread.join();
+            }
+            assertEquals(List.of(), failures);
+        }
+    }
+
     @Test
     void everyCallRacingWithClose() throws Exception {
         for (int round = 0; round < 60; round++) {

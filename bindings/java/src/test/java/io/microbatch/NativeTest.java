@@ -153,4 +153,11 @@ class NativeTest {
         assertEquals("every value came back\n", output);
         assertEquals(0, host.waitFor());
     }
+
+    @Test
+    void whoClosesWaitsForWhoPushes() throws Exception {
+        Process test = new ProcessBuilder(BUILT.resolve("in_use_test").toString()).redirectErrorStream(true).start();
+        assertEquals("", new String(test.getInputStream().readAllBytes(), java.nio.charset.StandardCharsets.UTF_8));
+        assertEquals(0, test.waitFor());
+    }
 }
