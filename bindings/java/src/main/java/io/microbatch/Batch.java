@@ -1,0 +1,517 @@
+package io.microbatch;
+
+import java.time.Duration;
+import java.util.AbstractList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+
+/**
+ * A batch in the hands of a handler, or a handler's part of one of several kinds. It is borrowed until the handler returns,
+ * unless it is {@linkplain #keep kept}.
+ *
+ * <p>Columns are copied out of the engine at their first use, in one crossing each, and stay readable afterwards.
+ *
+ * <p>A batch may be used by several threads. Changing it after it has ended is refused with TOO_LATE.
+ *
+ * @param <T> what is pushed
+ */
+public class Batch<T> {
+    /** What the engine has of it, shared by its parts. */
+    final Flight flight;
+
+    private final int size;
+    private final int kind;
+    private final Trigger trigger;
+    private final long age;
+    private final long number;
+
+    /** The rows of the flight that this is, or null for all of them. */
+    private final int[] rows;
+
+    private boolean kept;
+    private long[] tags;
+    private long[] cells;
+    private byte[] kinds;
+    private int[] offsets;
+    private byte[] bytes;
+
+    /** The batch that a native call told of. */
+    Batch(Flight flight, long[] info) {
+        this.flight = flight;
+        size = (int) info[1];
+        kind = (int) info[2];
+        trigger = Trigger.of((int) info[3]);
+        age = info[4];
+        number = info[5];
+        rows = null;
+    }
+
+    /** The same batch in another role. */
+    Batch(Batch<T> other) {
+        flight = other.flight;
+        size = other.size;
+        kind = other.kind;
+        trigger = other.trigger;
+        age = other.age;
+        number = other.number;
+        rows = other.rows;
+        tags = other.tags;
+        cells = other.cells;
+        kinds = other.kinds;
+        offsets = other.offsets;
+        bytes = other.bytes;
+    }
+
+    /** A part of a batch: those rows of it. */
+    Batch(Batch<T> whole, Kind kind, int[] rows) {
+        flight = whole.flight;
+        this.rows = rows;
+        size = rows.length;
+        this.kind = kind == null ? Kind.MIXED : kind.ordinal();
+        trigger = whole.trigger;
+        age = whole.age;
+        number = whole.number;
+        tags = pick(whole.rawTags());
+        cells = pick(whole.rawCells());
+        kinds = new byte[size];
+        for (int row = 0; row < size; row++) {
+            kinds[row] = whole.rawKinds()[rows[row]];
+        }
+        if (kind != null ? isText(kind.ordinal()) : whole.hasText()) {
+            whole.loadStrings();
+            offsets = new int[size + 1];
+            for (int row = 0; row < size; row++) {
+                offsets[row + 1] = offsets[row] + whole.offsets[rows[row] + 1] - whole.offsets[rows[row]];
+            }
+            bytes = new byte[offsets[size]];
+            for (int row = 0; row < size; row++) {
+                System.arraycopy(
+                        whole.bytes, whole.offsets[rows[row]], bytes, offsets[row], offsets[row + 1] - offsets[row]);
+            }
+        }
+    }
+
+    private long[] pick(long[] column) {
+        long[] picked = new long[size];
+        for (int row = 0; row < size; row++) {
+            picked[row] = column[rows[row]];
+        }
+        return picked;
+    }
+
+    // ---- what it is ----
+
+    /**
+     * How many values there are.
+     *
+     * @return at least 1
+     */
+    public int size() {
+        return size;
+    }
+
+    /**
+     * The kind of all values.
+     *
+     * @return the kind, or {@code null} if there are several
+     */
+    public Kind kind() {
+        return Kind.of(kind);
+    }
+
+    /**
+     * Why the batch was sealed.
+     *
+     * @return the trigger
+     */
+    public Trigger trigger() {
+        return trigger;
+    }
+
+    /**
+     * How long the first value had waited when the batch was dispatched.
+     *
+     * @return the time from its acceptance to the dispatch
+     */
+    public Duration age() {
+        return Duration.ofNanos(age);
+    }
+
+    /**
+     * The number of the batch.
+     *
+     * @return 1, 2, 3, ... in order of dispatch; the parts of a batch share theirs
+     */
+    public long number() {
+        return number;
+    }
+
+    // ---- columns ----
+
+    /**
+     * The tag of a value.
+     *
+     * @param row 0 to {@code size() - 1}
+     * @return the tag
+     */
+    public long tag(int row) {
+        return rawTags()[row];
+    }
+
+    /**
+     * All tags.
+     *
+     * @return a copy
+     */
+    public long[] tags() {
+        return rawTags().clone();
+    }
+
+    /**
+     * The kind of a value.
+     *
+     * @param row 0 to {@code size() - 1}
+     * @return the kind
+     */
+    public Kind kind(int row) {
+        return Kind.ALL[rawKinds()[checked(row)]];
+    }
+
+    /**
+     * The integers of a batch of kind INT64.
+     *
+     * @return a copy
+     * @throws IllegalStateException if the batch is of another kind
+     */
+    public long[] int64s() {
+        require(Kind.INT64);
+        return rawCells().clone();
+    }
+
+    /**
+     * The numbers of a batch of kind FLOAT64.
+     *
+     * @return a copy
+     * @throws IllegalStateException if the batch is of another kind
+     */
+    public double[] float64s() {
+        require(Kind.FLOAT64);
+        long[] cells = rawCells();
+        double[] numbers = new double[size];
+        for (int row = 0; row < size; row++) {
+            numbers[row] = Double.longBitsToDouble(cells[row]);
+        }
+        return numbers;
+    }
+
+    /**
+     * The values, as they are in the engine: read when they are asked for.
+     *
+     * @return a list that cannot be changed; integers are {@code Long}, floating-point numbers {@code Double}
+     */
+    public List<T> values() {
+        return new AbstractList<>() {
+            @Override
+            public T get(int row) {
+                return value(row);
+            }
+
+            @Override
+            public int size() {
+                return size;
+            }
+        };
+    }
+
+    /**
+     * A value.
+     *
+     * @param row 0 to {@code size() - 1}
+     * @return the value, {@code null} if it is null
+     */
+    @SuppressWarnings("unchecked")
+    public T value(int row) {
+        int kind = this.kind == Kind.MIXED ? rawKinds()[checked(row)] : this.kind;
+        return (T)
+                switch (Kind.ALL[kind]) {
+                    case NULL -> null;
+                    case BOOL -> rawCells()[row] != 0;
+                    case INT64 -> rawCells()[row];
+                    case FLOAT64 -> Double.longBitsToDouble(rawCells()[row]);
+                    case STRING -> {
+                        loadStrings();
+                        yield Text.decode(bytes, offsets[row], offsets[row + 1]);
+                    }
+                    case BYTES -> {
+                        loadStrings();
+                        yield Arrays.copyOfRange(bytes, offsets[row], offsets[row + 1]);
+                    }
+                    case OBJECT -> flight.object(rows == null ? row : rows[row], rawCells()[row]);
+                };
+    }
+
+    private int checked(int row) {
+        if (row < 0 || row >= size) {
+            throw new IndexOutOfBoundsException("row " + row + " of a batch of " + size);
+        }
+        return row;
+    }
+
+    private void require(Kind kind) {
+        if (this.kind != kind.ordinal()) {
+            throw new IllegalStateException(
+                    "the batch is of " + (kind() == null ? "several kinds" : "kind " + kind()) + ", not " + kind);
+        }
+    }
+
+    static boolean isText(int kind) {
+        return kind == Kind.STRING.ordinal() || kind == Kind.BYTES.ordinal();
+    }
+
+    private boolean hasText() {
+        for (byte kind : rawKinds()) {
+            if (isText(kind)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private synchronized long[] rawTags() {
+        if (tags == null) {
+            long[] loaded = new long[size];
+            flight.columns(loaded, null, null);
+            tags = loaded;
+        }
+        return tags;
+    }
+
+    private synchronized long[] rawCells() {
+        if (cells == null) {
+            long[] loaded = new long[size];
+            flight.columns(null, loaded, null);
+            cells = loaded;
+        }
+        return cells;
+    }
+
+    synchronized byte[] rawKinds() {
+        if (kinds == null) {
+            byte[] loaded = new byte[size];
+            if (kind == Kind.MIXED) {
+                flight.columns(null, null, loaded);
+            } else {
+                Arrays.fill(loaded, (byte) kind);
+            }
+            kinds = loaded;
+        }
+        return kinds;
+    }
+
+    private synchronized void loadStrings() {
+        if (bytes == null) {
+            int[] ends = new int[size + 1];
+            bytes = flight.strings(ends);
+            offsets = ends;
+        }
+    }
+
+    /** What the batch has, so that it can be read when the engine has it no more. */
+    void loadAll() {
+        rawTags();
+        rawCells();
+        if (kind == Kind.MIXED ? hasText() : isText(kind)) {
+            loadStrings();
+        }
+    }
+
+    // ---- answers ----
+
+    /**
+     * Sets the result of a row; the last one set counts. It need not be of the kind of the value.
+     *
+     * @param row 0 to {@code size() - 1}
+     * @param result the result, or {@code null}
+     * @throws MicrobatchException TOO_LATE if the outcomes stand, INVALID_UTF8 if a string is no text, WRONG_OWNER for a
+     *     foreign object
+     */
+    public void set(int row, Object result) {
+        flight.set(new int[] {target(checked(row))}, Collections.singletonList(result));
+    }
+
+    private int target(int row) {
+        return rows == null ? row : rows[row];
+    }
+
+    /**
+     * Sets the results of all rows.
+     *
+     * @param results as many as there are rows
+     * @throws MicrobatchException as {@link #set}; RESULT_COUNT if there are more or fewer: all rows fail then
+     */
+    public void setAll(List<?> results) {
+        if (rows == null) {
+            flight.setAll(results);
+        } else {
+            requireCount(results.size());
+            flight.set(rows, results);
+        }
+    }
+
+    /**
+     * Sets the results of all rows to integers.
+     *
+     * @param results as many as there are rows
+     * @throws MicrobatchException as {@link #setAll}
+     */
+    public void setInt64s(long[] results) {
+        if (rows == null) {
+            flight.setInt64s(results);
+        } else {
+            requireCount(results.length);
+            flight.set(rows, Arrays.stream(results).boxed().toList());
+        }
+    }
+
+    /**
+     * Sets the results of all rows to floating-point numbers.
+     *
+     * @param results as many as there are rows
+     * @throws MicrobatchException as {@link #setAll}
+     */
+    public void setFloat64s(double[] results) {
+        if (rows == null) {
+            flight.setFloat64s(results);
+        } else {
+            requireCount(results.length);
+            flight.set(rows, Arrays.stream(results).boxed().toList());
+        }
+    }
+
+    /** The engine compares the lengths of whole batches; a part of Java's own says the same. */
+    private void requireCount(int count) {
+        if (count != size) {
+            String message = count + " results for " + size + " values";
+            failAll(Status.RESULT_COUNT, "", message);
+            throw MicrobatchException.of(Status.RESULT_COUNT, message);
+        }
+    }
+
+    /**
+     * Fails one row.
+     *
+     * @param row 0 to {@code size() - 1}
+     * @param code a positive number of the handler's own, or a status of the library's
+     * @param message what happened
+     * @throws MicrobatchException TOO_LATE if the outcomes stand
+     */
+    public void fail(int row, int code, String message) {
+        fail(row, code, "", message);
+    }
+
+    /**
+     * Fails one row.
+     *
+     * @param row 0 to {@code size() - 1}
+     * @param code a positive number of the handler's own, or a status of the library's
+     * @param typeName what kind of failure
+     * @param message what happened
+     * @throws MicrobatchException TOO_LATE if the outcomes stand
+     */
+    public void fail(int row, int code, String typeName, String message) {
+        flight.fail(target(checked(row)), code, typeName, message, null);
+    }
+
+    /**
+     * Fails one row with what was thrown, which becomes the cause of the value's failure.
+     *
+     * @param row 0 to {@code size() - 1}
+     * @param failure what was thrown
+     * @throws MicrobatchException TOO_LATE if the outcomes stand
+     */
+    public void fail(int row, Throwable failure) {
+        flight.fail(target(checked(row)), codeOf(failure), typeOf(failure), messageOf(failure), failure);
+    }
+
+    /**
+     * Fails the whole batch, or this part of it, whatever else is set.
+     *
+     * @param code a positive number of the handler's own, or a status of the library's
+     * @param message what happened
+     * @throws MicrobatchException TOO_LATE if the outcomes stand
+     */
+    public void failAll(int code, String message) {
+        failAll(code, "", message);
+    }
+
+    /**
+     * Fails the whole batch, or this part of it, whatever else is set.
+     *
+     * @param code a positive number of the handler's own, or a status of the library's
+     * @param typeName what kind of failure
+     * @param message what happened
+     * @throws MicrobatchException TOO_LATE if the outcomes stand
+     */
+    public void failAll(int code, String typeName, String message) {
+        failAll(code, typeName, message, null);
+    }
+
+    void failAll(Throwable failure) {
+        failAll(codeOf(failure), typeOf(failure), messageOf(failure), failure);
+    }
+
+    private void failAll(int code, String typeName, String message, Throwable failure) {
+        if (rows == null) {
+            flight.fail(Flight.ALL_ROWS, code, typeName, message, failure);
+        } else {
+            for (int row : rows) {
+                flight.fail(row, code, typeName, message, failure);
+            }
+        }
+    }
+
+    private static int codeOf(Throwable failure) {
+        if (failure instanceof HandlerException chosen && chosen.code() != 0) {
+            return chosen.code();
+        }
+        return Status.HANDLER_FAILED;
+    }
+
+    private static String typeOf(Throwable failure) {
+        return failure.getClass() == HandlerException.class ? "" : failure.getClass().getName();
+    }
+
+    private static String messageOf(Throwable failure) {
+        return failure.getMessage() == null ? "" : failure.getMessage();
+    }
+
+    /**
+     * Keeps the batch past its handler, which may then return at once; the holder completes it later, from any thread. The
+     * slot stays taken until then, or until {@code handler_timeout}.
+     *
+     * @return the batch, which is the caller's now
+     * @throws MicrobatchException TOO_LATE if its outcomes stand already, WRONG_MODE inside map, INVALID_ARGUMENT if it is
+     *     kept already
+     */
+    public HeldBatch<T> keep() {
+        synchronized (this) {
+            if (kept) {
+                throw MicrobatchException.of(Status.INVALID_ARGUMENT, "batch " + number + " is kept already");
+            }
+            flight.keep();
+            kept = true;
+        }
+        loadAll();
+        return new HeldBatch<>(this);
+    }
+
+    synchronized boolean isKept() {
+        return kept;
+    }
+
+    /** The rows of a part of Java's own, or null of a batch of the engine's. */
+    int[] part() {
+        return rows;
+    }
+}

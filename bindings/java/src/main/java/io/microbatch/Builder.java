@@ -1,0 +1,444 @@
+package io.microbatch;
+
+import java.io.ByteArrayOutputStream;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ThreadFactory;
+import java.util.function.Consumer;
+import java.util.function.ToLongFunction;
+
+/**
+ * What a batcher is made from. Every option of the library can be set {@linkplain #option by name}; the usual ones have a
+ * method. All are checked together by {@link #build}, which says everything that is wrong. {@link Option#all} has their
+ * ranges and defaults.
+ *
+ * @param <T> what is pushed
+ * @param <R> what comes back
+ */
+public final class Builder<T, R> {
+    private static final int FLAG_REJECT = 1;
+    private static final int FLAG_PULL_RESULTS = 2;
+    private static final int FLAG_ON_RESULT = 4;
+    private static final int FLAG_UPCALLS = 8;
+
+    /** What wrappers of managed languages set unless they are told otherwise; see the option's line in the table. */
+    private static final Duration DRAIN_AT_EXIT = Duration.ofSeconds(5);
+
+    private final Map<String, String> options = new LinkedHashMap<>();
+    private final long[] natives = new long[2 * (Core.DEFAULT_HANDLER + 1)];
+    private Core.Settings settings = new Core.Settings();
+
+    Builder() {}
+
+    // ---- options ----
+
+    /**
+     * Sets an option by its name, from text: {@code "2ms"}, {@code "16MiB"}, {@code "forever"}, {@code "reject"}, or a plain
+     * number in the option's unit.
+     *
+     * @param name the name, see {@link Option#all}
+     * @param value the text
+     * @return this
+     */
+    public Builder<T, R> option(String name, String value) {
+        options.put(Objects.requireNonNull(name, "name"), Objects.requireNonNull(value, "value"));
+        return this;
+    }
+
+    private Builder<T, R> duration(String name, Duration value) {
+        long nanos = Batcher.nanos(value);
+        return option(name, nanos == Core.FOREVER ? "forever" : Long.toString(nanos));
+    }
+
+    /**
+     * Values in a batch at most.
+     *
+     * @param values how many
+     * @return this
+     */
+    public Builder<T, R> maxBatchSize(long values) {
+        return option("max_batch_size", Long.toString(values));
+    }
+
+    /**
+     * Bytes in a batch at most.
+     *
+     * @param bytes 8 a value, plus the length of its string or the declared size of its object
+     * @return this
+     */
+    public Builder<T, R> maxBatchBytes(long bytes) {
+        return option("max_batch_bytes", Long.toString(bytes));
+    }
+
+    /**
+     * The longest wait of a batch's first value for company.
+     *
+     * @param delay the time; zero is at once, {@link Batcher#FOREVER} no time limit
+     * @return this
+     */
+    public Builder<T, R> maxDelay(Duration delay) {
+        return duration("max_delay", delay);
+    }
+
+    /**
+     * Batches dispatched and not finished at any time.
+     *
+     * @param batches how many
+     * @return this
+     */
+    public Builder<T, R> maxInFlight(long batches) {
+        return option("max_in_flight", Long.toString(batches));
+    }
+
+    /**
+     * Handler threads.
+     *
+     * @param threads how many
+     * @return this
+     */
+    public Builder<T, R> threads(long threads) {
+        return option("threads", Long.toString(threads));
+    }
+
+    /**
+     * Values that wait at most.
+     *
+     * @param values how many
+     * @return this
+     */
+    public Builder<T, R> queueCapacity(long values) {
+        return option("queue_capacity", Long.toString(values));
+    }
+
+    /**
+     * The longest time from a batch's dispatch to its end; what is not answered by then expires.
+     *
+     * @param timeout the time
+     * @return this
+     */
+    public Builder<T, R> handlerTimeout(Duration timeout) {
+        return duration("handler_timeout", timeout);
+    }
+
+    /**
+     * The longest wait of a push that finds no room, if {@code on_full} is {@code block}.
+     *
+     * @param timeout the time
+     * @return this
+     */
+    public Builder<T, R> pushTimeout(Duration timeout) {
+        return duration("push_timeout", timeout);
+    }
+
+    /**
+     * What a push does that finds no room.
+     *
+     * @param choice {@code block}, {@code reject} or {@code discard_oldest}
+     * @return this
+     */
+    public Builder<T, R> onFull(String choice) {
+        return option("on_full", choice);
+    }
+
+    /**
+     * Results in the order in which batches were dispatched.
+     *
+     * @return this
+     */
+    public Builder<T, R> ordered() {
+        return option("delivery", "ordered");
+    }
+
+    /**
+     * The longest drain of {@link Batcher#close()}.
+     *
+     * @param timeout the time
+     * @return this
+     */
+    public Builder<T, R> closeTimeout(Duration timeout) {
+        return duration("close_timeout", timeout);
+    }
+
+    /**
+     * The longest drain when the virtual machine exits; zero leaves what is outstanding.
+     *
+     * @param timeout the time; 5 s if it is not set
+     * @return this
+     */
+    public Builder<T, R> drainAtExit(Duration timeout) {
+        return duration("drain_at_exit", timeout);
+    }
+
+    /**
+     * Manual mode: no thread is started, and {@link Batcher#run} does what is due.
+     *
+     * @return this
+     */
+    public Builder<T, R> manual() {
+        return option("mode", "manual");
+    }
+
+    // ---- handlers ----
+
+    /**
+     * The handler of every kind that has none of its own.
+     *
+     * @param handler returns a result for each value
+     * @return this
+     */
+    public Builder<T, R> handler(Handler<T, R> handler) {
+        return put(Core.DEFAULT_HANDLER, Work.of(Objects.requireNonNull(handler, "handler")));
+    }
+
+    /**
+     * The handler of one kind.
+     *
+     * @param kind the kind
+     * @param handler returns a result for each value
+     * @return this
+     */
+    public Builder<T, R> handler(Kind kind, Handler<T, R> handler) {
+        return put(kind.ordinal(), Work.of(Objects.requireNonNull(handler, "handler")));
+    }
+
+    /**
+     * The handler of every kind that has none of its own, which answers later.
+     *
+     * @param handler returns a stage that completes with a result for each value
+     * @return this
+     */
+    public Builder<T, R> asyncHandler(AsyncHandler<T, R> handler) {
+        return put(Core.DEFAULT_HANDLER, Work.ofAsync(Objects.requireNonNull(handler, "handler")));
+    }
+
+    /**
+     * The handler of one kind, which answers later.
+     *
+     * @param kind the kind
+     * @param handler returns a stage that completes with a result for each value
+     * @return this
+     */
+    public Builder<T, R> asyncHandler(Kind kind, AsyncHandler<T, R> handler) {
+        return put(kind.ordinal(), Work.ofAsync(Objects.requireNonNull(handler, "handler")));
+    }
+
+    /**
+     * The handler of every kind that has none of its own, which sets results itself.
+     *
+     * @param handler sets a result or a failure for each row
+     * @return this
+     */
+    public Builder<T, R> batchHandler(BatchHandler<T> handler) {
+        return put(Core.DEFAULT_HANDLER, Work.ofBatch(Objects.requireNonNull(handler, "handler")));
+    }
+
+    /**
+     * The handler of one kind, which sets results itself.
+     *
+     * @param kind the kind
+     * @param handler sets a result or a failure for each row
+     * @return this
+     */
+    public Builder<T, R> batchHandler(Kind kind, BatchHandler<T> handler) {
+        return put(kind.ordinal(), Work.ofBatch(Objects.requireNonNull(handler, "handler")));
+    }
+
+    private Builder<T, R> put(int place, Work work) {
+        settings.handlers[place] = work;
+        natives[2 * place] = 0;
+        return this;
+    }
+
+    /**
+     * A native handler for every kind that has none of its own: values are handled on the engine's own threads, without
+     * returning to the virtual machine. In threaded mode all handlers are native, or none.
+     *
+     * @param function the address of an {@code mb_handler_fn}, see {@link NativeSymbol}; it gets the library's function table
+     *     and needs not be linked to it
+     * @param userData handed to it
+     * @return this
+     */
+    public Builder<T, R> nativeHandler(long function, long userData) {
+        return putNative(Core.DEFAULT_HANDLER, function, userData);
+    }
+
+    /**
+     * A native handler for one kind.
+     *
+     * @param kind the kind
+     * @param function the address of an {@code mb_handler_fn}
+     * @param userData handed to it
+     * @return this
+     */
+    public Builder<T, R> nativeHandler(Kind kind, long function, long userData) {
+        return putNative(kind.ordinal(), function, userData);
+    }
+
+    private Builder<T, R> putNative(int place, long function, long userData) {
+        if (function == 0) {
+            throw new IllegalArgumentException("function = 0: the address of a native handler is expected");
+        }
+        settings.handlers[place] = null;
+        natives[2 * place] = function;
+        natives[2 * place + 1] = userData;
+        settings.hasNativeHandler = true;
+        return this;
+    }
+
+    // ---- the rest ----
+
+    /**
+     * Takes results, a set at a time, never beside itself. Futures of the set are completed before.
+     *
+     * @param onResult what it throws is logged and goes no further
+     * @return this
+     */
+    @SuppressWarnings("unchecked")
+    public Builder<T, R> onResult(Consumer<? super Results<R>> onResult) {
+        Objects.requireNonNull(onResult, "onResult");
+        settings.onResult = results -> onResult.accept((Results<R>) results);
+        return this;
+    }
+
+    /**
+     * Results are only counted: nobody gets them, and {@link Batcher#submit} is refused.
+     *
+     * @return this
+     */
+    public Builder<T, R> countResults() {
+        settings.countsOnly = true;
+        return this;
+    }
+
+    /**
+     * Is told when the batcher's reference to an object ends: once for each push of it that was taken, and for each time it
+     * was set as a result.
+     *
+     * @param onRelease takes the object
+     * @return this
+     */
+    public Builder<T, R> onRelease(Consumer<Object> onRelease) {
+        settings.onRelease = Objects.requireNonNull(onRelease, "onRelease");
+        return this;
+    }
+
+    /**
+     * Declares the size of objects for the byte limits; 0 if it is not set.
+     *
+     * @param size answers an object's size in bytes, from 0
+     * @return this
+     */
+    public Builder<T, R> objectSize(ToLongFunction<Object> size) {
+        settings.objectSize = Objects.requireNonNull(size, "size");
+        return this;
+    }
+
+    /**
+     * Runs handlers: one thread takes batches and hands them on. {@link #maxInFlight} says how many run at a time.
+     *
+     * @param executor runs handlers; a batch that it refuses fails
+     * @return this
+     */
+    public Builder<T, R> executor(Executor executor) {
+        settings.executor = Objects.requireNonNull(executor, "executor");
+        return this;
+    }
+
+    /**
+     * Makes the threads that take batches and results. They wait in native code, so platform threads suit.
+     *
+     * @param factory makes threads; daemon threads are made if it is not set
+     * @return this
+     */
+    public Builder<T, R> threadFactory(ThreadFactory factory) {
+        settings.threadFactory = Objects.requireNonNull(factory, "factory");
+        return this;
+    }
+
+    /** The options as the glue takes them. */
+    private byte[] texts() {
+        ByteArrayOutputStream texts = new ByteArrayOutputStream();
+        options.forEach(
+                (name, value) -> {
+                    if (name.indexOf(0) >= 0 || value.indexOf(0) >= 0) {
+                        throw new IllegalArgumentException("an option with a NUL: " + name);
+                    }
+                    texts.writeBytes(Text.encode(name));
+                    texts.write(0);
+                    texts.writeBytes(Text.encode(value));
+                    texts.write(0);
+                });
+        return texts.toByteArray();
+    }
+
+    /**
+     * Makes the batcher and starts its threads.
+     *
+     * @return the batcher, to be closed
+     * @throws MicrobatchException INVALID_OPTION with everything that is wrong; SYSTEM if a thread could not be started;
+     *     NO_MEMORY
+     */
+    public Batcher<T, R> build() {
+        byte[] texts = texts();
+        long[] values = new long[Option.all().size()];
+        byte[][] error = new byte[1][];
+        refuse(Native.optionValues(texts, values, error), error);
+        Core.Settings made = settings;
+        settings = copy(made);
+        made.manual = values[Option.place("mode")] == Option.choice("mode", "manual");
+        made.pullsResults = values[Option.place("results")] == Option.choice("results", "pull");
+        made.threads = (int) values[Option.place("threads")];
+        made.pushTimeout = values[Option.place("push_timeout")];
+        made.closeTimeout = values[Option.place("close_timeout")];
+        made.drainAtExit =
+                options.containsKey("drain_at_exit")
+                        ? values[Option.place("drain_at_exit")]
+                        : DRAIN_AT_EXIT.toNanos();
+        made.blocks = !made.manual && values[Option.place("on_full")] == Option.choice("on_full", "block");
+        if (!made.manual && made.hasNativeHandler && made.kinds() != 0) {
+            throw new IllegalArgumentException(
+                    "native handlers beside handlers in Java: in threaded mode a batcher has one sort or the other");
+        }
+        int flags = made.blocks ? FLAG_REJECT : 0;
+        if (!made.countsOnly && !made.pullsResults) {
+            flags |= made.manual ? FLAG_ON_RESULT : FLAG_PULL_RESULTS;
+        }
+        flags |= made.manual ? FLAG_UPCALLS : 0;
+        long[] out = new long[2];
+        // In threaded mode a batcher with handlers in Java has none for the engine: Java pulls.
+        refuse(Native.create(texts, flags, made.manual ? made.kinds() : 0, natives, out, error), error);
+        Core core = new Core(out[0], (int) out[1], made);
+        try {
+            core.start();
+        } catch (RuntimeException | Error failure) {
+            Native.close(core, core.host, 0, out);
+            Native.letGo(core, core.host);
+            throw failure;
+        }
+        ExitHook.add(core);
+        return new Batcher<>(core);
+    }
+
+    /** The builder can be used again. */
+    private static Core.Settings copy(Core.Settings from) {
+        Core.Settings to = new Core.Settings();
+        System.arraycopy(from.handlers, 0, to.handlers, 0, from.handlers.length);
+        to.onResult = from.onResult;
+        to.onRelease = from.onRelease;
+        to.objectSize = from.objectSize;
+        to.executor = from.executor;
+        to.threadFactory = from.threadFactory;
+        to.countsOnly = from.countsOnly;
+        to.hasNativeHandler = from.hasNativeHandler;
+        return to;
+    }
+
+    private static void refuse(int status, byte[][] error) {
+        if (status != Status.OK) {
+            throw MicrobatchException.of(status, Text.of(error, status));
+        }
+    }
+}

@@ -1,0 +1,339 @@
+package io.microbatch;
+
+import java.lang.ref.Cleaner;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ThreadFactory;
+import java.util.function.Consumer;
+import java.util.function.ToLongFunction;
+
+/**
+ * What a batcher is behind its face: the glue's host, the tables of references and futures, and what to call. Threads and
+ * futures hold the Core, so the face can be lost, and is then closed by the {@link Cleaner}.
+ */
+final class Core {
+    static final Cleaner CLEANER = Cleaner.create();
+
+    static final System.Logger LOG = System.getLogger("io.microbatch");
+
+    /** No time limit, as the header has it. */
+    static final long FOREVER = Long.MAX_VALUE;
+
+    /** No deadline. */
+    static final long NO_DEADLINE = Long.MIN_VALUE;
+
+    /** The place of the default handler, after those of the kinds. */
+    static final int DEFAULT_HANDLER = Kind.ALL.length;
+
+    /** Words fetched from the glue at a time. */
+    private static final int WORDS = 256;
+
+    final long host;
+    final int owner;
+    final Slots slots = new Slots();
+    final Replies replies = new Replies();
+    final Thrown thrown = new Thrown();
+    final Settings settings;
+    final Waits waits;
+
+    /** The threads of a threaded batcher; null in manual mode, of one that is attached, and of a map. */
+    private Workers workers;
+
+    /** Who decides about tags below 0: futures, or the pushers. */
+    private volatile boolean tagsOfFutures;
+
+    private volatile boolean tagsOfPushers;
+
+    /** What a batcher is made from besides options. */
+    static final class Settings {
+        final Work[] handlers = new Work[DEFAULT_HANDLER + 1];
+        Consumer<Object> onResult;
+        Consumer<Object> onRelease;
+        ToLongFunction<Object> objectSize;
+        Executor executor;
+        ThreadFactory threadFactory;
+        int threads;
+        boolean manual;
+        boolean attached;
+        boolean blocks;
+        boolean countsOnly;
+        boolean pullsResults;
+        boolean hasNativeHandler;
+        long pushTimeout;
+        long closeTimeout;
+        long drainAtExit;
+
+        boolean hasHandlers() {
+            return kinds() != 0 || hasNativeHandler;
+        }
+
+        /** The kinds, and the default, that have a handler of Java's, as bits. */
+        int kinds() {
+            int kinds = 0;
+            for (int at = 0; at < handlers.length; at++) {
+                kinds |= handlers[at] == null ? 0 : 1 << at;
+            }
+            return kinds;
+        }
+    }
+
+    Core(long host, int owner, Settings settings) {
+        this.host = host;
+        this.owner = owner;
+        this.settings = settings;
+        waits = new Waits(this);
+        CLEANER.register(this, new Memory(host));
+    }
+
+    /** Gives the glue's memory back when nobody can call with it any more. */
+    private record Memory(long host) implements Runnable {
+        @Override
+        public void run() {
+            Native.freeHost(host);
+        }
+    }
+
+    void start() {
+        if (!settings.manual && !settings.attached) {
+            workers = new Workers(this);
+            workers.start();
+        }
+    }
+
+    Workers workers() {
+        return workers;
+    }
+
+    long sizeOf(Object object) {
+        return settings.objectSize == null ? 0 : settings.objectSize.applyAsLong(object);
+    }
+
+    // ---- callbacks ----
+
+    boolean inCallback() {
+        return Frames.isIn(this);
+    }
+
+    /** What Java's own threads refuse inside their callbacks; in manual mode the engine does. */
+    void refuseInCallback(String call) {
+        if (!settings.manual && inCallback()) {
+            throw MicrobatchException.of(
+                    Status.REENTRANT, call + " is not allowed inside a callback of the same batcher");
+        }
+    }
+
+    /** Called by the glue: a handler in manual mode, or of a map. Answers a status. */
+    int onBatch(long batch, int which) {
+        Frames.enter(this);
+        try {
+            long[] info = new long[7];
+            int status = Native.batchInfo(this, host, batch, info);
+            if (status == Status.OK) {
+                Flight flight = new Flight(this, info, false);
+                settings.handlers[which].borrowed(new Batch<>(flight, info));
+            }
+            return status;
+        } catch (Throwable failure) {
+            report("a handler could not be run", failure);
+            return Status.HANDLER_FAILED;
+        } finally {
+            Frames.leave();
+        }
+    }
+
+    /** Called by the glue: results in manual mode. */
+    void onResults(long results) {
+        Frames.enter(this);
+        try {
+            long[] info = new long[5];
+            if (Native.resultsInfo(this, host, results, info) == Status.OK) {
+                deliver(new Results<>(this, info));
+            }
+        } catch (Throwable failure) {
+            report("results could not be delivered, or onResult failed", failure);
+        } finally {
+            Frames.leave();
+        }
+    }
+
+    /** Called by the glue: a reference ended, in manual mode. */
+    void onRelease(long word) {
+        Frames.enter(this);
+        try {
+            release(word);
+        } finally {
+            Frames.leave();
+        }
+    }
+
+    private void release(long word) {
+        try {
+            Object object = slots.remove(word);
+            if (settings.onRelease != null) {
+                settings.onRelease.accept(object);
+            }
+        } catch (Throwable failure) {
+            report("onRelease failed", failure);
+        }
+    }
+
+    /** Releases what the engine's own threads have given back. */
+    void drain() {
+        if (owner == 0 || slots.size() == 0) {
+            return;
+        }
+        long[] words = new long[WORDS];
+        for (int count = WORDS; count == WORDS; ) {
+            count = Native.drainReleased(this, host, words);
+            for (int at = 0; at < count; at++) {
+                Frames.enter(this);
+                try {
+                    release(words[at]);
+                } finally {
+                    Frames.leave();
+                }
+            }
+        }
+    }
+
+    /** Futures first, then onResult; what that throws its caller reports, and it goes no further. */
+    @SuppressWarnings("unchecked")
+    void deliver(Results<Object> results) {
+        if (tagsOfFutures) {
+            for (int row = 0; row < results.size(); row++) {
+                long tag = results.tag(row);
+                Reply<Object> reply = tag < 0 ? (Reply<Object>) replies.take(tag) : null;
+                if (reply != null) {
+                    MicrobatchException error = results.error(row);
+                    if (error == null) {
+                        reply.complete(results.value(row));
+                    } else {
+                        reply.completeExceptionally(error);
+                    }
+                }
+            }
+        }
+        if (settings.onResult != null) {
+            settings.onResult.accept(results);
+        }
+    }
+
+    static void report(String what, Throwable failure) {
+        LOG.log(System.Logger.Level.ERROR, what, failure);
+    }
+
+    // ---- pushing ----
+
+    /** Submit counts its tags from below 0 up; a push that uses one of these rules that out, and the other way round. */
+    void checkTag(long tag) {
+        if (tag < 0 && !tagsOfPushers) {
+            synchronized (this) {
+                if (tagsOfFutures) {
+                    throw new IllegalArgumentException(
+                            "tag "
+                                    + tag
+                                    + ": this batcher's futures take the tags below 0; tags from 0 on are accepted beside"
+                                    + " submit");
+                }
+                tagsOfPushers = true;
+            }
+        }
+    }
+
+    /** Tags that count up. */
+    void checkTags(long first, int count) {
+        checkTag(first);
+        checkTag(first + Math.max(count - 1, 0));
+    }
+
+    void claimTags() {
+        if (!tagsOfFutures) {
+            synchronized (this) {
+                if (tagsOfPushers) {
+                    throw new IllegalArgumentException(
+                            "submit takes the tags below 0, and values were pushed with such tags into this batcher");
+                }
+                tagsOfFutures = true;
+            }
+        }
+    }
+
+    /** A pulled batcher takes every kind; which ones have a handler is known here. */
+    boolean lacksHandler(Kind kind) {
+        return workers != null && workers.lacksHandler(kind);
+    }
+
+    int pushInt64(long value, long tag) {
+        if (lacksHandler(Kind.INT64)) {
+            return Status.NO_HANDLER;
+        }
+        int status = Native.pushInt64(this, host, value, tag);
+        return Status.isFull(status) ? waits.push(status, () -> Native.pushInt64(this, host, value, tag)) : status;
+    }
+
+    int pushFloat64(double value, long tag) {
+        if (lacksHandler(Kind.FLOAT64)) {
+            return Status.NO_HANDLER;
+        }
+        int status = Native.pushFloat64(this, host, value, tag);
+        return Status.isFull(status) ? waits.push(status, () -> Native.pushFloat64(this, host, value, tag)) : status;
+    }
+
+    /** Any value; within: nanoseconds from now to its deadline, or NO_DEADLINE. */
+    int push(Object value, long tag, long within) {
+        if (within == NO_DEADLINE) {
+            if (value instanceof Long number) {
+                return pushInt64(number, tag);
+            }
+            if (value instanceof Double number) {
+                return pushFloat64(number, tag);
+            }
+        }
+        Rows rows = Rows.of(this, value);
+        int status = Status.NO_HANDLER;
+        try {
+            if (!lacksHandler(rows.kind(0))) {
+                status = pushRow(rows, tag, within);
+                if (Status.isFull(status)) {
+                    status = waits.push(status, () -> pushRow(rows, tag, within));
+                }
+            }
+        } finally {
+            if (status != Status.OK) {
+                rows.giveUp(0);
+            }
+        }
+        return status;
+    }
+
+    private int pushRow(Rows rows, long tag, long within) {
+        byte[] data = Batch.isText((int) rows.head()) ? rows.data : null;
+        return Native.push(this, host, rows.head(), rows.first(), rows.second(), data, tag, within);
+    }
+
+    /** Why the value would be refused now, as an exception; null if it would be taken. */
+    MicrobatchException check(Object value) {
+        Rows rows = Rows.of(this, value);
+        try {
+            if (lacksHandler(rows.kind(0))) {
+                return MicrobatchException.of(Status.NO_HANDLER);
+            }
+            byte[][] error = new byte[1][];
+            byte[] data = Batch.isText((int) rows.head()) ? rows.data : null;
+            int status = Native.check(this, host, rows.head(), rows.first(), rows.second(), data, error);
+            return status == Status.OK ? null : MicrobatchException.of(status, Text.of(error, status));
+        } finally {
+            rows.giveUp(0);
+        }
+    }
+
+    /** The words behind a refused push. */
+    MicrobatchException refusal(int status, Object value) {
+        if (status != Status.CLOSED && !Status.isFull(status)) {
+            MicrobatchException inWords = check(value);
+            if (inWords != null && inWords.code() == status) {
+                return inWords;
+            }
+        }
+        return MicrobatchException.of(status);
+    }
+}

@@ -1,0 +1,89 @@
+package io.microbatch;
+
+import java.lang.ref.Cleaner;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/**
+ * A batch that its holder completes, once, from any thread: kept by a handler, or taken with {@link Batcher#nextBatch}. It
+ * may outlive its batcher. One that is closed, or lost to the garbage collector, without having been completed fails its
+ * values with NO_RESULT.
+ *
+ * @param <T> what is pushed
+ */
+public final class HeldBatch<T> extends Batch<T> implements AutoCloseable {
+    private final End end;
+    private final Cleaner.Cleanable net;
+
+    /** How it ends, which happens once. Holds no HeldBatch, so that one that is lost can be noticed. */
+    private static final class End implements Runnable {
+        private final Flight flight;
+        private final int[] part;
+        private final AtomicBoolean done = new AtomicBoolean();
+
+        End(Flight flight, int[] part) {
+            this.flight = flight;
+            this.part = part;
+        }
+
+        int complete(boolean orNull) {
+            if (done.getAndSet(true)) {
+                return Status.TOO_LATE;
+            }
+            return part == null ? flight.complete(orNull) : flight.partDone(part, orNull);
+        }
+
+        @Override
+        public void run() {
+            if (!done.getAndSet(true)) {
+                if (part == null) {
+                    flight.giveUp();
+                } else {
+                    flight.partDone(part, false);
+                }
+            }
+        }
+    }
+
+    HeldBatch(Batch<T> batch) {
+        super(batch);
+        end = new End(flight, part());
+        net = Core.CLEANER.register(this, end);
+    }
+
+    /**
+     * Completes the batch: what was set counts, rows without a result fail with NO_RESULT.
+     *
+     * @throws MicrobatchException TOO_LATE if its outcomes stood already, by a time-out, a close or an earlier completion
+     */
+    public void complete() {
+        refuse(end(false));
+    }
+
+    /**
+     * The same, but rows without a result are OK, with null.
+     *
+     * @throws MicrobatchException TOO_LATE if its outcomes stood already, by a time-out, a close or an earlier completion
+     */
+    public void completeOk() {
+        refuse(end(true));
+    }
+
+    /** Completes it and answers the status. */
+    int end(boolean orNull) {
+        int status = end.complete(orNull);
+        net.clean();
+        return status;
+    }
+
+    private static void refuse(int status) {
+        if (status != Status.OK) {
+            throw MicrobatchException.of(status);
+        }
+    }
+
+    /** Gives the batch up unless it was completed: its values fail with NO_RESULT. */
+    @Override
+    public void close() {
+        net.clean();
+    }
+}

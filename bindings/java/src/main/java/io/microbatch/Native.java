@@ -1,0 +1,215 @@
+package io.microbatch;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Locale;
+
+/**
+ * The functions of the native library. Each takes the address of the glue's host; the Core beside it is what keeps that
+ * memory while the call lasts. Statuses come back as they are.
+ */
+final class Native {
+    /** Names another library file than the one in the jar. */
+    private static final String LIBRARY = "microbatch.library";
+
+    static {
+        load();
+    }
+
+    private Native() {}
+
+    /** Every class loader gets a file of its own: the same one cannot be loaded twice. */
+    private static void load() {
+        String path = System.getProperty(LIBRARY);
+        if (path != null) {
+            System.load(path);
+            return;
+        }
+        String platform =
+                (System.getProperty("os.name") + "-" + System.getProperty("os.arch")).toLowerCase(Locale.ROOT);
+        String resource = "/META-INF/native/" + platform + "/libmicrobatch_jni.so";
+        try (InputStream library = Native.class.getResourceAsStream(resource)) {
+            if (library == null) {
+                throw new UnsatisfiedLinkError(
+                        "microbatch has no library for " + platform + " (" + resource + "); -D" + LIBRARY + " names one");
+            }
+            Path file = Files.createTempFile("libmicrobatch_jni", ".so");
+            try {
+                Files.copy(library, file, StandardCopyOption.REPLACE_EXISTING);
+                System.load(file.toString());
+            } finally {
+                Files.delete(file);
+            }
+        } catch (IOException error) {
+            throw new UncheckedIOException("the library of microbatch cannot be written to java.io.tmpdir", error);
+        }
+    }
+
+    // host.c
+    static native byte[] statusTable();
+
+    static native byte[] optionTable();
+
+    static native byte[] version();
+
+    static native long symbol(byte[] path, byte[] name, byte[][] error);
+
+    static native int optionValues(byte[] texts, long[] values, byte[][] error);
+
+    static native int create(byte[] texts, int flags, int kinds, long[] natives, long[] out, byte[][] error);
+
+    static native int attach(long shared, long[] out);
+
+    static native long share(Core core, long host);
+
+    static native void letGo(Core core, long host);
+
+    static native void freeHost(long host);
+
+    static native int drainReleased(Core core, long host, long[] words);
+
+    static native int seal(Core core, long host);
+
+    static native int run(Core core, long host);
+
+    static native int advance(Core core, long host, long now);
+
+    static native int room(Core core, long host, long timeout);
+
+    static native int flush(Core core, long host, long timeout);
+
+    static native int flushBegin(Core core, long host, long[] out);
+
+    static native int flushEnd(Core core, long host, long mark, long timeout);
+
+    static native int nextDue(Core core, long host, long[] out);
+
+    static native int now(Core core, long host, long[] out);
+
+    static native int close(Core core, long host, long timeout, long[] out);
+
+    static native int cancel(Core core, long host, long tag, long[] out);
+
+    static native int stats(Core core, long host, long[] numbers);
+
+    static native byte[] statsText(Core core, long host);
+
+    // push.c
+    static native int pushInt64(Core core, long host, long value, long tag);
+
+    static native int pushFloat64(Core core, long host, double value, long tag);
+
+    static native int push(
+            Core core, long host, long head, long first, long second, byte[] data, long tag, long within);
+
+    static native int check(
+            Core core, long host, long head, long first, long second, byte[] data, byte[][] error);
+
+    static native long pushInt64s(
+            Core core, long host, long[] values, int from, int count, long[] tags, long firstTag);
+
+    static native long pushFloat64s(
+            Core core, long host, double[] values, int from, int count, long[] tags, long firstTag);
+
+    static native long pushRows(
+            Core core, long host, long[] words, byte[] data, int from, int count, long[] tags, long firstTag);
+
+    static native long pushStaged(Core core, long host, long values, long tags, int count);
+
+    static native long bufferAddress(ByteBuffer buffer);
+
+    static native int producerNew(Core core, long host, long[] out);
+
+    static native void producerClose(long producer);
+
+    static native void producerFree(long producer);
+
+    static native int producerPushInt64(Producer<?> owner, long producer, long value, long tag);
+
+    static native int producerPushFloat64(Producer<?> owner, long producer, double value, long tag);
+
+    static native int producerPush(
+            Producer<?> owner,
+            long producer,
+            long head,
+            long first,
+            long second,
+            byte[] data,
+            long tag,
+            long within);
+
+    // batch.c
+    static native int nextBatch(Core core, long host, long timeout, long[] info);
+
+    static native int batchInfo(Core core, long host, long batch, long[] info);
+
+    static native int batchColumns(
+            Core core, long host, long batch, long[] tags, long[] cells, byte[] kinds, long[] deadlines);
+
+    static native byte[] batchStrings(Core core, long host, long batch, int[] offsets);
+
+    static native int batchObject(Core core, long host, long batch, int row, long[] out);
+
+    static native int batchKeep(Core core, long host, long batch);
+
+    static native int batchComplete(Core core, long host, long batch, boolean orNull);
+
+    static native int batchFree(Core core, long host, long batch);
+
+    static native int setInt64s(Core core, long host, long batch, long[] values);
+
+    static native int setFloat64s(Core core, long host, long batch, double[] values);
+
+    static native long setRows(
+            Core core, long host, long batch, long[] words, byte[] data, int count, int[] targets);
+
+    static native int fail(
+            Core core, long host, long batch, int row, int code, byte[] type, byte[] message);
+
+    // results.c
+    static native int nextResults(Core core, long host, long timeout, long[] info);
+
+    static native int resultsInfo(Core core, long host, long results, long[] info);
+
+    static native int resultsColumns(
+            Core core,
+            long host,
+            long results,
+            long[] tags,
+            long[] cells,
+            byte[] kinds,
+            byte[] outcomes,
+            byte[] handled);
+
+    static native byte[] resultsStrings(Core core, long host, long results, int[] offsets);
+
+    static native byte[] resultsError(Core core, long host, long results, int row);
+
+    static native int resultsObject(Core core, long host, long results, int row, long[] out);
+
+    static native void resultsFree(Core core, long host, long results);
+
+    static native int mapHost(long[] out);
+
+    static native int mapInt64s(
+            Core core, long host, long[] values, long size, long batches, long[] info, byte[][] error);
+
+    static native int mapFloat64s(
+            Core core, long host, double[] values, long size, long batches, long[] info, byte[][] error);
+
+    static native int mapRows(
+            Core core,
+            long host,
+            long[] words,
+            byte[] data,
+            int count,
+            long size,
+            long batches,
+            long[] info,
+            byte[][] error);
+}
