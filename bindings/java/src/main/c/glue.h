@@ -99,6 +99,8 @@ bool rows_read(JNIEnv *env, jlongArray words, jint from, jint count, jbyteArray 
 void rows_done(struct rows *rows);
 void value_of(jlong head, jlong first, jlong second, const struct bytes *bytes, mb_value *value);
 
+extern const JNINativeMethod library_methods[];
+extern const size_t library_method_count;
 extern const JNINativeMethod host_methods[];
 extern const size_t host_method_count;
 extern const JNINativeMethod push_methods[];

@@ -31,7 +31,8 @@ JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *vm, void *reserved)
     if (natives == NULL) {
         return JNI_ERR;
     }
-    registered = (*env)->RegisterNatives(env, natives, host_methods, (jint)host_method_count) == JNI_OK
+    registered = (*env)->RegisterNatives(env, natives, library_methods, (jint)library_method_count) == JNI_OK
+        && (*env)->RegisterNatives(env, natives, host_methods, (jint)host_method_count) == JNI_OK
         && (*env)->RegisterNatives(env, natives, push_methods, (jint)push_method_count) == JNI_OK
         && (*env)->RegisterNatives(env, natives, batch_methods, (jint)batch_method_count) == JNI_OK
         && (*env)->RegisterNatives(env, natives, results_methods, (jint)results_method_count) == JNI_OK;

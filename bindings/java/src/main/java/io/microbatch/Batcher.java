@@ -2,7 +2,6 @@ package io.microbatch;
 
 import java.lang.ref.Cleaner;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
@@ -741,7 +740,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws MapException if values failed; it has all results
      */
     public static <T, R> List<R> map(List<? extends T> values, Split split, Handler<T, R> handler) {
-        return valuesOf(mapBatches(values, split, Work.of(handler)));
+        return Maps.values(Maps.rows(values, split, Work.of(handler)));
     }
 
     /**
@@ -755,8 +754,8 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws MapException if values failed; it has all results
      */
     public static <R> Results<R> map(long[] values, Split split, BatchHandler<Long> handler) {
-        return whole(
-                withMap(
+        return Maps.whole(
+                Maps.map(
                         Work.ofBatch(handler),
                         (core, info, error) ->
                                 Native.mapInt64s(core, core.host, values, split.size, split.batches, info, error)));
@@ -773,8 +772,8 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws MapException if values failed; it has all results
      */
     public static <R> Results<R> map(double[] values, Split split, BatchHandler<Double> handler) {
-        return whole(
-                withMap(
+        return Maps.whole(
+                Maps.map(
                         Work.ofBatch(handler),
                         (core, info, error) ->
                                 Native.mapFloat64s(core, core.host, values, split.size, split.batches, info, error)));
@@ -792,76 +791,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws MapException if values failed; it has all results
      */
     public static <T, R> Results<R> mapBatches(List<? extends T> values, Split split, BatchHandler<T> handler) {
-        return whole(mapBatches(values, split, Work.ofBatch(handler)));
-    }
-
-    private static <R> Results<R> mapBatches(List<?> values, Split split, Work work) {
-        return withMap(
-                work,
-                (core, info, error) -> {
-                    Rows rows = Rows.of(core, values);
-                    return Native.mapRows(
-                            core,
-                            core.host,
-                            rows.words,
-                            rows.data,
-                            rows.count,
-                            split.size,
-                            split.batches,
-                            info,
-                            error);
-                });
-    }
-
-    @FunctionalInterface
-    private interface Mapping {
-        int map(Core core, long[] info, byte[][] error);
-    }
-
-    /** References are taken in a Core of the map's own, and gone with it. */
-    private static <R> Results<R> withMap(Work work, Mapping mapping) {
-        long[] out = new long[2];
-        refuse(Native.mapHost(out));
-        Core.Settings settings = new Core.Settings();
-        settings.manual = true;
-        settings.handlers[Core.DEFAULT_HANDLER] = work;
-        Core core = new Core(out[0], (int) out[1], settings);
-        long[] info = new long[5];
-        byte[][] error = new byte[1][];
-        int status = mapping.map(core, info, error);
-        if (status != Status.OK) {
-            throw MicrobatchException.of(status, Text.of(error, status));
-        }
-        try {
-            return new Results<>(core, info);
-        } finally {
-            Native.resultsFree(core, core.host, info[0]);
-        }
-    }
-
-    private static <R> Results<R> whole(Results<R> results) {
-        long failed = 0;
-        MicrobatchException first = null;
-        for (int row = 0; !results.allOk() && row < results.size(); row++) {
-            MicrobatchException error = results.error(row);
-            if (error != null) {
-                failed++;
-                first = first == null ? error : first;
-            }
-        }
-        if (first != null) {
-            throw new MapException(first, failed, results);
-        }
-        return results;
-    }
-
-    private static <R> List<R> valuesOf(Results<R> results) {
-        whole(results);
-        List<R> values = new ArrayList<>(results.size());
-        for (int row = 0; row < results.size(); row++) {
-            values.add(results.value(row));
-        }
-        return values;
+        return Maps.whole(Maps.rows(values, split, Work.ofBatch(handler)));
     }
 
     // ---- the end ----

@@ -50,7 +50,7 @@ final class Native {
         }
     }
 
-    // host.c
+    // library.c
     static native byte[] statusTable();
 
     static native byte[] optionTable();
@@ -59,6 +59,7 @@ final class Native {
 
     static native long symbol(byte[] path, byte[] name, byte[][] error);
 
+    // host.c
     static native int optionValues(byte[] texts, long[] values, byte[][] error);
 
     static native int create(byte[] texts, int flags, int kinds, long[] natives, long[] out, byte[][] error);

@@ -3,6 +3,8 @@ package io.microbatch.bench;
 import com.lmax.disruptor.BlockingWaitStrategy;
 import com.lmax.disruptor.RingBuffer;
 import com.lmax.disruptor.dsl.Disruptor;
+import com.lmax.disruptor.dsl.ProducerType;
+import com.lmax.disruptor.util.DaemonThreadFactory;
 import io.microbatch.Batch;
 import io.microbatch.Batcher;
 import io.microbatch.Producer;
@@ -80,7 +82,13 @@ public class WholeJob {
                         .maxDelay(Duration.ofMillis(1))
                         .batchHandler(WholeJob::twice)
                         .build();
-        disruptor = new Disruptor<>(Event::new, 16384, Thread::new, com.lmax.disruptor.dsl.ProducerType.SINGLE, new BlockingWaitStrategy());
+        disruptor =
+                new Disruptor<>(
+                        Event::new,
+                        16384,
+                        DaemonThreadFactory.INSTANCE,
+                        ProducerType.SINGLE,
+                        new BlockingWaitStrategy());
         disruptor.handleEventsWith(WholeJob::onEvent);
         ring = disruptor.start();
         consumer = new Thread(this::consume, "queue");
