@@ -1,0 +1,392 @@
+/* Many values in one call: from buffers in place, or from a list. */
+
+#include "glue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One bulk push: what is the same for all forms. */
+struct bulk {
+    Py_buffer tags;              /* uint64 each; or none: they count up from first. */
+    unsigned long long first;
+    long long deadline;
+    int wait;
+};
+
+/* Pushes from one place on; answers how many were accepted. */
+typedef mb_status (*push_fn)(struct host *host, const void *what, size_t from, size_t count, const uint64_t *tags,
+                             uint64_t first, const mb_push_options *options, size_t *accepted);
+
+/* Pushes what is left again as room comes. Answers (accepted, status). */
+static PyObject *push_all(struct host *host, push_fn push, const void *what, size_t count, struct bulk *bulk,
+                          size_t *accepted)
+{
+    mb_push_options options;
+    int64_t begun = clock_now();
+    const uint64_t *tags = bulk->tags.buf;
+    size_t done = 0;
+    mb_status status;
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.deadline = bulk->deadline;
+    for (;;) {
+        size_t more = 0;
+        /* only a batcher of others may block here; for ours the time is that of copying */
+        Py_BEGIN_ALLOW_THREADS
+        status = push(host, what, done, count - done, tags == NULL ? NULL : tags + done, bulk->first + done,
+                      bulk->deadline != 0 ? &options : NULL, &more);
+        Py_END_ALLOW_THREADS
+        done += more;
+        if (!is_full(status) || !bulk->wait || !host->blocks || host->manual) {
+            break;
+        }
+        if (more > 0) {
+            begun = clock_now(); /* push_timeout is a value's */
+        }
+        while (is_full(status) && remaining(host->push_timeout, begun) > 0) {
+            int64_t left = remaining(host->push_timeout, begun);
+            Py_BEGIN_ALLOW_THREADS
+            status = host->api->mb_batcher_room(host->batcher, left > 50 * MB_MS ? 50 * MB_MS : left);
+            Py_END_ALLOW_THREADS
+            if (PyErr_CheckSignals() < 0) {
+                *accepted = done;
+                return NULL;
+            }
+        }
+        if (status != MB_OK) {
+            break;
+        }
+    }
+    *accepted = done;
+    return Py_BuildValue("ni", (Py_ssize_t)done, (int)status);
+}
+
+struct cells {
+    const void *values;
+    const uint8_t *validity;
+    int floats;
+};
+
+static mb_status push_cells(struct host *host, const void *what, size_t from, size_t count, const uint64_t *tags,
+                            uint64_t first, const mb_push_options *options, size_t *accepted)
+{
+    const struct cells *cells = what;
+    uint8_t *shifted = NULL;
+    const uint8_t *validity = cells->validity;
+    mb_status status;
+    if (validity != NULL && from > 0) {
+        if (from % 8 == 0) {
+            validity += from / 8;
+        } else {
+            shifted = calloc(count / 8 + 1, 1);
+            if (shifted == NULL) {
+                return MB_ERR_NO_MEMORY;
+            }
+            for (size_t at = 0; at < count; at++) {
+                shifted[at / 8] |= (uint8_t)((validity[(from + at) / 8] >> (from + at) % 8 & 1) << at % 8);
+            }
+            validity = shifted;
+        }
+    }
+    if (cells->floats) {
+        status = host->api->mb_batcher_push_float64s(host->batcher, (const double *)cells->values + from, validity,
+                                                     count, tags, first, options, accepted);
+    } else {
+        status = host->api->mb_batcher_push_int64s(host->batcher, (const int64_t *)cells->values + from, validity,
+                                                   count, tags, first, options, accepted);
+    }
+    free(shifted);
+    return status;
+}
+
+static PyObject *wrong_tags(void)
+{
+    return raise_status(MB_ERR_INVALID_ARGUMENT, "there must be one tag for each value");
+}
+
+/* push_numbers(cells, floats, validity or None, tags or None, first tag, deadline, wait) -> (accepted, status) */
+PyObject *host_push_numbers(PyObject *self, PyObject *args)
+{
+    struct host *host = HOST(self);
+    Py_buffer cells, validity;
+    struct cells what;
+    struct bulk bulk;
+    size_t count, accepted;
+    PyObject *answer = NULL;
+    if (!PyArg_ParseTuple(args, "y*pz*z*KLp", &cells, &what.floats, &validity, &bulk.tags, &bulk.first, &bulk.deadline,
+                          &bulk.wait)) {
+        return NULL;
+    }
+    count = (size_t)cells.len / 8;
+    what.values = cells.buf;
+    what.validity = validity.buf;
+    if (bulk.tags.buf != NULL && (size_t)bulk.tags.len / 8 != count) {
+        wrong_tags();
+    } else if (host_enter(host)) {
+        answer = push_all(host, push_cells, &what, count, &bulk, &accepted);
+        host_leave(host);
+    }
+    PyBuffer_Release(&cells);
+    PyBuffer_Release(&validity);
+    PyBuffer_Release(&bulk.tags);
+    return answer;
+}
+
+static mb_status push_mixed(struct host *host, const void *what, size_t from, size_t count, const uint64_t *tags,
+                            uint64_t first, const mb_push_options *options, size_t *accepted)
+{
+    return host->api->mb_batcher_push_values(host->batcher, (const mb_value *)what + from, count, tags, first, options,
+                                             accepted);
+}
+
+/* Reads a list as values up to the first that is none; its place is *count then, and *status says why. */
+static mb_value *read_list(struct host *host, PyObject *list, size_t *count, PyObject **keeps, mb_status *status)
+{
+    size_t length = (size_t)PyList_Size(list);
+    mb_value *values = malloc((length + 1) * sizeof *values);
+    *keeps = PyList_New(0);
+    *status = MB_OK;
+    *count = 0;
+    if (values == NULL || *keeps == NULL) {
+        free(values);
+        Py_CLEAR(*keeps);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (; *count < length; ++*count) {
+        PyObject *keep;
+        *status = value_read(host, PyList_GetItem(list, (Py_ssize_t)*count), &values[*count], &keep);
+        if (*status != MB_OK) {
+            break;
+        }
+        if (keep != NULL && PyList_Append(*keeps, keep) < 0) {
+            *status = NOT_TAKEN;
+            Py_DECREF(keep);
+            break;
+        }
+        Py_XDECREF(keep);
+    }
+    return values;
+}
+
+/* push_values(list, tags or None, first tag, deadline, wait) -> (accepted, status). Values before one that cannot be read
+   are pushed, and the status is that one's. */
+PyObject *host_push_values(PyObject *self, PyObject *args)
+{
+    struct host *host = HOST(self);
+    PyObject *given, *list, *keeps, *answer = NULL;
+    struct bulk bulk;
+    mb_value *values;
+    size_t count, accepted = 0;
+    mb_status status;
+    if (!PyArg_ParseTuple(args, "O!z*KLp", &PyList_Type, &given, &bulk.tags, &bulk.first, &bulk.deadline, &bulk.wait)) {
+        return NULL;
+    }
+    if (bulk.tags.buf != NULL && bulk.tags.len / 8 != PyList_Size(given)) {
+        PyBuffer_Release(&bulk.tags);
+        return wrong_tags();
+    }
+    /* strings are borrowed from the list while the GIL is free: it must not change */
+    list = PyList_GetSlice(given, 0, PyList_Size(given));
+    if (list == NULL || !host_enter(host)) {
+        Py_XDECREF(list);
+        PyBuffer_Release(&bulk.tags);
+        return NULL;
+    }
+    values = read_list(host, list, &count, &keeps, &status);
+    if (values != NULL && status != NOT_TAKEN) {
+        answer = push_all(host, push_mixed, values, count, &bulk, &accepted);
+        if (answer != NULL && accepted == count && status != MB_OK) {
+            Py_DECREF(answer);
+            answer = Py_BuildValue("ni", (Py_ssize_t)count, (int)status);
+        }
+    }
+    if (values != NULL) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        for (size_t at = accepted; at < count; at++) {
+            value_forget(host, &values[at]);
+        }
+        PyErr_Restore(type, value, traceback);
+        Py_XDECREF(keeps);
+    }
+    free(values);
+    Py_DECREF(list);
+    PyBuffer_Release(&bulk.tags);
+    host_leave(host);
+    return answer;
+}
+
+struct strings {
+    const void *data;
+    const void *offsets;
+    int large;
+    const uint8_t *validity;
+};
+
+static mb_status push_texts(struct host *host, const void *what, size_t from, size_t count, const uint64_t *tags,
+                            uint64_t first, const mb_push_options *options, size_t *accepted)
+{
+    const struct strings *strings = what;
+    uint8_t *shifted = NULL;
+    mb_status status;
+    if (strings->validity != NULL) {
+        shifted = calloc(count / 8 + 1, 1);
+        if (shifted == NULL) {
+            return MB_ERR_NO_MEMORY;
+        }
+        for (size_t at = 0; at < count; at++) {
+            shifted[at / 8] |= (uint8_t)((strings->validity[(from + at) / 8] >> (from + at) % 8 & 1) << at % 8);
+        }
+    }
+    if (strings->large) {
+        status = host->api->mb_batcher_push_large_strings(host->batcher, strings->data,
+                                                          (const int64_t *)strings->offsets + from, shifted, count,
+                                                          tags, first, options, accepted);
+    } else {
+        status = host->api->mb_batcher_push_strings(host->batcher, strings->data,
+                                                    (const int32_t *)strings->offsets + from, shifted, count, tags,
+                                                    first, options, accepted);
+    }
+    free(shifted);
+    return status;
+}
+
+/* push_strings(data, offsets, large, validity or None, tags or None, first tag, deadline, wait) -> (accepted, status) */
+PyObject *host_push_strings(PyObject *self, PyObject *args)
+{
+    struct host *host = HOST(self);
+    Py_buffer data, offsets, validity;
+    struct strings what;
+    struct bulk bulk;
+    size_t count, accepted;
+    PyObject *answer = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*pz*z*KLp", &data, &offsets, &what.large, &validity, &bulk.tags, &bulk.first,
+                          &bulk.deadline, &bulk.wait)) {
+        return NULL;
+    }
+    count = (size_t)offsets.len / (what.large ? 8 : 4);
+    count -= count > 0;
+    what.data = data.buf;
+    what.offsets = offsets.buf;
+    what.validity = validity.buf;
+    if (bulk.tags.buf != NULL && (size_t)bulk.tags.len / 8 != count) {
+        wrong_tags();
+    } else if (host_enter(host)) {
+        answer = push_all(host, push_texts, &what, count, &bulk, &accepted);
+        host_leave(host);
+    }
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&validity);
+    PyBuffer_Release(&bulk.tags);
+    return answer;
+}
+
+/* ---- Known data ---- */
+
+/* A host for one map: an owner of its own and no batcher. */
+static struct host *map_host(PyObject *on_batch)
+{
+    struct host *host = host_new(mb_api_table());
+    if (host != NULL) {
+        host->map = host->manual = true;
+        host->on_batch = Py_NewRef(on_batch);
+        host->api->mb_owner_new(&host->owner);
+    }
+    return host;
+}
+
+static PyObject *map_done(struct host *host, mb_status status, mb_results *results, mb_error *error)
+{
+    PyObject *columns = NULL;
+    if (status != MB_OK) {
+        raise_error(host->api, status, error);
+    } else {
+        columns = results_columns(host, results);
+        host->api->mb_results_free(results);
+    }
+    host_drain(host);
+    Py_CLEAR(host->on_batch);
+    host_unhold(host);
+    return columns;
+}
+
+/* map_numbers(on_batch, cells, floats, validity or None, size, batches) -> columns */
+PyObject *map_numbers(PyObject *module, PyObject *args)
+{
+    PyObject *on_batch;
+    Py_buffer cells, validity;
+    int floats;
+    unsigned long long size, batches;
+    mb_map_options options;
+    mb_results *results = NULL;
+    mb_error *error = NULL;
+    mb_status status;
+    struct host *host;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Oy*pz*KK", &on_batch, &cells, &floats, &validity, &size, &batches)) {
+        return NULL;
+    }
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.max_batch_size = size;
+    options.batches = batches;
+    host = map_host(on_batch);
+    if (host != NULL) {
+        status = floats ? host->api->mb_map_float64s(cells.buf, validity.buf, (size_t)cells.len / 8, &options, handle,
+                                                     &host->handlers[DEFAULT_HANDLER], &results, &error)
+                        : host->api->mb_map_int64s(cells.buf, validity.buf, (size_t)cells.len / 8, &options, handle,
+                                                   &host->handlers[DEFAULT_HANDLER], &results, &error);
+    }
+    PyBuffer_Release(&cells);
+    PyBuffer_Release(&validity);
+    return host == NULL ? NULL : map_done(host, status, results, error);
+}
+
+/* map_values(on_batch, list, size, batches) -> columns */
+PyObject *map_values(PyObject *module, PyObject *args)
+{
+    PyObject *on_batch, *given, *list, *keeps = NULL;
+    unsigned long long size, batches;
+    mb_map_options options;
+    mb_results *results = NULL;
+    mb_error *error = NULL;
+    mb_value *values;
+    mb_status status;
+    size_t count;
+    struct host *host;
+    PyObject *answer = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO!KK", &on_batch, &PyList_Type, &given, &size, &batches)) {
+        return NULL;
+    }
+    list = PyList_GetSlice(given, 0, PyList_Size(given));
+    host = list == NULL ? NULL : map_host(on_batch);
+    if (host == NULL) {
+        Py_XDECREF(list);
+        return NULL;
+    }
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.max_batch_size = size;
+    options.batches = batches;
+    options.owner = host->owner;
+    values = read_list(host, list, &count, &keeps, &status);
+    if (values == NULL || status != MB_OK) {
+        if (values != NULL) {
+            value_refused(host, status, PyList_GetItem(list, (Py_ssize_t)count), NULL);
+        }
+        host_drain(host);
+        Py_CLEAR(host->on_batch);
+        host_unhold(host);
+    } else {
+        status = host->api->mb_map_values(values, count, &options, handle, &host->handlers[DEFAULT_HANDLER], &results,
+                                          &error);
+        answer = map_done(host, status, results, error);
+    }
+    free(values);
+    Py_XDECREF(keeps);
+    Py_DECREF(list);
+    return answer;
+}

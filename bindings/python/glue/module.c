@@ -1,0 +1,162 @@
+/* The module: its tables, its types, its errors. */
+
+#include "glue.h"
+
+PyObject *make_error;
+PyObject *foreign_class;
+PyTypeObject *host_type;
+PyTypeObject *batch_type;
+
+PyObject *raise_status(mb_status status, const char *message)
+{
+    PyObject *error = PyObject_CallFunction(make_error, "is", (int)status, message);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
+PyObject *raise_error(const mb_api *api, mb_status status, mb_error *error)
+{
+    const char *message = api->mb_error_message(error);
+    raise_status(status, message[0] == '\0' ? NULL : message);
+    api->mb_error_free(error);
+    return NULL;
+}
+
+bool is_full(mb_status status)
+{
+    return status == MB_ERR_QUEUE_FULL || status == MB_ERR_QUEUE_FULL_BYTES || status == MB_ERR_RESULTS_FULL;
+}
+
+static PyObject *setup(PyObject *module, PyObject *args)
+{
+    PyObject *make, *foreign;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO", &make, &foreign)) {
+        return NULL;
+    }
+    if (make_error == NULL) {
+        make_error = Py_NewRef(make);
+        foreign_class = Py_NewRef(foreign);
+    }
+    Py_RETURN_NONE;
+}
+
+/* [(code, retriable, name, text)] */
+static PyObject *status_table(PyObject *module, PyObject *ignored)
+{
+    const mb_status_info *table;
+    size_t count = 0;
+    PyObject *list = PyList_New(0);
+    (void)module;
+    (void)ignored;
+    mb_api_table()->mb_status_table(&table, &count);
+    for (size_t at = 0; list != NULL && at < count; at++) {
+        PyObject *row = Py_BuildValue("iiss", (int)table[at].code, (int)table[at].retriable, table[at].name,
+                                      table[at].text);
+        if (row == NULL || PyList_Append(list, row) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+/* [(name, type, unit, default, choices, doc, minimum, maximum)] */
+static PyObject *option_table(PyObject *module, PyObject *ignored)
+{
+    const mb_option_info *table;
+    size_t count = 0;
+    PyObject *list = PyList_New(0);
+    (void)module;
+    (void)ignored;
+    mb_api_table()->mb_option_table(&table, &count);
+    for (size_t at = 0; list != NULL && at < count; at++) {
+        const mb_option_info *info = &table[at];
+        PyObject *row = Py_BuildValue("ssssssLL", info->name, info->type_name, info->unit, info->default_text,
+                                      info->choices, info->doc, (long long)info->minimum, (long long)info->maximum);
+        if (row == NULL || PyList_Append(list, row) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(row);
+    }
+    return list;
+}
+
+/* names() -> (kinds, triggers from 1 on, outcomes, handled) as the library names them */
+static PyObject *names(PyObject *module, PyObject *ignored)
+{
+    const mb_api *api = mb_api_table();
+    PyObject *kinds = PyList_New(0), *triggers = PyList_New(0), *outcomes = PyList_New(0), *handled = PyList_New(0);
+    (void)module;
+    (void)ignored;
+#define FILL(list, function, from, to)                                              \
+    for (uint32_t at = from; at <= to; at++) {                                      \
+        PyObject *name = PyUnicode_FromString(api->function(at));                   \
+        if (name != NULL && list != NULL) {                                         \
+            PyList_Append(list, name);                                              \
+        }                                                                           \
+        Py_XDECREF(name);                                                           \
+    }
+    FILL(kinds, mb_kind_name, 0, MB_KINDS - 1)
+    FILL(triggers, mb_trigger_name, MB_TRIGGER_SIZE, MB_TRIGGER_CLOSE)
+    FILL(outcomes, mb_outcome_name, MB_OUTCOME_OK, MB_OUTCOME_DISCARDED)
+    FILL(handled, mb_handled_name, MB_HANDLED_NO, MB_HANDLED_YES)
+    return Py_BuildValue("NNNN", kinds, triggers, outcomes, handled);
+}
+
+static PyMethodDef methods[] = {
+    {"setup", setup, METH_VARARGS, NULL},
+    {"status_table", status_table, METH_NOARGS, NULL},
+    {"option_table", option_table, METH_NOARGS, NULL},
+    {"names", names, METH_NOARGS, NULL},
+    {"map_numbers", map_numbers, METH_VARARGS, NULL},
+    {"map_values", map_values, METH_VARARGS, NULL},
+    {"arrow_array", arrow_array, METH_VARARGS, NULL},
+    {"arrow_stream", arrow_stream, METH_O, NULL},
+    {"arrow_export", arrow_export, METH_VARARGS, NULL},
+    {"arrow_export_stream", arrow_export_stream, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static int exec(PyObject *module)
+{
+    if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0) {
+        PyErr_SetString(PyExc_ImportError, "microbatch works in the main interpreter only: handlers enter Python by "
+                                           "PyGILState, which does not know sub-interpreters");
+        return -1;
+    }
+    if (host_type == NULL) {
+        host_type = (PyTypeObject *)PyType_FromSpec(&host_spec);
+    }
+    if (batch_type == NULL) {
+        batch_type = (PyTypeObject *)PyType_FromSpec(&batch_spec);
+    }
+    if (buffer_type == NULL) {
+        buffer_type = (PyTypeObject *)PyType_FromSpec(&buffer_spec);
+    }
+    if (buffer_type == NULL || host_type == NULL || batch_type == NULL || PyModule_AddType(module, host_type) < 0
+        || PyModule_AddType(module, batch_type) < 0
+        || PyModule_AddStringConstant(module, "version", mb_api_table()->mb_version_string()) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "microbatch._microbatch", NULL, 0, methods, slots, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__microbatch(void);
+
+PyMODINIT_FUNC PyInit__microbatch(void)
+{
+    return PyModuleDef_Init(&definition);
+}

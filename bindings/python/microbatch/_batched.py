@@ -1,0 +1,103 @@
+"""Functions and methods made batched."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
+
+from ._batcher import Batcher
+from ._reply import Reply
+from ._time import Option
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batched(Generic[T, R]):
+    """A function of a list of values, called with one value at a time: a call returns a Reply.
+
+    A function has one batcher, a method one for each instance; it is made at the first use, in each process anew, so that
+    instances can be pickled and processes forked. `batcher` is it.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Option]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._options = options
+        self._name = function.__qualname__
+        self._lock = threading.Lock()
+        self._made: Batcher[T, R] | None = None
+        self._of: weakref.WeakKeyDictionary[Any, Batched[T, R]] = weakref.WeakKeyDictionary()
+
+    @property
+    def batcher(self) -> Batcher[T, R]:
+        made = self._made
+        if made is None or made._forked(os.getpid()) or made._host is None or made._loop_is_gone():
+            with self._lock:
+                made = self._made
+                if made is None or made._forked(os.getpid()) or made._host is None or made._loop_is_gone():
+                    made = self._made = Batcher(self._function, **self._options)
+        return made
+
+    def __call__(self, value: T) -> Reply[R]:
+        return self.batcher.submit(value)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Batched[T, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Batched[T, R]: ...
+    def __get__(self, instance: object, owner: type) -> Batched[T, R]:
+        if instance is None:
+            return self
+        bound = self._of.get(instance)
+        if bound is None:
+            with self._lock:
+                bound = self._of.get(instance)
+                if bound is None:
+                    # weak: the batcher must not keep the instance that it goes with
+                    bound = Batched(_weak_method(self._function, instance), self._options)
+                    self._of[instance] = bound
+        return bound
+
+    def __reduce__(self) -> str:
+        return self._name
+
+
+def _weak_method(function: Callable[..., Any], instance: object) -> Callable[..., Any]:
+    import inspect
+
+    me = weakref.ref(instance)
+
+    def strong() -> object:
+        found = me()
+        if found is None:
+            raise ReferenceError(f"the instance whose {function.__name__} this is is gone")
+        return found
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def call_async(values: list[Any]) -> Any:
+            return await function(strong(), values)
+
+        return call_async
+
+    @functools.wraps(function)
+    def call(values: list[Any]) -> Any:
+        return function(strong(), values)
+
+    return call
+
+
+def batched(**options: Option) -> Callable[[Callable[..., Any]], Batched[Any, Any]]:
+    """Decorates a function or method that takes a list of values and returns their results, so that it is called with one
+    value and returns a Reply: `await f(x)`, or `f(x).result()`. Options as those of Batcher."""
+
+    def decorate(function: Callable[..., Any]) -> Batched[Any, Any]:
+        return Batched(function, options)
+
+    return decorate

@@ -1,0 +1,122 @@
+"""What can go wrong, from the library's own table."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import _microbatch
+
+
+class Status(NamedTuple):
+    """One status of the library."""
+
+    code: int
+    retriable: bool
+    name: str
+    text: str
+
+
+STATUSES: dict[int, Status] = {
+    code: Status(code, bool(retriable), name, text) for code, retriable, name, text in _microbatch.status_table()
+}
+CODES: dict[str, int] = {status.name: status.code for status in STATUSES.values()}
+
+
+class Error(Exception):
+    """A call was refused, or a value came to another outcome than OK.
+
+    code: the library's number (negative), or the handler's own (positive). name: the status by name, for example
+    "QUEUE_FULL"; "USER_CODE" for the handler's own. message: what was wrong and what would be accepted. type_name: of a
+    failure in a handler, the name of the exception. retriable: whether the same call, repeated later, may succeed. handled:
+    "no", "maybe" or "yes": whether a handler saw the value; None if no value was concerned. outcome: what the value came to;
+    None if no value was. accepted: of a bulk push, how many values were taken before the one that was refused.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        message: str | None = None,
+        *,
+        type_name: str = "",
+        handled: str | None = None,
+        outcome: str | None = None,
+        accepted: int | None = None,
+    ) -> None:
+        status = STATUSES.get(code)
+        self.code = code
+        self.name = status.name if status else "USER_CODE" if code > 0 else "UNKNOWN_CODE"
+        self.retriable = bool(status and status.retriable)
+        self.message = message if message is not None else status.text if status else ""
+        self.type_name = type_name
+        self.handled = handled
+        self.outcome = outcome
+        self.accepted = accepted
+        what = self.name if code <= 0 else f"{self.name} {code}"
+        super().__init__(f"{what}: {type_name + ': ' if type_name else ''}{self.message}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.code, self.message, self.type_name, self.handled, self.outcome, self.accepted)
+
+
+class Timeout(Error, TimeoutError):
+    """TIMEOUT, which is a TimeoutError too."""
+
+
+class MapError(Error):
+    """Values of a map failed. `results` has every result, those that are OK too; the code is that of the first failure."""
+
+    results: object
+
+
+def _rebuild(
+    code: int, message: str, type_name: str, handled: str | None, outcome: str | None, accepted: int | None
+) -> Error:
+    kind = Timeout if code == CODES["TIMEOUT"] else Error
+    return kind(code, message, type_name=type_name, handled=handled, outcome=outcome, accepted=accepted)
+
+
+def make(code: int, message: str | None = None) -> Error:
+    """The exception of a status."""
+    return Timeout(code, message) if code == CODES["TIMEOUT"] else Error(code, message)
+
+
+def named(name: str, message: str | None = None) -> Error:
+    return make(CODES[name], message)
+
+
+class Failure(Exception):
+    """Raise it in a handler to fail its part with a positive code of your own; return it in the results to fail one value."""
+
+    def __init__(self, code: int, message: str = "", type_name: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.type_name = type_name
+
+
+class ForeignObject(NamedTuple):
+    """An object of another owner than this batcher's: a word that means something to its owner only."""
+
+    owner: int
+    word: int
+    size: int = 0
+
+
+def describe(failure: BaseException) -> tuple[int, str, str]:
+    """Code, type name and message that an exception is reported with."""
+    if isinstance(failure, Failure):
+        return failure.code, failure.type_name, failure.message
+    if isinstance(failure, Error):
+        return failure.code, failure.type_name or type(failure).__name__, failure.message
+    try:
+        message = str(failure)
+    except Exception as broken:
+        message = f"(its text failed: {type(broken).__name__})"
+    message = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    return CODES["HANDLER_FAILED"], type(failure).__name__, message
+
+
+_microbatch.setup(make, ForeignObject)
+KINDS, TRIGGERS, OUTCOMES, HANDLED = _microbatch.names()
+INT64, FLOAT64 = KINDS.index("int64"), KINDS.index("float64")
+EXPIRED_CODES = frozenset((CODES["HANDLER_TIMEOUT"], CODES["DEADLINE"]))

@@ -1,0 +1,38 @@
+"""Durations: seconds as a number, a timedelta, None for no limit; options also take text such as "2ms"."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from fractions import Fraction
+from typing import Union
+
+Seconds = Union[int, float, Fraction, timedelta]
+FOREVER = 2**63 - 1
+
+
+def nanoseconds(duration: Seconds | None) -> int:
+    """What the engine counts in."""
+    if duration is None:
+        return FOREVER
+    if isinstance(duration, timedelta):
+        return (duration.days * 86_400 + duration.seconds) * 10**9 + duration.microseconds * 1000
+    if isinstance(duration, bool) or not isinstance(duration, (int, float, Fraction)):
+        raise TypeError(f"a time is seconds, a timedelta or None, not {duration!r}")
+    if isinstance(duration, float) and not math.isfinite(duration):
+        if duration > 0:
+            return FOREVER
+        raise ValueError(f"a time is a number of seconds, not {duration!r}")
+    return max(-(2**63), min(FOREVER, round(Fraction(duration) * 10**9)))
+
+
+Option = Union[str, int, float, Fraction, timedelta]
+
+
+def option_text(type_name: str, value: Option) -> str:
+    """An option as the library reads it."""
+    if isinstance(value, str):
+        return value
+    if type_name == "duration":
+        return str(nanoseconds(value))
+    return str(value)
