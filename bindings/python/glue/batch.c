@@ -18,6 +18,7 @@ PyObject *batch_new(struct host *host, mb_batch *batch, bool held)
     }
     atomic_fetch_add(&host->holds, 1);
     self->host = host;
+    self->owner = Py_XNewRef(host->self);
     self->batch = batch;
     self->held = held;
     return (PyObject *)self;
@@ -39,6 +40,7 @@ static void batch_dealloc(PyObject *object)
             self->host->api->mb_batch_free(self->batch);
             host_drain(self->host);
         }
+        Py_XDECREF(self->owner);
         host_unhold(self->host);
     }
     PyObject_Free(object);
@@ -169,8 +171,8 @@ static mb_status set_one(BatchObject *self, size_t row, PyObject *object)
     }
     value_handing(self->host, &value);
     status = self->host->api->mb_batch_set_value(self->batch, row, &value);
-    if (status == MB_OK) {
-        value_handed(self->host, &value);
+    if (status == MB_OK || status == MB_ERR_TOO_LATE) {
+        value_handed(self->host, &value); /* late ones are given back by the engine too */
     } else {
         value_forget(self->host, &value);
     }

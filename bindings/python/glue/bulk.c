@@ -303,7 +303,7 @@ static PyObject *map_done(struct host *host, mb_status status, mb_results *resul
     if (status != MB_OK) {
         raise_error(host->api, status, error);
     } else {
-        columns = results_columns(host, results);
+        columns = results_columns(host, results, false);
         host->api->mb_results_free(results);
     }
     host_drain(host);

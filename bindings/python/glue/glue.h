@@ -56,6 +56,8 @@ struct host {
     _Atomic(struct reference *) released;   /* Given back by threads that cannot enter Python. */
     struct handler handlers[MB_KINDS + 1];
     mb_shared shared;
+    unsigned long freeing;       /* The thread that frees the batcher: callbacks inside may still call. */
+    PyObject *self;              /* The Host, borrowed; NULL once it goes. */
     PyObject *on_batch;          /* Called in manual mode: (Batch, which). */
     PyObject *on_results;        /* Called in manual mode: (tuple of columns). */
     PyObject *on_release;        /* Called with an object that was given back; or NULL. */
@@ -70,6 +72,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     struct host *host;
+    PyObject *owner;             /* The Host: its callbacks are wanted as long as the batch may give objects back. */
     mb_batch *batch;             /* NULL once it was completed, freed, or its handler returned. */
     bool held;                   /* Kept or pulled: completed or freed here. */
 } BatchObject;
@@ -110,7 +113,7 @@ PyObject *value_make(const struct host *host, const mb_value *value);
 void reference_dispose(struct host *host, struct reference *reference, bool tell);
 
 /* results.c */
-PyObject *results_columns(struct host *host, const mb_results *results);
+PyObject *results_columns(struct host *host, const mb_results *results, bool pulled);  /* pulled: freed with them */
 
 /* bulk.c */
 PyObject *host_push_numbers(PyObject *self, PyObject *args);

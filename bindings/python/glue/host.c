@@ -55,7 +55,7 @@ static void on_result(void *user_data, const mb_results *results, const mb_api *
 {
     struct host *host = user_data;
     PyGILState_STATE state = PyGILState_Ensure();
-    PyObject *columns = results_columns(host, results);
+    PyObject *columns = results_columns(host, results, false);
     PyObject *answer = columns == NULL ? NULL : PyObject_CallFunctionObjArgs(host->on_results, columns, NULL);
     (void)api;
     if (answer == NULL) {
@@ -142,8 +142,8 @@ static void unhold(void *user_data)
 static void free_batcher(struct host *host)
 {
     mb_batcher *batcher = host->batcher;
-    host->batcher = NULL;
-    if (batcher != NULL && !host->attached) {
+    if (batcher != NULL && !host->attached && host->freeing == 0) {
+        host->freeing = PyThread_get_thread_ident();
         Py_BEGIN_ALLOW_THREADS
         if (atomic_load(&host->closers) > 0) {
             host->api->mb_batcher_close(batcher, 0, NULL); /* an interrupted close goes on, and ends with this */
@@ -156,11 +156,13 @@ static void free_batcher(struct host *host)
         Py_END_ALLOW_THREADS
         host_drain(host);
     }
+    host->batcher = NULL;
 }
 
 bool host_enter(struct host *host)
 {
-    if (host->closing || host->batcher == NULL) {
+    bool inside = host->freeing != 0 && host->freeing == PyThread_get_thread_ident();
+    if (host->batcher == NULL || (host->closing && !inside)) {
         raise_status(MB_ERR_CLOSED, "the batcher is freed");
         return false;
     }
@@ -170,7 +172,7 @@ bool host_enter(struct host *host)
 
 void host_leave(struct host *host)
 {
-    if (atomic_fetch_sub(&host->users, 1) == 1 && host->closing) {
+    if (atomic_fetch_sub(&host->users, 1) == 1 && host->closing && host->freeing == 0) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         free_batcher(host);
@@ -316,6 +318,7 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
         return NULL;
     }
     self->host = host;
+    host->self = (PyObject *)self;
     atomic_fetch_add(&host->holds, 1); /* the engine's, given back by unhold */
     Py_BEGIN_ALLOW_THREADS
     status = api->mb_batcher_new(&options, &batcher, &error);
@@ -392,6 +395,9 @@ static void host_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    if (HOST(self) != NULL) {
+        HOST(self)->self = NULL;
+    }
     host_clear(self);
     if (HOST(self) != NULL) {
         host_unhold(HOST(self));
@@ -562,8 +568,7 @@ static PyObject *host_next_results(PyObject *self, PyObject *args)
     if (results != NULL) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
-        columns = results_columns(host, results);
-        host->api->mb_results_free(results);
+        columns = results_columns(host, results, true);
         if (type != NULL) {
             Py_CLEAR(columns);
             PyErr_Restore(type, value, traceback);

@@ -107,7 +107,21 @@ static PyObject *names(PyObject *module, PyObject *ignored)
     return Py_BuildValue("NNNN", kinds, triggers, outcomes, handled);
 }
 
+/* unraisable(exception, what): told by sys.unraisablehook */
+static PyObject *unraisable(PyObject *module, PyObject *args)
+{
+    PyObject *failure, *what;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO", &failure, &what)) {
+        return NULL;
+    }
+    PyErr_SetObject((PyObject *)Py_TYPE(failure), failure);
+    PyErr_WriteUnraisable(what);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"unraisable", unraisable, METH_VARARGS, NULL},
     {"setup", setup, METH_VARARGS, NULL},
     {"status_table", status_table, METH_NOARGS, NULL},
     {"option_table", option_table, METH_NOARGS, NULL},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import inspect
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -275,12 +274,4 @@ class Work:
 
 def report(what: str, failure: BaseException) -> None:
     """Tells what has nobody to be raised to, the way Python does."""
-    sys.unraisablehook(_Unraisable(type(failure), failure, failure.__traceback__, f"microbatch: {what}", None))
-
-
-class _Unraisable(NamedTuple):
-    exc_type: type[BaseException]
-    exc_value: BaseException
-    exc_traceback: Any
-    err_msg: str
-    object: Any
+    _microbatch.unraisable(failure, f"microbatch: {what}")

@@ -327,7 +327,7 @@ class Batcher(Generic[T, R]):
         if tag >= _REPLY and tag in self._replies:
             self._thrown[tag] = failure
 
-    def _deliver(self, columns: tuple[int, int, bytes, bytes | None, bytes | None, Any]) -> None:
+    def _deliver(self, columns: tuple[int, int, bytes, bytes | None, bytes | None, Any, object]) -> None:
         results: Results[R] = Results(columns)
         self._enter()
         try:
@@ -703,7 +703,7 @@ class Batcher(Generic[T, R]):
         self._free()
 
     def _free(self) -> None:
-        host, self._host = self._host, None
+        host = self._host
         if host is None:
             return
         if self._loop is not None and not self._loop.is_closed() and not self._forked(os.getpid()):
@@ -719,15 +719,14 @@ class Batcher(Generic[T, R]):
                     loop.call_soon_threadsafe(loop.remove_reader, fd)
                 except RuntimeError:
                     pass
-        if self._manual or self._loop is not None:
             try:
                 host.close(0)
-                if self._loop is not None:
-                    while self._delivers:
-                        self._deliver(host.next_results(0, False))
+                while self._delivers:
+                    self._deliver(host.next_results(0, False))
             except Error:
                 pass
         host.abandon()
+        self._host = None
         _exit.remove(self)
 
     def __enter__(self) -> Batcher[T, R]:

@@ -30,10 +30,10 @@ class Results(Generic[R]):
     if all are OK, or "mixed". tags: memoryview of uint64.
     """
 
-    __slots__ = ("batch", "kind", "tags", "_outcomes", "_handled", "_values", "_kind")
+    __slots__ = ("batch", "kind", "tags", "_outcomes", "_handled", "_values", "_kind", "_set")
 
-    def __init__(self, columns: tuple[int, int, bytes, bytes | None, bytes | None, Any]) -> None:
-        self.batch, self._kind, tags, self._outcomes, self._handled, self._values = columns
+    def __init__(self, columns: tuple[int, int, bytes, bytes | None, bytes | None, Any, object]) -> None:
+        self.batch, self._kind, tags, self._outcomes, self._handled, self._values, self._set = columns
         self.kind = KINDS[self._kind] if self._kind < len(KINDS) else "mixed"
         self.tags = memoryview(tags).cast("Q")
 
