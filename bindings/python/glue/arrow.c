@@ -124,7 +124,7 @@ static int width_of(const char *format)
 static PyObject *take(const struct ArrowSchema *schema, struct ArrowArray *from)
 {
     struct ArrowArray *array;
-    PyObject *owner, *buffers;
+    PyObject *owner, *buffers, *answer;
     const char *format = schema->format;
     int64_t rows;
     int width = width_of(format);
@@ -168,12 +168,11 @@ static PyObject *take(const struct ArrowSchema *schema, struct ArrowArray *from)
         }
         Py_XDECREF(buffer);
     }
-    Py_DECREF(owner);
-    if (buffers == NULL) {
-        return NULL;
-    }
-    return Py_BuildValue("sLLLN", format, (long long)array->length, (long long)array->null_count,
-                         (long long)array->offset, buffers);
+    answer = buffers == NULL ? NULL
+                             : Py_BuildValue("sLLLN", format, (long long)array->length, (long long)array->null_count,
+                                             (long long)array->offset, buffers);
+    Py_DECREF(owner); /* without buffers this frees the array */
+    return answer;
 }
 
 /* arrow_array(schema capsule, array capsule) -> (format, length, null count, offset, buffers) */

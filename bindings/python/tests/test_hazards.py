@@ -1,0 +1,223 @@
+"""What goes wrong with extensions, by name."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+from microbatch import Batcher, Error, Native
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(program: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a Python of its own, which must end."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def test_fork_with_values_outstanding() -> None:
+    gate = threading.Event()
+
+    def handler(values: list[int]) -> list[int]:
+        gate.wait(60)
+        return values
+
+    with Batcher(handler, max_batch_size=1) as batcher:
+        replies = [batcher.submit(n) for n in range(3)]
+        pid = os.fork()
+        if pid == 0:
+            good = 0
+            for call in (lambda: batcher.submit(9), batcher.flush, batcher.seal, replies[0].result):
+                try:
+                    call()
+                except Error as refused:
+                    good += refused.name == "FORKED"
+            with Batcher(lambda values: values) as fresh:
+                good += fresh.submit(5).result(30) == 5
+            os._exit(good)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+        gate.set()
+        assert [reply.result(30) for reply in replies] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_multiprocessing(method: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import multiprocessing, microbatch\n"
+        "@microbatch.batched(max_delay='1ms')\n"
+        "def double(values): return [2 * value for value in values]\n"
+        "def work(value): return double(value).result(30)\n"
+        "if __name__ == '__main__':\n"
+        "    assert work(1) == 2\n"
+        f"    with multiprocessing.get_context('{method}').Pool(2) as pool:\n"
+        "        assert pool.map(work, range(20)) == [2 * n for n in range(20)]\n"
+        "    assert work(3) == 6\n"
+    )
+    subprocess.run([sys.executable, str(program)], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("wait", ["flush()", "close()", "submit(2).result()", "room()", "push_many([3] * 99)"])
+def test_ctrl_c_ends_every_wait(wait: str) -> None:
+    program = (
+        "import os, signal, sys, threading, microbatch\n"
+        "gate = threading.Event()\n"
+        "def handler(values):\n"
+        "    gate.wait()\n"
+        "    return values\n"
+        "b = microbatch.Batcher(handler, max_batch_size=1, queue_capacity=1, drain_at_exit='10ms')\n"
+        "b.push(1)\n"
+        "while not b.stats().in_flight: pass\n"
+        f"if 'room' in {wait!r} or 'many' in {wait!r}: b.push(2)\n"
+        "def press():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Timer(0.2, press).start()\n"
+        "try:\n"
+        f"    b.{wait}\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+        "gate.set()\n"
+        "b.abandon()\n"
+    )
+    assert run(program).stdout == "interrupted\n"
+
+
+def test_exit_drains() -> None:
+    program = (
+        "import microbatch\n"
+        "b = microbatch.Batcher(lambda values: values, max_delay='forever',\n"
+        "    on_result=lambda results: print(*results.values, flush=True))\n"
+        "b.push_many([1, 2, 3])\n"
+    )
+    done = run(program)
+    assert (done.stdout, done.stderr) == ("1 2 3\n", "")
+
+
+def test_exit_reports_what_did_not_drain() -> None:
+    program = (
+        "import microbatch, threading\n"
+        "b = microbatch.Batcher(lambda values: threading.Event().wait(), drain_at_exit='50ms', max_batch_size=1)\n"
+        "b.push_many([1, 2, 3])\n"
+    )
+    assert "3 values were discarded at exit" in run(program).stderr
+
+
+def test_a_batcher_that_is_only_forgotten_is_freed_and_told() -> None:
+    def make() -> weakref.ref[Any]:
+        cycle: list[Any] = []
+        batcher: Batcher[int, int] = Batcher(lambda values: (cycle, values)[1])
+        cycle.append(batcher)
+        assert batcher.submit(1).result(30) == 1
+        return weakref.ref(batcher)
+
+    threads = threading.active_count()
+    with pytest.warns(ResourceWarning, match="not closed"):
+        ghost = make()
+        for _ in range(200):
+            gc.collect()
+            if ghost() is None:
+                break
+            threading.Event().wait(0.01)
+    assert ghost() is None
+    while threading.active_count() > threads:
+        threading.Event().wait(0.01)
+
+
+def memory() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_100_000_create_and_close_without_growth() -> None:
+    def round_trips(count: int) -> None:
+        for _ in range(count):
+            with Batcher(lambda values: values, mode="manual") as batcher:
+                batcher.submit("a")
+
+    round_trips(10_000)
+    gc.collect()
+    before, files = memory(), descriptors()
+    round_trips(100_000)
+    gc.collect()
+    assert memory() - before < 4 << 20
+    assert descriptors() == files
+
+
+def test_threaded_batchers_give_everything_back() -> None:
+    def round_trips(count: int) -> None:
+        for _ in range(count):
+            with Batcher(lambda values: values) as batcher:
+                batcher.submit(object()).result(30)
+
+    round_trips(50)
+    threads, files = threading.active_count(), descriptors()
+    round_trips(300)
+    while threading.active_count() > threads:
+        threading.Event().wait(0.01)
+    assert descriptors() == files
+
+
+NATIVE = r"""
+#include "microbatch.h"
+#include <string.h>
+
+mb_status echo(void *user_data, mb_batch *batch, const mb_api *api);
+mb_status echo(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    mb_batch_view view;
+    size_t row;
+    (void)user_data;
+    view.struct_size = sizeof view;
+    api->mb_batch_get_view(batch, &view);
+    for (row = 0; row < view.count; row++) {
+        mb_value value;
+        api->mb_batch_value(batch, row, &value);
+        if (value.kind == MB_KIND_OBJECT)
+            api->mb_batch_fail(batch, row, 42, "native", "an object", 9);
+        else
+            api->mb_batch_set_value(batch, row, &value);
+    }
+    return MB_OK;
+}
+"""
+
+
+@pytest.mark.parametrize("mode", ["threaded", "manual"])
+def test_c_code_by_address_that_links_to_nothing(tmp_path: Path, mode: str) -> None:
+    from test_values import AWKWARD, Thing, bits
+
+    source, library = tmp_path / "echo.c", tmp_path / "echo.so"
+    source.write_text(NATIVE)
+    compiler = [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-nostdlib", "-Wall", "-Werror", f"-I{ROOT}/include"]
+    subprocess.run([*compiler, str(source), "-o", str(library)], check=True)
+    address = ctypes.cast(ctypes.CDLL(str(library)).echo, ctypes.c_void_p).value
+    assert address is not None
+    with Batcher(Native(address), mode=mode, max_batch_size=5) as batcher:
+        thing = Thing()
+        ghost = weakref.ref(thing)
+        replies = [batcher.submit(value) for value in AWKWARD]
+        refused = batcher.submit(thing)
+        batcher.flush(30)
+        assert [bits(reply.result(30)) for reply in replies] == [bits(value) for value in AWKWARD]
+        with pytest.raises(Error) as failed:
+            refused.result(30)
+        assert (failed.value.code, failed.value.type_name, failed.value.message) == (42, "native", "an object")
+        del thing
+        batcher.stats()
+        gc.collect()
+        assert ghost() is None
+
+
