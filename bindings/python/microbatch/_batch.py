@@ -106,14 +106,16 @@ class Batch(Generic[T]):
         return self._handle.values(self._rows)
 
     @property
-    def numbers(self) -> memoryview:
+    def numbers(self) -> memoryview[Any]:
         """The values of a batch of integers or floats as a memoryview of int64 or float64."""
         cells = self._handle.cells() if self._rows is None else None
         if cells is not None:
-            return memoryview(cells).cast("q" if self._kind == INT64 else "d")
+            view: memoryview[Any] = memoryview(cells)
+            return view.cast("q" if self._kind == INT64 else "d")
         if self._kind not in (INT64, FLOAT64):
             raise make(CODES["INVALID_ARGUMENT"], f"the batch is of kind {self.kind}, not int64 or float64")
-        return memoryview(array.array("q" if self._kind == INT64 else "d", self.values))  # type: ignore[arg-type]
+        values: list[Any] = self._handle.values(self._rows)
+        return memoryview(array.array("q" if self._kind == INT64 else "d", values))
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.values)

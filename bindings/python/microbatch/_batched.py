@@ -40,7 +40,7 @@ class Batched(Generic[T, R]):
             with self._lock:
                 made = self._made
                 if made is None or made._forked(os.getpid()) or made._host is None or made._loop_is_gone():
-                    made = self._made = Batcher(self._function, **self._options)
+                    made = self._made = Batcher(self._function, **self._options)  # type: ignore[arg-type]
         return made
 
     def __call__(self, value: T) -> Reply[R]:

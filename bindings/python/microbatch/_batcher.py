@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Generic, Union
 
 from . import _exit, _microbatch
 from ._batch import Batch, HeldBatch, Native, OnBatch, Work, _Flight, report
@@ -23,8 +23,17 @@ from ._results import Results
 from ._stats import Stats, stats_of
 from ._time import FOREVER, Option, Seconds, nanoseconds, option_text
 
-T = TypeVar("T")
-R = TypeVar("R")
+if TYPE_CHECKING:
+    # a batcher whose types nobody names is one of Any
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)
+    R = TypeVar("R", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+    R = TypeVar("R")
 Handler = Union[Callable[[list[Any]], Any], OnBatch, Native]
 
 OPTIONS = {row[0]: row for row in _microbatch.option_table()}
@@ -56,6 +65,28 @@ class Batcher(Generic[T, R]):
 
     Every method may be called from any thread.
     """
+
+    def _setup(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._replies: dict[int, Reply[R]] = {}
+        self._thrown: dict[int, BaseException] = {}
+        self._next_tag = _REPLY
+        self._tags_of_pushers = False
+        self._inside = threading.local()
+        self._delivered = threading.Condition()
+        self._begun = self._finished = 0
+        self._results_ended = True
+        self._progress: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._work: list[Work | None] = []
+        self._kinds: set[str] | None = None
+        self._on_result: Callable[[Results[R]], None] | None = None
+        self._delivers = False
+        self._manual = False
+        self._closed = False
+        self._timeouts: dict[str, int] = {}
 
     def __init__(
         self,
@@ -120,28 +151,6 @@ class Batcher(Generic[T, R]):
         elif not manual:
             self._start(int(options.get("threads") or OPTIONS["threads"][3]) if works else 0)  # type: ignore[arg-type]
         _exit.add(self)
-
-    def _setup(self) -> None:
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._replies: dict[int, Reply[R]] = {}
-        self._thrown: dict[int, BaseException] = {}
-        self._next_tag = _REPLY
-        self._tags_of_pushers = False
-        self._inside = threading.local()
-        self._delivered = threading.Condition()
-        self._begun = self._finished = 0
-        self._results_ended = True
-        self._progress: set[asyncio.Future[None]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._work: list[Work | None] = []
-        self._kinds: set[str] | None = None
-        self._on_result: Callable[[Results[R]], None] | None = None
-        self._delivers = False
-        self._manual = False
-        self._closed = False
-        self._timeouts: dict[str, int] = {}
 
     @classmethod
     def attach(cls, address: int) -> Batcher[T, R]:
@@ -444,20 +453,20 @@ class Batcher(Generic[T, R]):
             mine = given
             if isinstance(chunk, Numbers):
                 if given is not None:
-                    mine = given[taken : taken + chunk.count]
+                    mine = given[taken : taken + chunk.rows]
                 self._refuse_column("float64" if chunk.floats else "int64", chunk.validity, taken)
                 accepted, status = host.push_numbers(
                     chunk.cells, chunk.floats, chunk.validity, mine, first + taken, due, wait
                 )
-                count = chunk.count
+                count = chunk.rows
             elif isinstance(chunk, Strings):
                 if given is not None:
-                    mine = given[taken : taken + chunk.count]
+                    mine = given[taken : taken + chunk.rows]
                 self._refuse_column("string", chunk.validity, taken)
                 accepted, status = host.push_strings(
                     chunk.data, chunk.offsets, chunk.large, chunk.validity, mine, first + taken, due, wait
                 )
-                count = chunk.count
+                count = chunk.rows
             else:
                 known = chunk.values
                 count = len(known)

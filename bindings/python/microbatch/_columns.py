@@ -19,7 +19,7 @@ class Numbers(NamedTuple):
     cells: Any
     floats: bool
     validity: bytes | None
-    count: int
+    rows: int
 
 
 class Strings(NamedTuple):
@@ -29,7 +29,7 @@ class Strings(NamedTuple):
     offsets: Any
     large: bool
     validity: bytes | None
-    count: int
+    rows: int
 
 
 class Values(NamedTuple):

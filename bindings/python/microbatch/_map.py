@@ -134,7 +134,7 @@ def _listed(chunk: Any) -> list[Any]:
         data = bytes(memoryview(chunk.data))
         ends = memoryview(chunk.offsets).cast("B").cast("q" if chunk.large else "i")
         return [
-            data[ends[at] : ends[at + 1]].decode() if _is_set(chunk.validity, at) else None for at in range(chunk.count)
+            data[ends[at] : ends[at + 1]].decode() if _is_set(chunk.validity, at) else None for at in range(chunk.rows)
         ]
     return chunk.values  # type: ignore[no-any-return]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from ._error import STATUSES, TRIGGERS
 
 
-class Histogram(NamedTuple):
+@dataclass(frozen=True)
+class Histogram:
     """Bucket 0 counts 0 and 1, bucket i counts 2**i to 2**(i+1) - 1."""
 
     count: int

@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import sys
+import sysconfig
 import threading
 import weakref
 from pathlib import Path
@@ -221,3 +222,20 @@ def test_c_code_by_address_that_links_to_nothing(tmp_path: Path, mode: str) -> N
         assert ghost() is None
 
 
+
+
+@pytest.mark.skipif("MICROBATCH_STATICLIB" not in os.environ, reason="cargo test names the host's own copy of the engine")
+def test_a_c_host_that_embeds_python_shares_its_batcher(tmp_path: Path) -> None:
+    variables = sysconfig.get_config_vars()
+    library = variables["LIBDIR"]
+    name = f"python{variables['LDVERSION']}"
+    host = tmp_path / "host"
+    command = [os.environ.get("CC", "cc"), "-std=c11", "-Wall", "-Werror", f"-I{ROOT}/include"]
+    command += [f"-I{sysconfig.get_path('include')}", str(Path(__file__).with_name("host.c")), "-o", str(host)]
+    command += [os.environ["MICROBATCH_STATICLIB"], f"-L{library}", f"-Wl,-rpath,{library}", f"-l{name}"]
+    command += [*variables["LIBS"].split(), *variables["SYSLIBS"].split(), "-lpthread", "-ldl", "-lm", "-Wl,-export-dynamic"]
+    subprocess.run(command, check=True)
+    places = [sysconfig.get_path("purelib"), str(Path(sys.modules["microbatch"].__file__ or "").parents[1])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "PYTHONHOME": sys.base_prefix}
+    done = subprocess.run([str(host)], capture_output=True, text=True, timeout=120, env=environment)
+    assert (done.returncode, done.stdout) == (0, f"203 results, sum {3 * sum(range(200))}\n"), done.stderr
