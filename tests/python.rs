@@ -11,7 +11,10 @@
     reason = "a test fails by panicking"
 )]
 
-#[allow(dead_code, reason = "this crate compiles little by hand: the wheel's own build does")]
+#[allow(
+    dead_code,
+    reason = "this crate compiles little by hand: the wheel's own build does"
+)]
 #[path = "common/native.rs"]
 mod native;
 
@@ -209,7 +212,10 @@ fn python_examples_do_what_they_say() {
         return;
     };
     let column = example(python, "bindings/python/examples/pandas_column.py", &[]);
-    assert!(column.starts_with("18745 flights in batches of 4096, 4096, 4096, 4096, 2361"), "{column}");
+    assert!(
+        column.starts_with("18745 flights in batches of 4096, 4096, 4096, 4096, 2361"),
+        "{column}"
+    );
     let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python/inference.png");
     let _ = fs::remove_file(&picture);
     let arguments = [picture.to_str().unwrap(), "2000", "100"];
