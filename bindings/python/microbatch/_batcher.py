@@ -715,26 +715,24 @@ class Batcher(Generic[T, R]):
         host = self._host
         if host is None:
             return
-        if self._loop is not None and not self._loop.is_closed() and not self._forked(os.getpid()):
-            loop, fd = self._loop, -1
-            try:
-                fd = host.fd()
-            except Error:
-                pass
-            if asyncio._get_running_loop() is loop:
-                loop.remove_reader(fd)
-            else:
-                try:
-                    loop.call_soon_threadsafe(loop.remove_reader, fd)
-                except RuntimeError:
-                    pass
+        loop = self._loop
+        if loop is None or self._forked(os.getpid()):
+            host.abandon()
+        else:
             try:
                 host.close(0)
                 while self._delivers:
                     self._deliver(host.next_results(0, False))
             except Error:
                 pass
-        host.abandon()
+            # the loop lets go of the descriptor before its number can be another's
+            if loop.is_closed() or asyncio._get_running_loop() is loop:
+                _leave_loop(loop, host)
+            else:
+                try:
+                    loop.call_soon_threadsafe(_leave_loop, loop, host)
+                except RuntimeError:
+                    host.abandon()
         self._host = None
         _exit.remove(self)
 
@@ -903,6 +901,15 @@ def _pump(me: weakref.ref[Batcher[Any, Any]]) -> None:
     batcher = me()
     if batcher is not None:
         batcher._pump()
+
+
+def _leave_loop(loop: asyncio.AbstractEventLoop, host: _microbatch.Host) -> None:
+    if not loop.is_closed():
+        try:
+            loop.remove_reader(host.fd())
+        except Error:
+            pass
+    host.abandon()
 
 
 def _close_quietly(host: _microbatch.Host, limit: int) -> None:

@@ -279,3 +279,21 @@ def test_a_shared_batcher_is_pushed_to_by_its_address() -> None:
         with pytest.raises(Error, match="CLOSED"):
             other.push(1)
     assert got == [8]
+
+
+def test_a_batcher_of_a_loop_is_freed_from_a_thread() -> None:
+    async def main() -> None:
+        async def handler(values: list[int]) -> list[int]:
+            return double(values)
+
+        loop = asyncio.get_running_loop()
+        for _ in range(50):
+            lost = Batcher(handler, max_delay="forever")
+            reply = lost.submit(1)
+            await loop.run_in_executor(None, lost.abandon)
+            async with Batcher(handler) as batcher:  # may get the descriptor's number
+                assert await asyncio.wait_for(batcher.submit(2), 60) == 4
+            with pytest.raises(Error, match="DISCARDED"):
+                await reply
+
+    asyncio.run(main())
