@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 def run(program: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     """Runs a program in a Python of its own, which must end."""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
     return done
 

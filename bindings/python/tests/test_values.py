@@ -219,4 +219,4 @@ def test_it_works_without_numpy() -> None:
         "    b.push_many(array.array('d', [1.5])); b.flush(30)\n"
         "assert microbatch.map([1.5], lambda xs: xs) == [1.5]\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    subprocess.run([sys.executable, "-P", "-c", program], check=True, timeout=120)
