@@ -55,7 +55,7 @@ TEST_F(Objects, p04_a_refusal_consumes_nothing) {
 
 TEST_F(Objects, p01_released_when_handled) {
     {
-        mb::batcher<order, void> batcher{mb::options{}, [](auto& batch) {
+        mb::batcher<order, void> batcher{timeless(), [](auto& batch) {
                                              for (auto& row : batch) row.set_result();
                                          }};
         for (int number = 0; number < 1000; ++number) batcher.push(order(number));
