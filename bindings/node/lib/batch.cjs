@@ -267,9 +267,10 @@ function failed(core, batch, thrown) {
 }
 
 async function settle(core, batch, promise) {
+  // kept, but not by somebody who completes it
+  batch.held = false;
   try {
     const returned = await promise;
-    batch.held = false;
     answer(batch, returned);
   } catch (thrown) {
     failed(core, batch, thrown);

@@ -28,6 +28,7 @@ class Core {
   objects = new Objects();
   report = report;
   busy = false;
+  maps = false;
   /** Callers of flush, room, close, next batch and next results. */
   marks = [];
   roomWaiters = [];
@@ -82,6 +83,7 @@ class Core {
       this.#stageSlots = new Uint32Array(this.#stageTags.buffer).fill(SUBMITTED);
     }
     if (this.#stage === 0) {
+      this.touch();
       queueMicrotask(this.#flushing);
     }
     this.#stageValues[this.#stage] = value;
@@ -128,9 +130,11 @@ class Core {
     if (!this.takesResults) {
       return;
     }
-    let rows = this.#thrown.get(batch);
+    // all batches of a map come back in one set
+    const number = this.maps ? 0 : batch;
+    let rows = this.#thrown.get(number);
     if (!rows) {
-      this.#thrown.set(batch, (rows = new Map()));
+      this.#thrown.set(number, (rows = new Map()));
     }
     rows.set(tag, thrown);
   }
@@ -274,10 +278,9 @@ const out = native.setup(
     }
   },
   (core, word) => {
-    const object = core.objects.release(word);
-    if (core.onRelease) {
+    for (const object of core.objects.release(word)) {
       try {
-        core.onRelease(object);
+        core.onRelease?.(object);
       } catch (thrown) {
         report(thrown);
       }

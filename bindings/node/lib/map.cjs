@@ -34,7 +34,7 @@ function results(values, handler, { maxBatchSize = 0, batches = 0, typedArrays =
   const core = new Core();
   const handlers = new Array(DEFAULT_HANDLER + 1);
   handlers[DEFAULT_HANDLER] = handler;
-  Object.assign(core, { handlers, typedArrays, manual: true, takesResults: true });
+  Object.assign(core, { handlers, typedArrays, maps: true, manual: true, takesResults: true });
   core.host = native.newMap(core, ownerOfEnvironment());
   const { float64s, int64s, values: all, kinds, error } = many(values, core.objects);
   if (error) {

@@ -53,9 +53,17 @@ function loneSurrogate(text) {
   return -1;
 }
 
-/** Objects under way: the engine holds a word for each, which is its place here. */
+/** How far the generation stands to the left of the place in an object's word; both together stay below 2^53. */
+const GENERATION = 2 ** 32;
+const GENERATIONS = 2 ** 21;
+
+/**
+ * Objects under way: the engine holds a word for each, its place here and how often the place was used. A word that comes
+ * back twice, as from a native handler that answers with the object it borrowed, does nothing the second time.
+ */
 class Objects {
   #held = [];
+  #generations = [];
   #free = [];
 
   get size() {
@@ -63,20 +71,37 @@ class Objects {
   }
 
   hold(object) {
-    const word = this.#free.length > 0 ? this.#free.pop() : this.#held.length;
-    this.#held[word] = object;
-    return word;
+    let place;
+    if (this.#free.length > 0) {
+      place = this.#free.pop();
+    } else {
+      place = this.#held.length;
+      this.#generations[place] = 0;
+    }
+    this.#held[place] = object;
+    return this.#generations[place] * GENERATION + place;
+  }
+
+  #place(word) {
+    const place = word % GENERATION;
+    return this.#generations[place] === (word - place) / GENERATION ? place : -1;
   }
 
   get(word) {
-    return this.#held[word];
+    return this.#held[this.#place(word)];
   }
 
+  /** Ends a reference: [the object], or nothing if it had ended before. */
   release(word) {
-    const object = this.#held[word];
-    this.#held[word] = undefined;
-    this.#free.push(word);
-    return object;
+    const place = this.#place(word);
+    if (place < 0) {
+      return [];
+    }
+    const object = this.#held[place];
+    this.#held[place] = undefined;
+    this.#generations[place] = (this.#generations[place] + 1) % GENERATIONS;
+    this.#free.push(place);
+    return [object];
   }
 }
 
