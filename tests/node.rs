@@ -142,8 +142,10 @@ macro_rules! files {
 files! {
     batcher: "batcher.test.mjs",
     conformance: "conformance.test.mjs",
+    ergonomics: "ergonomics.test.mjs",
     hazards: "hazards.test.mjs",
     native_handlers: "native.test.mjs",
+    the_package: "package.test.mjs",
     terminate: "terminate.test.mjs",
 }
 
