@@ -102,7 +102,11 @@ fn package() -> Option<&'static Path> {
                     .env("MICROBATCH_ROOT", root())
                     .env("MICROBATCH_STATICLIB", library("libmicrobatch.a")),
             );
-            must(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&package));
+            must(
+                Command::new("npm")
+                    .args(["ci", "--silent", "--no-audit", "--no-fund"])
+                    .current_dir(&package),
+            );
             Some(package)
         })
         .as_deref()
