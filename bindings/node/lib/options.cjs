@@ -67,6 +67,13 @@ function read(handler, given, owner) {
       manual = value === 'manual';
     }
   }
+  // The engine is always told manual, so what only its threads could mean is refused in the words of this side.
+  if (given.threads) {
+    throw refuse(`threads = ${given.threads}: handlers run in the event loop, which has one; maxInFlight is for several batches`);
+  }
+  if (given.clock === 'given' && !manual) {
+    throw refuse('clock = "given": the event loop has the system\'s time; choose mode = "manual" with it');
+  }
   // Whoever calls run, the loop or the host, is JavaScript's own thread.
   texts.push('mode', 'manual');
   const handlers = readHandlers(handler, given.handlers ?? {});

@@ -59,6 +59,9 @@ test('options come from the table of the library and are checked by it', () => {
   assert.throws(() => new Batcher(echo, { maxDelay: 'soon' }), (e) => refusedAs('INVALID_OPTION')(e) && /soon/.test(e.message));
   assert.throws(() => new Batcher(echo, { maxBatchSize: 10, queueCapacity: 5 }), refusedAs('INVALID_OPTION'));
   assert.throws(() => new Batcher(echo, { onFull: 'explode' }), refusedAs('INVALID_OPTION'));
+  assert.throws(() => new Batcher(echo, { mode: 'x' }), (e) => refusedAs('INVALID_OPTION')(e) && /threaded or manual/.test(e.message));
+  assert.throws(() => new Batcher(echo, { threads: 2 }), (e) => refusedAs('INVALID_OPTION')(e) && /threads = 2.*maxInFlight/.test(e.message));
+  assert.throws(() => new Batcher(echo, { clock: 'given' }), (e) => refusedAs('INVALID_OPTION')(e) && /manual/.test(e.message));
   assert.throws(() => new Batcher({ int46: echo }), (e) => refusedAs('INVALID_OPTION')(e) && /int46/.test(e.message));
   assert.throws(() => new Batcher(7), refusedAs('INVALID_OPTION'));
   new Batcher(echo, { maxDelay: 2, maxBatchBytes: '1MiB', handlerTimeout: Infinity, delivery: 'ordered' }).free();
