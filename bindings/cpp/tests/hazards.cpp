@@ -188,14 +188,15 @@ TEST_F(Hazards, p18_throw_after_keep_fails_the_part_with_its_words) {
     EXPECT_EQ(batcher.stats().in_flight, 0U) << "its slot is free again";
 
     // Or somebody has it already, who finishes it.
-    std::optional<mb::held_batch<std::int64_t, std::int64_t>> held;
+    mb::held_batch<std::int64_t, std::int64_t> held;
+    EXPECT_EQ(held.try_complete(), MB_ERR_INVALID_HANDLE);
     mb::batcher<std::int64_t> other{timeless(), [&](auto& batch) {
                                         held = batch.keep();
                                         throw std::runtime_error("after it was given away");
                                     }};
     auto second = other.submit(1);
     EXPECT_EQ(other.try_flush(), MB_ERR_IN_PROGRESS);
-    held->complete();
+    held.complete();
     other.flush();
     const auto error = error_of([&] { static_cast<void>(second.get()); });
     EXPECT_EQ(error.message(), "after it was given away");

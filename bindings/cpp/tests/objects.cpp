@@ -55,7 +55,7 @@ TEST_F(Objects, p04_a_refusal_consumes_nothing) {
 
 TEST_F(Objects, p01_released_when_handled) {
     {
-        mb::batcher<order, void> batcher{mb::options{}, [](auto& batch) {
+        mb::batcher<order, void> batcher{timeless(), [](auto& batch) {
                                              for (auto& row : batch) row.set_result();
                                          }};
         for (int number = 0; number < 1000; ++number) batcher.push(order(number));
@@ -134,7 +134,7 @@ TEST_F(Objects, p01_released_when_the_handler_throws) {
 }
 
 TEST_F(Objects, p01_results_are_released_when_replaced_failed_late_or_unread) {
-    std::optional<mb::held_batch<std::int64_t, order>> held;
+    mb::held_batch<std::int64_t, order> held;
     {
         mb::batcher<std::int64_t, order> batcher{timeless().handler_timeout(10ns).max_in_flight(2), [&](auto& batch) {
                                                      if (batch.number() == 2) {
@@ -161,17 +161,17 @@ TEST_F(Objects, p01_results_are_released_when_replaced_failed_late_or_unread) {
         batcher.advance(20ns);
         batcher.run();
         EXPECT_EQ(error_of([&] { static_cast<void>(late.get()); }).code(), MB_ERR_HANDLER_TIMEOUT);
-        EXPECT_EQ((*held)[0].try_set_result(order(6)), MB_ERR_TOO_LATE);
+        EXPECT_EQ(held[0].try_set_result(order(6)), MB_ERR_TOO_LATE);
         batcher.run();
     }
     // The batcher is gone, and with it whoever gives late references back.
-    ASSERT_TRUE(held);
-    EXPECT_EQ((*held)[0].try_set_result(order(7)), MB_ERR_TOO_LATE);
-    EXPECT_EQ((*held)[0].try_set_result(order(8)), MB_ERR_TOO_LATE);
-    EXPECT_EQ(held->try_complete(), MB_ERR_TOO_LATE);
-    const auto gone = (*held)[0].try_set_result(order(9));
+    ASSERT_NE(held.handle(), nullptr);
+    EXPECT_EQ(held[0].try_set_result(order(7)), MB_ERR_TOO_LATE);
+    EXPECT_EQ(held[0].try_set_result(order(8)), MB_ERR_TOO_LATE);
+    EXPECT_EQ(held.try_complete(), MB_ERR_TOO_LATE);
+    const auto gone = held[0].try_set_result(order(9));
     EXPECT_TRUE(gone == MB_ERR_TOO_LATE || gone == MB_ERR_INVALID_HANDLE) << gone.name();
-    held.reset();
+    held = {};
 }
 
 TEST_F(Objects, p01_released_when_the_batcher_goes_with_values_outstanding) {
@@ -184,7 +184,7 @@ TEST_F(Objects, p01_released_when_the_batcher_goes_with_values_outstanding) {
 }
 
 TEST_F(Objects, p18_a_held_batch_keeps_its_objects_past_the_batcher) {
-    std::optional<mb::held_batch<order, order>> held;
+    mb::held_batch<order, order> held;
     mb::future<order> future;
     {
         mb::batcher<order> batcher{timeless(), [&](auto& batch) { held = batch.keep(); }};
@@ -193,8 +193,8 @@ TEST_F(Objects, p18_a_held_batch_keeps_its_objects_past_the_batcher) {
         EXPECT_EQ(batcher.try_free(), MB_OK);
     }
     EXPECT_EQ(order::alive, 1);
-    EXPECT_EQ((*held)[0].value().value, 5);
-    held.reset();
+    EXPECT_EQ(held[0].value().value, 5);
+    held = {};
     EXPECT_EQ(order::alive, 0);
     EXPECT_EQ(error_of([&] { static_cast<void>(future.get()); }).code(), MB_ERR_DISCARDED);
 }

@@ -96,6 +96,7 @@ public:
     const mb_api* api() const noexcept { return api_; }
 
 protected:
+    batch_rows() noexcept : api_(mb_api_table()), handle_(nullptr), realm_(nullptr) {}
     batch_rows(const mb_api* api, mb_batch* handle, detail::realm* realm) noexcept
         : api_(api), handle_(handle), realm_(realm) {
         view_.struct_size = sizeof view_;
@@ -295,6 +296,8 @@ private:
 template <class T, class R>
 class held_batch : public batch_rows<T, R> {
 public:
+    // None yet: every call answers INVALID_HANDLE.
+    held_batch() noexcept : held_(false) {}
     held_batch(held_batch&& other) noexcept
         : batch_rows<T, R>(other), hub_(std::move(other.hub_)), held_(std::exchange(other.held_, false)) {
         other.handle_ = nullptr;

@@ -21,7 +21,7 @@ namespace detail {
 // Exceptions of a callback go no further than `otherwise`. A thread that ends inside it (pthread_exit) does so by an
 // unwinding that nobody may stop; it has no object, and the reference to it is one to nothing.
 template <class Work, class Otherwise>
-__attribute__((no_sanitize("null"))) void guarded(Work work, Otherwise otherwise) {
+__attribute__((noinline, no_sanitize("null"))) void guarded(Work work, Otherwise otherwise) {
 #if MB_CPP_EXCEPTIONS
     try {
         work();

@@ -1,0 +1,287 @@
+'use strict';
+
+const { native, tables, KIND, STATUS } = require('./native.cjs');
+const { check, failureOf, MicrobatchError } = require('./error.cjs');
+const { ForeignObject, kindOf, many, plain, restoreObjects } = require('./values.cjs');
+
+const TAGS = 0;
+const KINDS = 1;
+const DEADLINES = 2;
+const POSITIONS = 3;
+const KEEP = 0;
+const COMPLETE = 1;
+const COMPLETE_OK = 2;
+const FREE = 3;
+
+/** A batch, or a handler's part of one. It is good until its handler ends, or, kept or pulled, until it is completed. */
+class Batch {
+  #core;
+  #word;
+  #values;
+  /** Kept or pulled: somebody completes it. */
+  held;
+
+  constructor(core, word, held) {
+    const told = native.batchInfo(core.host, word);
+    if (typeof told === 'number') {
+      check(told);
+    }
+    let kind;
+    let trigger;
+    [this.count, kind, trigger, this.age, this.number] = told;
+    this.kind = tables.kinds[kind] ?? 'mixed';
+    this.trigger = tables.triggers[trigger];
+    this.#core = core;
+    this.#word = word;
+    this.held = held;
+  }
+
+  #read(which) {
+    const column = native.batchColumn(this.#core.host, this.#word, which);
+    if (typeof column === 'number') {
+      check(column);
+    }
+    return column;
+  }
+
+  get tags() {
+    return this.#read(TAGS);
+  }
+
+  get kinds() {
+    return Array.from(this.#read(KINDS), (kind) => tables.kinds[kind]);
+  }
+
+  /** When each value expires, in ns on the batcher's clock, 0n for never; undefined if none does. */
+  get deadlines() {
+    return this.#read(DEADLINES);
+  }
+
+  /** The row of the whole batch that each row of this part is; undefined if this is the whole batch. */
+  get positions() {
+    return this.#read(POSITIONS);
+  }
+
+  /** The values: a Float64Array or BigInt64Array if all are numbers of one kind, else a plain array. */
+  get columns() {
+    if (!this.#values) {
+      const values = native.batchValues(this.#core.host, this.#word);
+      if (typeof values === 'number') {
+        check(values);
+      }
+      if (this.kind === 'object' || this.kind === 'mixed') {
+        restoreObjects(values, this.#read(KINDS), this.#core.objects);
+      }
+      this.#values = values;
+    }
+    return this.#values;
+  }
+
+  /** The values as a plain array. */
+  get values() {
+    return plain(this.columns);
+  }
+
+  value(row) {
+    return this.columns[row];
+  }
+
+  /** Gives a row its result; an Error fails it. The last call counts. */
+  set(row, value, { size = 0 } = {}) {
+    if (value instanceof Error) {
+      this.#failWith(row, value);
+      return;
+    }
+    let kind = kindOf(value);
+    let payload = value;
+    let owner;
+    if (typeof kind !== 'number') {
+      throw kind;
+    }
+    const foreign = value instanceof ForeignObject;
+    if (foreign) {
+      ({ word: payload, owner, size } = value);
+    } else if (kind === KIND.object) {
+      payload = this.#core.objects.hold(value);
+    }
+    const status = native.batchSet(this.#core.host, this.#word, row, kind, payload, size, owner);
+    if (kind === KIND.object && !foreign && status !== 0 && status !== STATUS.TOO_LATE) {
+      // refused: the reference stayed here; one that came too late is given back as any other
+      this.#core.objects.release(payload);
+    }
+    check(status);
+  }
+
+  /** Gives every row its result: an array or typed array as long as the batch. Errors in it fail their rows. */
+  setAll(results) {
+    const { host, objects } = this.#core;
+    let failed;
+    let all = results;
+    if (Array.isArray(results)) {
+      for (let row = 0; row < results.length; row++) {
+        if (results[row] instanceof Error || results[row] === undefined) {
+          all = failed ? all : results.slice();
+          (failed ??= []).push(row);
+          all[row] = null;
+        }
+      }
+    }
+    const { float64s, int64s, values, kinds, words, error } = many(all, objects);
+    if (error) {
+      words?.forEach((word) => objects.release(word));
+      throw error;
+    }
+    const status = float64s
+      ? native.batchSetFloat64s(host, this.#word, float64s)
+      : int64s
+        ? native.batchSetInt64s(host, this.#word, int64s)
+        : native.batchSetValues(host, this.#word, values, kinds);
+    if (status !== 0 && status !== STATUS.TOO_LATE) {
+      words?.forEach((word) => objects.release(word));
+    }
+    if (status !== STATUS.RESULT_COUNT) {
+      check(status);
+    } else {
+      // the part fails with both lengths in its message; no row can be set any more
+      check(status, `the handler gave ${all.length} results for ${this.count} values`);
+    }
+    for (const row of failed ?? []) {
+      if (results[row] === undefined) {
+        this.fail(row, STATUS.NO_RESULT, 'the handler returned undefined for this value');
+      } else {
+        this.#failWith(row, results[row]);
+      }
+    }
+  }
+
+  #failWith(row, thrown) {
+    const [code, typeName, message] = failureOf(thrown);
+    this.fail(row, code, message, typeName);
+    this.#core.noteThrown(this.number, this.tags[row], thrown);
+  }
+
+  /** Fails one row with a positive code of yours. */
+  fail(row, code, message = '', typeName = '') {
+    check(native.batchFail(this.#core.host, this.#word, row, code, typeName, message));
+  }
+
+  /** Fails every row, whatever else is set. */
+  failAll(code, message = '', typeName = '') {
+    check(native.batchFail(this.#core.host, this.#word, -1, code, typeName, message));
+  }
+
+  /** Fails every row with what a handler threw. */
+  failWith(thrown) {
+    const [code, typeName, message] = failureOf(thrown);
+    const status = native.batchFail(this.#core.host, this.#word, -1, code, typeName, message);
+    if (status === 0) {
+      for (const tag of this.tags) {
+        this.#core.noteThrown(this.number, tag, thrown);
+      }
+    }
+    return status;
+  }
+
+  /** Keeps the batch past its handler: complete it later, once. */
+  keep() {
+    check(native.batchEnd(this.#core.host, this.#word, KEEP));
+    this.held = true;
+    return this;
+  }
+
+  #end(how) {
+    const status = native.batchEnd(this.#core.host, this.#word, how);
+    this.held = false;
+    this.#core.batchEnded();
+    check(status);
+  }
+
+  /** Completes the batch: what was set counts, other rows fail with NO_RESULT. */
+  complete() {
+    this.#end(COMPLETE);
+  }
+
+  /** Completes the batch: rows without a result are OK, with null. */
+  completeOk() {
+    this.#end(COMPLETE_OK);
+  }
+
+  /** Gives a kept or pulled batch up: its values fail with NO_RESULT. */
+  free() {
+    this.#end(FREE);
+  }
+}
+
+/** What a handler returned becomes the results of its batch. */
+function answer(batch, returned) {
+  if (returned === undefined || batch.held) {
+    return;
+  }
+  if (!Array.isArray(returned) && !ArrayBuffer.isView(returned)) {
+    throw new MicrobatchError(
+      STATUS.HANDLER_FAILED,
+      `a handler returns an array of results, a promise of one, or nothing after batch.set; it returned ${typeof returned}`,
+    );
+  }
+  batch.setAll(returned);
+}
+
+const isThenable = (value) => value !== null && typeof value === 'object' && typeof value.then === 'function';
+
+/** Called by the glue inside run, flush, close, free and map. Never throws. */
+function onBatch(core, which, word) {
+  let batch;
+  try {
+    batch = new Batch(core, word, false);
+    const returned = core.handlers[which](core.typedArrays ? batch.columns : batch.values, batch);
+    if (!isThenable(returned)) {
+      answer(batch, returned);
+    } else if (batch.held) {
+      returned.then(undefined, core.report);
+    } else {
+      returned.then(undefined, () => {});
+      batch.keep();
+      settle(core, batch, returned);
+    }
+    return 0;
+  } catch (thrown) {
+    return failed(core, batch, thrown);
+  }
+}
+
+function failed(core, batch, thrown) {
+  if (!batch || (thrown instanceof MicrobatchError && thrown.code === STATUS.RESULT_COUNT)) {
+    return 0;
+  }
+  try {
+    if (batch.held) {
+      // it is its holder's now
+      core.report(thrown);
+    } else {
+      batch.failWith(thrown);
+    }
+    return 0;
+  } catch {
+    return STATUS.HANDLER_FAILED;
+  }
+}
+
+async function settle(core, batch, promise) {
+  // kept, but not by somebody who completes it
+  batch.held = false;
+  try {
+    const returned = await promise;
+    answer(batch, returned);
+  } catch (thrown) {
+    failed(core, batch, thrown);
+  }
+  try {
+    batch.complete();
+  } catch (late) {
+    if (late.code !== STATUS.TOO_LATE && late.code !== STATUS.INVALID_HANDLE) {
+      core.report(late);
+    }
+  }
+}
+
+module.exports = { Batch, onBatch };

@@ -1,0 +1,46 @@
+'use strict';
+// What happens to values that are outstanding when the process, or a worker, exits: handlers that need not wait get them,
+// and the rest is reported.
+
+const { native, STATUS } = require('./native.cjs');
+const { busy, out } = require('./core.cjs');
+const { FOREVER } = require('./options.cjs');
+
+const NS_PER_MS = 1e6;
+let hooked = false;
+
+function drain(core) {
+  core.sync();
+  const until = performance.now() + core.drainAtExit / NS_PER_MS;
+  let left = native.outstanding(core.host);
+  if (core.drainAtExit > 0 && core.handles && native.close(core.host, FOREVER) === STATUS.IN_PROGRESS) {
+    // what is left waits for promises, which nothing settles any more; but each run may make room for the next
+    for (let before = Infinity; left < before && performance.now() < until; left = native.outstanding(core.host)) {
+      before = left;
+      native.run(core.host);
+    }
+  }
+  left = native.outstanding(core.host);
+  native.close(core.host, 0);
+  return Math.max(left, out[0]);
+}
+
+function onExit() {
+  let left = 0;
+  for (const core of [...busy]) {
+    left += core.last ? 0 : drain(core);
+  }
+  if (left > 0) {
+    console.error(`microbatch: ${left} ${left === 1 ? 'value was' : 'values were'} discarded: the process ended before they were handled`);
+  }
+}
+
+/** Hooks the end of this environment, once. */
+function hook() {
+  if (!hooked) {
+    hooked = true;
+    process.on('exit', onExit);
+  }
+}
+
+module.exports = { hook };

@@ -1,0 +1,227 @@
+/** Values that cross by value; any other object travels by reference. `number` is float64, `bigint` int64. */
+export type Scalar = null | boolean | number | bigint | string | Uint8Array;
+
+/** Milliseconds, `Infinity`, or a text with a unit: "2ms", "1.5s". */
+export type Duration = number | string;
+export type Kind = 'null' | 'bool' | 'int64' | 'float64' | 'string' | 'bytes' | 'object';
+export type Trigger = 'size' | 'bytes' | 'delay' | 'idle' | 'full' | 'flush' | 'close';
+export type Outcome = 'ok' | 'failed' | 'expired' | 'cancelled' | 'discarded';
+export type Handled = 'no' | 'maybe' | 'yes';
+/** A number up to 2^53 - 1, or a bigint below 2^64. */
+export type Tag = number | bigint;
+export type Column<T> = readonly T[] | Float64Array | BigInt64Array;
+
+/** Why a call was refused, or why a value has no result. */
+export class MicrobatchError extends Error {
+  constructor(code: number | string, message?: string, details?: object);
+  /** A status of the library's, negative, or a positive number of a handler's. */
+  readonly code: number;
+  /** The name of the status, for example "QUEUE_FULL"; "USER_CODE" for a handler's number. */
+  readonly name: string;
+  /** Whether the same call, repeated unchanged later, may succeed. */
+  readonly retriable: boolean;
+  /** Whether a handler saw the value: if not, trying again duplicates nothing. */
+  readonly handled?: Handled;
+  readonly outcome?: Outcome;
+  readonly typeName?: string;
+  /** Of a bulk push: how many values were taken. */
+  readonly accepted?: number;
+}
+
+/** Throw or return one in a handler to choose code and type name of a failure. */
+export class Failure extends Error {
+  constructor(code: number, message?: string, typeName?: string);
+  readonly code: number;
+  readonly typeName: string;
+}
+
+/** An object whose owner is somebody else: any batcher but that owner's refuses it. */
+export class ForeignObject {
+  constructor(owner: number, word: number, size?: number);
+}
+
+/** A batch, or a handler's part of one. */
+export class Batch<T = unknown, R = unknown> {
+  private constructor();
+  readonly count: number;
+  readonly kind: Kind | 'mixed';
+  readonly trigger: Trigger;
+  /** Nanoseconds from the acceptance of its first value to its dispatch. */
+  readonly age: bigint;
+  readonly number: number;
+  readonly held: boolean;
+  readonly tags: BigUint64Array;
+  readonly kinds: Kind[];
+  readonly deadlines: BigInt64Array | undefined;
+  readonly positions: Uint32Array | undefined;
+  readonly columns: Column<T>;
+  readonly values: T[];
+  value(row: number): T;
+  set(row: number, value: R | Error, options?: { size?: number }): void;
+  setAll(results: ArrayLike<R | Error | undefined>): void;
+  fail(row: number, code: number, message?: string, typeName?: string): void;
+  failAll(code: number, message?: string, typeName?: string): void;
+  keep(): this;
+  complete(): void;
+  completeOk(): void;
+  free(): void;
+}
+
+/** A set of results: the rows of one batch, or of values that were never dispatched. */
+export class Results<R = unknown> implements Iterable<{ tag: bigint; outcome: Outcome; handled: Handled; value?: R; error?: Error }> {
+  private constructor();
+  readonly count: number;
+  readonly kind: Kind | 'mixed';
+  /** The number of the batch; 0 if it was never dispatched. */
+  readonly batch: number;
+  readonly allOk: boolean;
+  readonly firstFailed: number | undefined;
+  readonly tags: BigUint64Array;
+  readonly values: Column<R>;
+  outcome(row: number): Outcome;
+  handled(row: number): Handled;
+  value(row: number): R | undefined;
+  error(row: number): Error | undefined;
+  failure(row: number): MicrobatchError | undefined;
+  toArray(): (R | Error)[];
+  [Symbol.iterator](): Iterator<{ tag: bigint; outcome: Outcome; handled: Handled; value?: R; error?: Error }>;
+}
+
+type Answer<R> = ArrayLike<R | Error | undefined> | void;
+export type Handler<T, R> = (values: T[], batch: Batch<T, R>) => Answer<R> | PromiseLike<Answer<R>>;
+/** A handler of C by its address, with the address it is handed. */
+export interface NativeHandler {
+  address: bigint;
+  data?: bigint;
+}
+export type HandlersByKind = { [K in Kind | 'default']?: Handler<any, any> | NativeHandler };
+
+export interface Options<R = unknown> {
+  mode?: 'threaded' | 'manual';
+  threads?: number;
+  maxInFlight?: number;
+  onFull?: 'block' | 'reject' | 'discard_oldest';
+  delivery?: 'as_completed' | 'ordered';
+  clock?: 'monotonic' | 'given';
+  results?: 'auto' | 'pull';
+  owner?: number;
+  maxBatchSize?: number | string;
+  maxBatchBytes?: number | string;
+  queueCapacity?: number | string;
+  queueBytes?: number | string;
+  resultCapacity?: number | string;
+  maxDelay?: Duration;
+  pushTimeout?: Duration;
+  handlerTimeout?: Duration;
+  closeTimeout?: Duration;
+  drainAtExit?: Duration;
+  handlers?: HandlersByKind;
+  /** Takes the results of pushes; null: results are only counted. */
+  onResult?: ((results: Results<R>) => void) | null;
+  /** Told of each object whose reference ended. */
+  onRelease?: (object: any) => void;
+  /** Handlers get a Float64Array or BigInt64Array where all values are numbers of one kind. */
+  typedArrays?: boolean;
+}
+
+export interface Histogram {
+  count: number;
+  sum: number;
+  max: number;
+  buckets: number[];
+}
+
+export interface Stats {
+  accepted: number;
+  ok: number;
+  failed: number;
+  expired: number;
+  cancelled: number;
+  discarded: number;
+  outstanding: number;
+  undelivered: number;
+  batches: number;
+  late: number;
+  stuck: number;
+  waiting: number;
+  waitingBytes: number;
+  inFlight: number;
+  delivering: number;
+  bytesInUse: number;
+  /** Nanoseconds. */
+  oldestInFlightAge: number;
+  batchSize: Histogram;
+  queueTime: Histogram;
+  handlerTime: Histogram;
+  deliveryTime: Histogram;
+  triggers: Record<Trigger, number>;
+  refusals: Record<string, number>;
+}
+
+export class Batcher<T = any, R = any> {
+  constructor(handler?: Handler<T, R> | NativeHandler | HandlersByKind | null, options?: Options<R>);
+  submit(value: T, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): Promise<R>;
+  push(value: T, tag?: Tag, options?: { deadline?: Duration | bigint; size?: number }): void;
+  pushMany(values: Iterable<T> | ArrayLike<T>, tags?: Tag | ArrayLike<Tag>, options?: { deadline?: Duration | bigint }): number;
+  check(value: T, options?: { size?: number }): void;
+  cancel(tag: Tag): number;
+  lackOfRoom(): 'QUEUE_FULL' | 'QUEUE_FULL_BYTES' | 'RESULTS_FULL' | undefined;
+  room(options?: { signal?: AbortSignal }): Promise<void>;
+  seal(): void;
+  flush(options?: { signal?: AbortSignal }): Promise<void>;
+  tryFlush(): boolean;
+  flushBegin(): number;
+  flushEnd(mark: number): boolean;
+  close(timeout?: Duration): Promise<number>;
+  tryClose(timeout: Duration): { done: boolean; left: number };
+  free(): void;
+  abandon(): void;
+  run(): void;
+  advance(now: bigint): void;
+  now(): bigint;
+  nextDue(): bigint | undefined;
+  nextBatch(): Batch<T, R> | undefined;
+  nextResults<U = Results<R>>(use?: (results: Results<R>) => U): U | undefined;
+  batches(options?: { signal?: AbortSignal }): AsyncGenerator<Batch<T, R>, void, void>;
+  results(options?: { signal?: AbortSignal }): AsyncGenerator<Results<R>, void, void>;
+  stats(): Stats;
+  statsText(): string;
+  readonly heldObjects: number;
+  share(): bigint;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A batcher of another environment or another copy of the library: its pushes, not its results. */
+export class SharedBatcher {
+  constructor(address: bigint);
+  push(value: Scalar | ForeignObject, tag?: Tag): void;
+  seal(): void;
+  cancel(tag: Tag): number;
+  stats(): Stats;
+  statsText(): string;
+}
+
+export interface MapOptions {
+  maxBatchSize?: number;
+  batches?: number;
+  typedArrays?: boolean;
+}
+type MapHandler<T, R> = (values: T[], batch: Batch<T, R>) => Answer<R>;
+
+/** Some values of a map failed. */
+export class MapError<R = unknown> extends MicrobatchError {
+  constructor(results: Results<R>, first: number);
+  readonly results: Results<R>;
+}
+
+export declare const map: {
+  <T, R>(values: Iterable<T> | ArrayLike<T>, handler: MapHandler<T, R>, options?: MapOptions): R[];
+  results<T, R>(values: Iterable<T> | ArrayLike<T>, handler: MapHandler<T, R>, options?: MapOptions): Results<R>;
+};
+
+/** The address of a function in a shared library, which stays loaded. */
+export function nativeSymbol(path: string, name: string): bigint;
+
+/** Statuses of the library by name. */
+export const status: Readonly<Record<string, number>>;
+export const version: string;

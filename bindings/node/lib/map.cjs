@@ -1,0 +1,59 @@
+'use strict';
+
+const { native } = require('./native.cjs');
+const { MicrobatchError } = require('./error.cjs');
+const { many } = require('./values.cjs');
+const { Core } = require('./core.cjs');
+const { Results } = require('./results.cjs');
+const { DEFAULT_HANDLER } = require('./native.cjs');
+const { ownerOfEnvironment } = require('./batcher.cjs');
+
+/** Some values of a map failed: `results` has all of them, in order. */
+class MapError extends MicrobatchError {
+  constructor(results, first) {
+    const failure = results.failure(first);
+    super(failure.code, `value ${first}: ${failure.message}`, { cause: results.error(first), handled: failure.handled });
+    this.results = results;
+  }
+}
+
+/**
+ * Handles known values in one call, without a batcher: batches of maxBatchSize, or so many batches. The handler is as a
+ * batcher's, but must not be async. Answers a plain array; throws a MapError with all results if a value failed.
+ */
+function map(values, handler, options) {
+  const all = results(values, handler, options);
+  if (!all.allOk) {
+    throw new MapError(all, all.firstFailed);
+  }
+  return all.toArray();
+}
+
+/** The same, but answers Results, whatever their outcomes. */
+function results(values, handler, { maxBatchSize = 0, batches = 0, typedArrays = false } = {}) {
+  const core = new Core();
+  const handlers = new Array(DEFAULT_HANDLER + 1);
+  handlers[DEFAULT_HANDLER] = handler;
+  Object.assign(core, { handlers, typedArrays, maps: true, manual: true, takesResults: true });
+  core.host = native.newMap(core, ownerOfEnvironment());
+  const { float64s, int64s, values: all, kinds, error } = many(values, core.objects);
+  if (error) {
+    throw error;
+  }
+  // the engine reads the array in place, so it is one that the handler cannot transfer away
+  const mapped = kinds
+    ? native.map(core.host, all, kinds, maxBatchSize, batches, false)
+    : native.map(core.host, (float64s ?? int64s).slice(), undefined, maxBatchSize, batches, !float64s);
+  if (Array.isArray(mapped)) {
+    throw new MicrobatchError(mapped[0], mapped[1]);
+  }
+  try {
+    return new Results(core, mapped);
+  } finally {
+    native.resultsFree(core.host, mapped);
+  }
+}
+
+map.results = results;
+
+module.exports = { map, MapError };

@@ -1,0 +1,132 @@
+'use strict';
+// Options, as the library's own table has them: camelCase of their names, numbers in milliseconds where they are durations.
+
+const { tables, KIND, STATUS, DEFAULT_HANDLER } = require('./native.cjs');
+const { MicrobatchError } = require('./error.cjs');
+
+const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+const BY_NAME = new Map(tables.options.map((info) => [camel(info.name), info]));
+/** What concerns JavaScript only. */
+const OWN = ['handlers', 'onResult', 'onRelease', 'typedArrays'];
+/** How long managed languages drain at exit, unless told otherwise (0 is not at all). */
+const DRAIN_AT_EXIT = '5s';
+
+const NS_PER_MS = 1e6;
+const refuse = (message) => new MicrobatchError(STATUS.INVALID_OPTION, message);
+
+/** Milliseconds, or a text such as "2ms", as a text of nanoseconds for the library. */
+function durationText(value) {
+  if (typeof value === 'number') {
+    return value === Infinity ? 'forever' : String(Math.round(value * NS_PER_MS));
+  }
+  return String(value);
+}
+
+/** The same as nanoseconds, for time-outs that are arguments. */
+function nanoseconds(value, what) {
+  if (value === Infinity) {
+    return FOREVER;
+  }
+  if (typeof value === 'number' && value >= 0) {
+    return BigInt(Math.round(value * NS_PER_MS));
+  }
+  const units = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, min: 60e9, h: 3600e9 };
+  const match = typeof value === 'string' && /^(\d+(?:\.\d+)?) ?(ns|us|ms|s|min|h)$/.exec(value);
+  if (!match) {
+    throw new MicrobatchError(
+      STATUS.INVALID_ARGUMENT,
+      `${what} is ${String(value)}: milliseconds from 0 on, Infinity, or a text such as "2ms" is accepted`,
+    );
+  }
+  return BigInt(Math.round(Number(match[1]) * units[match[2]]));
+}
+
+const FOREVER = 2n ** 63n - 1n;
+
+function textOf(info, value) {
+  if (info.type === 'duration') {
+    return durationText(value);
+  }
+  return String(value);
+}
+
+/** Names and values as the glue takes them, and what JavaScript keeps for itself. */
+function read(handler, given, owner) {
+  const texts = ['close_timeout', BY_NAME.get('closeTimeout').default, 'drain_at_exit', DRAIN_AT_EXIT];
+  let manual = false;
+  for (const [name, value] of Object.entries(given)) {
+    const info = BY_NAME.get(name);
+    if (OWN.includes(name) || value === undefined) {
+      continue;
+    }
+    if (!info) {
+      throw refuse(`there is no option ${name}; there are ${[...BY_NAME.keys(), ...OWN].join(', ')}`);
+    }
+    texts.push(info.name, textOf(info, value));
+    if (name === 'mode') {
+      manual = value === 'manual';
+    }
+  }
+  // The engine is always told manual, so what only its threads could mean is refused in the words of this side.
+  if (given.threads) {
+    throw refuse(`threads = ${given.threads}: handlers run in the event loop, which has one; maxInFlight is for several batches`);
+  }
+  if (given.clock === 'given' && !manual) {
+    throw refuse('clock = "given": the event loop has the system\'s time; choose mode = "manual" with it');
+  }
+  // Whoever calls run, the loop or the host, is JavaScript's own thread.
+  texts.push('mode', 'manual');
+  const handlers = readHandlers(handler, given.handlers ?? {});
+  const pulls = given.results === 'pull';
+  return {
+    ...handlers,
+    texts,
+    manual,
+    pulls,
+    owner: given.owner ?? owner(),
+    drains: given.drainAtExit !== 0,
+    takesResults: !pulls && given.onResult !== null,
+    onResult: callable(given.onResult, 'onResult'),
+    onRelease: callable(given.onRelease, 'onRelease'),
+    typedArrays: given.typedArrays === true,
+  };
+}
+
+function callable(value, what) {
+  if (value !== undefined && value !== null && typeof value !== 'function') {
+    throw refuse(`${what} is ${typeof value}: a function is accepted`);
+  }
+  return value ?? undefined;
+}
+
+/** A handler is a function, or {address, data} of a native one. */
+function readHandlers(handler, byKind) {
+  const scripts = new Array(DEFAULT_HANDLER + 1);
+  const natives = [];
+  let mask = 0;
+  const all = { ...byKind };
+  if (handler !== undefined && handler !== null) {
+    if (typeof handler === 'object' && !('address' in handler)) {
+      Object.assign(all, handler);
+    } else {
+      all.default = handler;
+    }
+  }
+  for (const [kind, one] of Object.entries(all)) {
+    const which = kind === 'default' ? DEFAULT_HANDLER : KIND[kind];
+    if (which === undefined) {
+      throw refuse(`there is no kind ${kind} to handle; there are ${Object.keys(KIND).join(', ')} and default`);
+    }
+    if (typeof one === 'function') {
+      scripts[which] = one;
+      mask |= 1 << which;
+    } else if (typeof one?.address === 'bigint' && one.address !== 0n) {
+      natives.push(which, one.address, one.data ?? 0n);
+    } else {
+      throw refuse(`the handler for ${kind} is ${String(one)}: a function, or {address, data} of a native one, is accepted`);
+    }
+  }
+  return { scripts, mask, natives, handles: mask !== 0 || natives.length > 0 };
+}
+
+module.exports = { FOREVER, nanoseconds, read };

@@ -1,0 +1,112 @@
+'use strict';
+
+const { native, tables } = require('./native.cjs');
+const { MicrobatchError, check } = require('./error.cjs');
+const { plain, restoreObjects } = require('./values.cjs');
+
+/** A set of results: all rows of one batch, or of values that were never dispatched. Read whole, so it never dangles. */
+class Results {
+  #kinds;
+  #values;
+  #outcomes;
+  #handled;
+  #errors;
+  #thrown;
+
+  constructor(core, word) {
+    const told = native.resultsRead(core.host, word);
+    if (typeof told === 'number') {
+      check(told);
+    }
+    let errors;
+    [this.count, this.kindCode, this.batch, this.tags, this.#values, this.#kinds, this.#outcomes, this.#handled, errors] =
+      told;
+    if (this.#kinds) {
+      restoreObjects(this.#values, this.#kinds, core.objects);
+    }
+    if (errors) {
+      this.#errors = new Map();
+      for (let at = 0; at < errors.length; at += 4) {
+        this.#errors.set(errors[at], errors.slice(at + 1, at + 4));
+      }
+    }
+    this.#thrown = core.takeThrown(this.batch);
+  }
+
+  get allOk() {
+    return !this.#errors;
+  }
+
+  /** The first row that is not OK. */
+  get firstFailed() {
+    return this.#errors?.keys().next().value;
+  }
+
+  /** The one kind of a set that is OK throughout, else 'mixed'. */
+  get kind() {
+    return tables.kinds[this.kindCode] ?? 'mixed';
+  }
+
+  /** The values as they came: a Float64Array or BigInt64Array if all are OK and numbers of one kind. */
+  get values() {
+    return this.#values;
+  }
+
+  outcome(row) {
+    return tables.outcomes[this.#outcomes ? this.#outcomes[row] : 0];
+  }
+
+  handled(row) {
+    return tables.handled[this.#handled ? this.#handled[row] : tables.handled.length - 1];
+  }
+
+  /** The value of a row that is OK, else undefined. */
+  value(row) {
+    return this.#values[row];
+  }
+
+  /** Why a row is not OK, else undefined: what the handler of this environment threw, or a MicrobatchError. */
+  error(row) {
+    const told = this.#errors?.get(row);
+    if (!told) {
+      return undefined;
+    }
+    const thrown = this.#thrown?.get(this.tags[row]);
+    if (thrown && this.outcome(row) === 'failed') {
+      return thrown;
+    }
+    return this.failure(row);
+  }
+
+  /** As error, but always a MicrobatchError, with the handler's code, type name and message. */
+  failure(row) {
+    const told = this.#errors?.get(row);
+    if (!told) {
+      return undefined;
+    }
+    const [code, typeName, message] = told;
+    return new MicrobatchError(code, message, {
+      handled: this.handled(row),
+      outcome: this.outcome(row),
+      typeName,
+      handlerMessage: message,
+    });
+  }
+
+  *[Symbol.iterator]() {
+    for (let row = 0; row < this.count; row++) {
+      const error = this.error(row);
+      const one = { tag: this.tags[row], outcome: this.outcome(row), handled: this.handled(row) };
+      yield error ? { ...one, error } : { ...one, value: this.#values[row] };
+    }
+  }
+
+  /** A plain array: values, and errors in the rows that are not OK. */
+  toArray() {
+    const all = plain(this.#values);
+    this.#errors?.forEach((_, row) => (all[row] = this.error(row)));
+    return all;
+  }
+}
+
+module.exports = { Results };

@@ -1,0 +1,350 @@
+// The batcher in the loop: promises, tags, bulk, flow control, flush and close, signals, errors, pulling, objects.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+import { Batcher, Failure, MapError, MicrobatchError, map, status } from 'microbatch';
+
+const require = createRequire(import.meta.url);
+const echo = (values) => values;
+const refusedAs = (name) => (error) => error instanceof MicrobatchError && error.name === name && error.code === status[name];
+
+test('import and require give the same module', () => {
+  assert.equal(require('microbatch').Batcher, Batcher);
+});
+
+test('p03 every awkward value comes back as it was, alone and in bulk', async () => {
+  const awkward = [
+    0, -0, 0.1, NaN, Infinity, -Infinity, Number.MAX_VALUE, Number.MIN_VALUE, 2 ** 53 + 2,
+    0n, -1n, 2n ** 63n - 1n, -(2n ** 63n),
+    '', '\0', 'a\0b', 'é', '€', '😀', '\u{10ffff}', '\ufeffbom', 'x'.repeat(100_000), '€'.repeat(1000),
+    true, false, null, new Uint8Array(0), Uint8Array.of(0, 255, 128), Buffer.from('bytes'),
+  ];
+  const batcher = new Batcher(echo);
+  const back = await Promise.all(awkward.map((value) => batcher.submit(value)));
+  const same = (got, wanted) =>
+    wanted instanceof Uint8Array ? assert.deepEqual([...got], [...wanted]) : assert.ok(Object.is(got, wanted), `${String(got)} for ${String(wanted)}`);
+  awkward.forEach((value, at) => same(back[at], value));
+  const bulk = await new Promise((resolve) => {
+    const other = new Batcher(echo, { onResult: (results) => resolve(results.toArray()) });
+    assert.equal(other.pushMany(awkward, 7), awkward.length);
+  });
+  awkward.forEach((value, at) => same(bulk[at], value));
+});
+
+test('p02 the kind never depends on the number', async () => {
+  const batcher = new Batcher((values, batch) => batch.kinds);
+  const kinds = await Promise.all([1, 1.5, 1n, '1', true, null, Uint8Array.of(1), {}, [], () => 1].map((v) => batcher.submit(v)));
+  assert.deepEqual(kinds, ['float64', 'float64', 'int64', 'string', 'bool', 'null', 'bytes', 'object', 'object', 'object']);
+});
+
+test('what has no form is refused and named, and nothing is lost by it', async () => {
+  const batcher = new Batcher(echo);
+  await assert.rejects(batcher.submit('ab\ud800c'), (e) => refusedAs('INVALID_UTF8')(e) && /index 2/.test(e.message));
+  await assert.rejects(batcher.submit('\udc00'), refusedAs('INVALID_UTF8'));
+  await assert.rejects(batcher.submit(2n ** 63n), (e) => refusedAs('OUT_OF_RANGE')(e) && /9223372036854775808n/.test(e.message));
+  await assert.rejects(batcher.submit(-(2n ** 63n) - 1n), refusedAs('OUT_OF_RANGE'));
+  await assert.rejects(batcher.submit(undefined), refusedAs('INVALID_ARGUMENT'));
+  assert.throws(() => batcher.push(1, -1), (e) => refusedAs('INVALID_ARGUMENT')(e) && /tag is -1/.test(e.message));
+  assert.throws(() => batcher.push(1, 2 ** 53), refusedAs('INVALID_ARGUMENT'));
+  assert.throws(() => batcher.push(1, 2n ** 64n), refusedAs('INVALID_ARGUMENT'));
+  assert.throws(() => batcher.pushMany([1n, 'ok', '\ud800', 2n], 1), (e) => refusedAs('INVALID_UTF8')(e) && e.accepted === 2);
+  assert.equal(await batcher.submit('good'), 'good');
+  await batcher.close();
+  assert.equal(batcher.stats().accepted, 3);
+});
+
+test('options come from the table of the library and are checked by it', () => {
+  assert.throws(() => new Batcher(echo, { maxBatchSze: 1 }), (e) => refusedAs('INVALID_OPTION')(e) && /maxBatchSze.*maxBatchSize/.test(e.message));
+  assert.throws(() => new Batcher(echo, { maxBatchSize: -1 }), refusedAs('INVALID_OPTION'));
+  assert.throws(() => new Batcher(echo, { maxDelay: 'soon' }), (e) => refusedAs('INVALID_OPTION')(e) && /soon/.test(e.message));
+  assert.throws(() => new Batcher(echo, { maxBatchSize: 10, queueCapacity: 5 }), refusedAs('INVALID_OPTION'));
+  assert.throws(() => new Batcher(echo, { onFull: 'explode' }), refusedAs('INVALID_OPTION'));
+  assert.throws(() => new Batcher(echo, { mode: 'x' }), (e) => refusedAs('INVALID_OPTION')(e) && /threaded or manual/.test(e.message));
+  assert.throws(() => new Batcher(echo, { threads: 2 }), (e) => refusedAs('INVALID_OPTION')(e) && /threads = 2.*maxInFlight/.test(e.message));
+  assert.throws(() => new Batcher(echo, { clock: 'given' }), (e) => refusedAs('INVALID_OPTION')(e) && /manual/.test(e.message));
+  assert.throws(() => new Batcher({ int46: echo }), (e) => refusedAs('INVALID_OPTION')(e) && /int46/.test(e.message));
+  assert.throws(() => new Batcher(7), refusedAs('INVALID_OPTION'));
+  new Batcher(echo, { maxDelay: 2, maxBatchBytes: '1MiB', handlerTimeout: Infinity, delivery: 'ordered' }).free();
+});
+
+test('what one turn of the loop pushes travels together', async () => {
+  const sizes = [];
+  const batcher = new Batcher((values) => (sizes.push(values.length), values));
+  const all = Array.from({ length: 200 }, (_, at) => at);
+  assert.deepEqual(await Promise.all(all.map((value) => batcher.submit(value))), all);
+  assert.deepEqual(sizes, [200]);
+});
+
+test('handlers per kind', async () => {
+  const batcher = new Batcher({
+    int64: (values) => values.map((value) => value * 2n),
+    string: (values) => values.map((value) => value.toUpperCase()),
+    default: (values) => values.map(() => 'other'),
+  });
+  assert.deepEqual(await Promise.all([1n, 'a', 2n, 1.5, null].map((v) => batcher.submit(v))), [2n, 'A', 4n, 'other', 'other']);
+});
+
+test('p17 an Error in the array fails its value, a throw or a rejection the part; the very objects come back', async () => {
+  const one = new RangeError('one');
+  const all = new TypeError('all');
+  let how = 'array';
+  const batcher = new Batcher((values) => {
+    if (how === 'throw') throw all;
+    if (how === 'reject') return Promise.reject(all);
+    return values.map((value) => (value === 2 ? one : value));
+  });
+  const settled = await Promise.allSettled([batcher.submit(1), batcher.submit(2), batcher.submit(3)]);
+  assert.deepEqual(settled.map((s) => s.value ?? s.reason), [1, one, 3]);
+  for (how of ['throw', 'reject']) {
+    const failed = await Promise.allSettled([batcher.submit(1), batcher.submit('x')]);
+    failed.forEach((s) => assert.equal(s.reason, all));
+  }
+  how = 'array';
+  assert.equal(await batcher.submit(9), 9);
+});
+
+test('p17 results of a wrong number fail the part with both lengths; undefined is no result', async () => {
+  const batcher = new Batcher((values) => (values[0] === 'few' ? [1] : values[0] === 'none' ? undefined : values[0] === 'odd' ? 7 : [undefined, 2]));
+  for (const [word, name] of [['few', 'RESULT_COUNT'], ['none', 'NO_RESULT']]) {
+    const settled = await Promise.allSettled([batcher.submit(word), batcher.submit('b')]);
+    settled.forEach((s) => assert.ok(refusedAs(name)(s.reason), String(s.reason)));
+    if (word === 'few') assert.match(settled[0].reason.message, /1.*2|2.*1/);
+  }
+  await assert.rejects(batcher.submit('odd'), /returned number/);
+  const [a, b] = await Promise.allSettled([batcher.submit('half'), batcher.submit('b')]);
+  assert.ok(refusedAs('NO_RESULT')(a.reason));
+  assert.equal(b.value, 2);
+});
+
+test('failures carry code, type name, message, handled and retriable to onResult', async () => {
+  const seen = [];
+  const batcher = new Batcher((_, batch) => batch.fail(0, 275, 'CHECK', 'sqlite'), { onResult: (r) => seen.push(r.failure(0)) });
+  batcher.push(1n, 5);
+  await batcher.flush();
+  const [{ code, typeName, message, handled, retriable, outcome }] = seen;
+  assert.deepEqual({ code, typeName, message, handled, retriable, outcome }, {
+    code: 275, typeName: 'sqlite', message: 'CHECK', handled: 'yes', retriable: false, outcome: 'failed',
+  });
+});
+
+test('async handlers: several batches in flight, and never more', async () => {
+  let flying = 0;
+  let most = 0;
+  const batcher = new Batcher(async (values) => {
+    most = Math.max(most, ++flying);
+    await new Promise(setImmediate);
+    flying--;
+    return values;
+  }, { maxBatchSize: 2, maxInFlight: 3 });
+  const all = Array.from({ length: 40 }, (_, at) => at);
+  assert.deepEqual(await Promise.all(all.map((v) => batcher.submit(v))), all);
+  assert.equal(most, 3);
+  assert.equal(await batcher.close(), 0);
+});
+
+test('p22 full: QUEUE_FULL, and room tells when to go on; nothing is lost', async () => {
+  const back = [];
+  const batcher = new Batcher(async (values) => (await null, values), {
+    maxBatchSize: 4, queueCapacity: 4, onFull: 'reject', onResult: (r) => back.push(...r.values),
+  });
+  let refusals = 0;
+  for (let value = 0; value < 100; value++) {
+    for (;;) {
+      try {
+        batcher.push(value, value);
+        break;
+      } catch (full) {
+        assert.ok(refusedAs('QUEUE_FULL')(full) && full.retriable && full.handled === 'no');
+        refusals++;
+        await batcher.room();
+      }
+    }
+  }
+  await batcher.flush();
+  assert.deepEqual(back, Array.from({ length: 100 }, (_, at) => at));
+  assert.ok(refusals > 0);
+});
+
+test('p20 a signal cancels a waiting value; deadlines expire; cancel by tag', async () => {
+  const tags = [];
+  const batcher = new Batcher(echo, { maxDelay: Infinity, onResult: (r) => tags.push([...r].map((one) => one.outcome)) });
+  const controller = new AbortController();
+  const cancelled = batcher.submit(1, { signal: controller.signal });
+  const expired = batcher.submit(2, { deadline: '1ms' });
+  const kept = batcher.submit(3, { signal: new AbortController().signal });
+  batcher.push(4, 44);
+  batcher.push(5, 44);
+  controller.abort(new Error('enough'));
+  await assert.rejects(cancelled, /enough/);
+  await assert.rejects(expired, refusedAs('DEADLINE'));
+  assert.equal(batcher.cancel(44), 2);
+  assert.throws(() => batcher.cancel(45), refusedAs('NOT_FOUND'));
+  await assert.rejects(batcher.submit(6, { signal: AbortSignal.abort(new Error('before')) }), /before/);
+  await batcher.flush();
+  assert.equal(await kept, 3);
+  const { accepted, ok, cancelled: gone, expired: late, outstanding } = batcher.stats();
+  assert.deepEqual({ accepted, ok, gone, late, outstanding }, { accepted: 5, ok: 1, gone: 3, late: 1, outstanding: 0 });
+  assert.deepEqual(tags.flat(), ['cancelled', 'cancelled']);
+});
+
+test('p23 flush waits for what was accepted before it, and can be given up by a signal', async () => {
+  let go;
+  const batcher = new Batcher((values) => new Promise((resolve) => (go = () => resolve(values))), { maxDelay: Infinity });
+  const first = batcher.submit(1);
+  await assert.rejects(batcher.flush({ signal: AbortSignal.timeout(1) }), { name: 'TimeoutError' });
+  const flushed = batcher.flush();
+  go();
+  await flushed;
+  assert.equal(await first, 1);
+  await batcher.close();
+  await assert.rejects(batcher.submit(2), refusedAs('CLOSED'));
+  await assert.rejects(batcher.submit(2n), refusedAs('CLOSED'));
+  assert.throws(() => batcher.push(2), refusedAs('CLOSED'));
+});
+
+test('p24 close drains; at its time-out it discards and says how many; closing again answers the same', async () => {
+  const stuck = new Batcher(() => new Promise(() => {}), { maxBatchSize: 1 });
+  const values = [stuck.submit(1), stuck.submit(2), stuck.submit(3)].map((p) => p.catch((e) => e));
+  const closing = stuck.close(5);
+  assert.equal(await closing, 3);
+  for (const error of await Promise.all(values)) assert.ok(refusedAs('DISCARDED')(error));
+  assert.equal(await stuck.close(), 3);
+  assert.equal(stuck.stats().discarded, 3);
+  assert.match(stuck.statsText(), /discarded.* 3/);
+});
+
+test('flush, close and submit inside a handler', async () => {
+  const batcher = new Batcher((values) => {
+    if (values[0] === 1) inner.push(batcher.flush(), batcher.submit(2), batcher.close());
+    return values;
+  });
+  const inner = [];
+  assert.equal(await batcher.submit(1), 1);
+  assert.deepEqual((await Promise.all(inner)).slice(1), [2, 0]);
+});
+
+test('batches by async iteration, until closed', async () => {
+  const batcher = new Batcher(undefined, { maxBatchSize: 3 });
+  const answers = Promise.all([1, 2, 3, 4, 5].map((v) => batcher.submit(v)));
+  answers.then(() => batcher.close());
+  const sizes = [];
+  for await (const batch of batcher.batches()) {
+    sizes.push(batch.count);
+    batch.setAll(batch.columns.map((value) => value * 10));
+  }
+  assert.deepEqual(await answers, [10, 20, 30, 40, 50]);
+  assert.deepEqual(sizes, [3, 2]);
+});
+
+test('results by async iteration', async () => {
+  const batcher = new Batcher(echo, { results: 'pull', maxBatchSize: 2 });
+  batcher.pushMany(Float64Array.of(1, 2, 3, 4), 100);
+  const back = [];
+  for await (const results of batcher.results()) {
+    back.push(...results.tags);
+    if (back.length === 4) await batcher.close();
+  }
+  assert.deepEqual(back, [100n, 101n, 102n, 103n]);
+  batcher.free();
+});
+
+test('typed arrays in and out', async () => {
+  const got = [];
+  const batcher = new Batcher((values) => (got.push(values.constructor.name), values), {
+    typedArrays: true, onResult: (r) => got.push(r.values.constructor.name),
+  });
+  batcher.pushMany(Float64Array.of(1, 2));
+  await batcher.flush();
+  batcher.pushMany(BigInt64Array.of(1n, 2n));
+  await batcher.flush();
+  batcher.pushMany(new Set([1, 2]));
+  await batcher.flush();
+  assert.deepEqual(got, ['Float64Array', 'Float64Array', 'BigInt64Array', 'BigInt64Array', 'Float64Array', 'Float64Array']);
+});
+
+test('any object travels by reference and is released once on every path', async () => {
+  const released = [];
+  const onRelease = (object) => released.push(object);
+  const things = Array.from({ length: 8 }, (_, at) => ({ at }));
+  const batcher = new Batcher((values) => values, { onRelease, maxDelay: Infinity });
+  const ok = batcher.submit(things[0]);
+  await batcher.flush();
+  assert.equal(await ok, things[0]);
+  const cancelled = batcher.submit(things[1], { signal: AbortSignal.timeout(1) });
+  await assert.rejects(cancelled);
+  await assert.rejects(batcher.submit(things[2], { deadline: 0.1 }), refusedAs('DEADLINE'));
+  const discarded = batcher.submit(things[3]);
+  assert.equal(await Promise.all([batcher.close(0), assert.rejects(discarded, refusedAs('DISCARDED'))]).then(([left]) => left), 1);
+  await assert.rejects(batcher.submit(things[4]), refusedAs('CLOSED'));
+  const counts = things.map((thing) => released.filter((one) => one === thing).length);
+  // as a value and as a result it was two references
+  assert.deepEqual(counts, [2, 1, 1, 1, 0, 0, 0, 0]);
+  assert.equal(batcher.heldObjects, 0);
+
+  const failing = new Batcher((values, batch) => (batch.set(0, things[6]), batch.set(0, things[7]), Promise.reject(new Failure(4))), { onRelease });
+  await assert.rejects(failing.submit(things[5]), { code: 4 });
+  await failing.close();
+  assert.deepEqual([5, 6, 7].map((at) => released.filter((one) => one === things[at]).length), [1, 1, 1]);
+  assert.equal(failing.heldObjects, 0);
+});
+
+test('manual mode: nothing happens between calls, and time is moved by the test', async () => {
+  const got = [];
+  const batcher = new Batcher((values) => (got.push(values), values), { mode: 'manual', clock: 'given', maxDelay: '5ms' });
+  const answer = batcher.submit(1);
+  assert.equal(batcher.nextDue(), 5_000_000n);
+  batcher.advance(4_999_999n);
+  batcher.run();
+  assert.deepEqual(got, []);
+  batcher.advance(5_000_000n);
+  batcher.run();
+  assert.equal(await answer, 1);
+  assert.equal(batcher.nextDue(), undefined);
+  batcher.free();
+});
+
+test('map: in one call, and one error that carries all', () => {
+  assert.deepEqual(map([1, 2, 3, 4, 5], (values) => values.map((v) => v * 2), { batches: 2 }), [2, 4, 6, 8, 10]);
+  assert.deepEqual(map(BigInt64Array.of(1n, 2n), (values) => values), [1n, 2n]);
+  assert.deepEqual(map([], echo), []);
+  const thing = {};
+  assert.equal(map([thing, 'a'], echo)[0], thing);
+  const bad = new RangeError('bad');
+  assert.throws(() => map([1, 2, 3], (values) => values.map((v) => (v === 2 ? bad : v)), { maxBatchSize: 2 }), (error) => {
+    assert.ok(error instanceof MapError);
+    assert.deepEqual(error.results.toArray(), [1, bad, 3]);
+    return error.cause === bad;
+  });
+  assert.throws(() => map([1], async (values) => values), refusedAs('WRONG_MODE'));
+  assert.throws(() => map([1], echo, { maxBatchSize: 1, batches: 1 }), refusedAs('INVALID_OPTION'));
+});
+
+test('p16 a stress with accounting: every value has one outcome', async () => {
+  let seed = 7;
+  const chance = (below) => (seed = (seed * 1103515245 + 12345) % 2147483648) % below;
+  const batcher = new Batcher(async (values) => {
+    if (chance(3) === 0) await new Promise(setImmediate);
+    if (chance(10) === 0) throw new Error('part');
+    return values.map((v) => (chance(20) === 0 ? new Error('row') : v));
+  }, { maxBatchSize: 32, maxInFlight: 4, queueCapacity: 256 });
+  let ok = 0;
+  let failed = 0;
+  let refused = 0;
+  let wrong = 0;
+  const all = [];
+  for (let at = 0; at < 20_000; at++) {
+    const value = [at, BigInt(at), `v${at}`, { at }][chance(4)];
+    all.push(batcher.submit(value).then(
+      (got) => (got === value ? ok++ : wrong++),
+      (error) => (error.name === 'QUEUE_FULL' ? refused++ : failed++),
+    ));
+    if (chance(50) === 0) await batcher.room();
+  }
+  await Promise.all(all);
+  assert.equal(await batcher.close(), 0);
+  const stats = batcher.stats();
+  assert.equal(wrong, 0);
+  assert.deepEqual([stats.accepted, stats.ok, stats.failed, stats.outstanding], [ok + failed, ok, failed, 0]);
+  assert.equal(ok + failed + refused, 20_000);
+  assert.equal(batcher.heldObjects, 0);
+});

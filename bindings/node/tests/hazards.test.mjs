@@ -1,0 +1,82 @@
+// Hazards by name: exit at every step, leaks, a process kept alive or not.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { test } from 'node:test';
+
+const WATCHDOG = 120_000;
+const IMPORT = "import { Batcher } from 'microbatch';";
+
+/** Runs a program in a process of its own: {code, signal, out, err}. One that hangs is killed, which shows as a signal. */
+function program(source, flags = []) {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', `${IMPORT}${source}`], {
+      cwd: import.meta.dirname, timeout: WATCHDOG, killSignal: 'SIGKILL',
+    });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (data) => (out += data));
+    child.stderr.on('data', (data) => (err += data));
+    child.on('close', (code, signal) => resolve({ code, signal, out, err }));
+  });
+}
+
+// What the process says, and that it ends with its own code, wherever it exits.
+const STEPS = {
+  'before any value': ["const b = new Batcher((v) => v); process.exit(7);", ''],
+  'with values staged': ["const b = new Batcher((v) => (console.log(v.length), v)); b.submit(1).catch(() => {}); process.exit(7);", '1\n'],
+  'with values waiting': ["const b = new Batcher((v) => (console.log(v.length), v), { maxDelay: Infinity }); b.push(1n); b.push('a'); process.exit(7);", '2\n'],
+  'inside a handler': ["const b = new Batcher(() => process.exit(7)); b.push(1n);", '', /1 value was discarded/],
+  'with a batch in flight': ["const b = new Batcher(() => new Promise(() => {})); b.push(1n); b.push(2n); setImmediate(() => setImmediate(() => process.exit(7)));", '', /2 values were discarded/],
+  'inside onResult': ["const b = new Batcher((v) => v, { onResult: () => process.exit(7) }); b.push(1n);", ''],
+  'while it closes': ["const b = new Batcher(() => new Promise(() => {})); b.push(1n); b.close(); process.exit(7);", '', /1 value was discarded/],
+  'after it closed': ["const b = new Batcher((v) => v); b.push(1n); await b.close(); process.exit(7);", ''],
+  'after free': ["const b = new Batcher((v) => v); b.push(1n); b.free(); process.exit(7);", ''],
+  'with a pulled batch held': ["const b = new Batcher(); b.push(1n); for await (const batch of b.batches()) process.exit(7);", '', /1 value was discarded/],
+  'drainAtExit 0': ["const b = new Batcher((v) => (console.log('no'), v), { drainAtExit: 0 }); b.push(1n); process.exit(7);", '', /1 value was discarded/],
+  'by an uncaught exception': ["const b = new Batcher((v) => (console.log(v.length), v), { maxDelay: Infinity }); b.push(1n); throw new Error('x');", '1\n', /Error: x/, 1],
+};
+for (const [step, [source, out, err, code = 7]] of Object.entries(STEPS)) {
+  test(`exit ${step}`, async () => {
+    const ended = await program(source);
+    assert.deepEqual([ended.code, ended.signal, ended.out], [code, null, out], ended.err);
+    assert.match(ended.err, err ?? /^$/);
+  });
+}
+
+test('an idle batcher never keeps the process alive; one with values outstanding does', async () => {
+  const idle = await program("const b = new Batcher((v) => v); await b.submit(1); new Batcher(); console.log('end');");
+  assert.deepEqual([idle.code, idle.out, idle.err], [0, 'end\n', '']);
+  const outstanding = await program("new Batcher((v) => v, { maxDelay: 50, onResult: (r) => console.log(r.count) }).push(1n);");
+  assert.deepEqual([outstanding.code, outstanding.out, outstanding.err], [0, '1\n', '']);
+});
+
+test('a throw in onResult is an uncaught exception, and the batcher goes on', async () => {
+  const ended = await program(`
+    process.on('uncaughtException', (e) => console.log('caught', e.message));
+    const b = new Batcher((v) => v, { onResult: () => { throw new Error('mine'); } });
+    b.push(1n); await b.flush(); b.push(2n); await b.flush(); console.log(b.stats().ok);`);
+  assert.deepEqual([ended.code, ended.out.split('\n').sort()], [0, ['', '2', 'caught mine', 'caught mine']], ended.err);
+});
+
+test('--expose-gc: batchers, promises, objects and batches are collected', { timeout: WATCHDOG }, async () => {
+  const ended = await program(`
+    const collected = new FinalizationRegistry((what) => (counts[what] = (counts[what] ?? 0) + 1));
+    const counts = {};
+    async function one(closes) {
+      const b = new Batcher((v) => v, { maxBatchSize: 4 });
+      const thing = { thing: 1 };
+      collected.register(b, 'batcher'); collected.register(thing, 'object');
+      await Promise.all([b.submit(1), b.submit('a'), b.submit(thing)]);
+      if (closes) await b.close();
+    }
+    for (let i = 0; i < 50; i++) await one(i % 2);
+    const settle = async () => { for (let i = 0; i < 20; i++) { gc(); await new Promise((r) => setTimeout(r, 5)); } };
+    await settle();
+    const before = process.memoryUsage().rss;
+    for (let i = 0; i < 2000; i++) await one(i % 2);
+    await settle();
+    console.log(JSON.stringify({ ...counts, grown: process.memoryUsage().rss - before }));`, ['--expose-gc']);
+  const { batcher, object, grown } = JSON.parse(ended.out);
+  assert.ok(batcher >= 2040 && object >= 2040, ended.out);
+  assert.ok(grown < 64 * 1024 * 1024, ended.out);
+});

@@ -1,0 +1,21 @@
+// What the declarations must refuse: each line below a comment is an error, or the compiler says that it is none.
+import { Batcher, map } from 'microbatch';
+
+const batcher = new Batcher<number, string>((values) => values.map(String));
+// @ts-expect-error: a string is no number
+void batcher.submit('1');
+// @ts-expect-error: the result is a string
+const wrong: Promise<number> = batcher.submit(1);
+// @ts-expect-error: there is no such option
+new Batcher(null, { maxBatchSze: 1 });
+// @ts-expect-error: there is no such choice
+new Batcher(null, { onFull: 'explode' });
+// @ts-expect-error: there is no such kind
+new Batcher({ int46: (values: bigint[]) => values });
+// @ts-expect-error: the handler's results are not strings
+new Batcher<number, string>((values) => values);
+// @ts-expect-error: a tag is a number
+batcher.push(1, 'tag');
+// @ts-expect-error: a map's handler must not be async
+map([1], async (values) => values);
+export { wrong };

@@ -1,0 +1,39 @@
+// What the declarations must accept.
+import { Batcher, Batch, MapError, MicrobatchError, Results, SharedBatcher, Stats, map, nativeSymbol, status, version } from 'microbatch';
+
+interface User {
+  id: number;
+}
+const users = new Batcher<number, User>(
+  async (ids, batch) => {
+    const first: number = ids[0]!;
+    const tags: BigUint64Array = batch.tags;
+    return ids.map((id) => (id > first ? { id } : new Error(`no user ${id} in ${tags.length}`)));
+  },
+  { maxBatchSize: 500, maxInFlight: 4, maxDelay: '2ms', onResult: (results: Results<User>) => void results.error(0)?.message },
+);
+const user: User = await users.submit(1, { signal: AbortSignal.timeout(5), deadline: 50 });
+users.push(2, 3n);
+const taken: number = users.pushMany(Float64Array.of(1, 2), [1, 2n]);
+try {
+  users.push(3);
+} catch (error) {
+  if (error instanceof MicrobatchError && error.retriable && error.code === status.QUEUE_FULL) {
+    await users.room();
+  }
+}
+const left: number = await users.close(5);
+const stats: Stats = users.stats();
+new Batcher({ int64: (values: bigint[]) => values, string: { address: nativeSymbol('a', 'b'), data: 1n } });
+const pulled = new Batcher<string, string>(null, { results: 'pull' });
+for await (const batch of pulled.batches({ signal: AbortSignal.timeout(1) })) {
+  const one: Batch<string, string> = batch;
+  one.setAll(one.values.map((value) => value.toUpperCase()));
+}
+const halves: number[] = map([1, 2, 3], (values) => values.map((value) => value / 2), { batches: 2 });
+new SharedBatcher(pulled.share()).push('a', 1);
+{
+  await using scoped = new Batcher<number, number>((values) => values);
+  await scoped.submit(1);
+}
+export { MapError, halves, left, stats, taken, user, version };
