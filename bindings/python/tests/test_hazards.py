@@ -72,6 +72,8 @@ def test_multiprocessing(method: str, tmp_path: Path) -> None:
 def test_ctrl_c_ends_every_wait(wait: str) -> None:
     program = (
         "import os, signal, sys, threading, microbatch\n"
+        # A job in the background of a shell begins with SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "gate = threading.Event()\n"
         "def handler(values):\n"
         "    gate.wait()\n"
