@@ -11,17 +11,11 @@ use super::delivery::ResultSet;
 use super::dispatch::Part;
 use super::error::Status;
 use super::forming::{self, FOREVER};
+use super::wake::SPIN_NS;
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, Shared, thread};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// How long a thread that ran out of work looks out for more before it sleeps.
-pub(super) const SPIN_NS: i64 = 20_000;
-/// Looks between two readings of the clock, and pauses between two looks: tight polling would steal the line from
-/// the producers.
-pub(super) const SPIN_LOOKS: u32 = 8;
-pub(super) const SPIN_PAUSES: u32 = 16;
 
 /// What a thread that drives steps is doing: it outlives every callback, so that a thread that ends inside one
 /// leaves word of what it held.
@@ -322,20 +316,12 @@ impl Inner {
         let seen = self.hint.load(Ordering::Relaxed);
         core.spin.spinners += 1;
         drop(core);
-        let until = self.monotonic() + SPIN_NS;
-        let mut found = false;
-        while !found && self.monotonic() < until {
-            for _ in 0..SPIN_LOOKS {
-                for _ in 0..SPIN_PAUSES {
-                    std::hint::spin_loop();
-                }
-                // SYNC: Acquire pairs with the increments in `wake_sleeper`; the work itself is read under the lock.
-                found = self.hint.load(Ordering::Acquire) != seen;
-                if found {
-                    break;
-                }
-            }
-        }
+        let found = self.look_out(
+            self.monotonic() + SPIN_NS,
+            || {},
+            // SYNC: Acquire pairs with the increments in `wake_sleeper`; the work itself is read under the lock.
+            || self.hint.load(Ordering::Acquire) != seen,
+        );
         let mut core = self.core.lock();
         core.spin.spinners -= 1;
         core.spin.learn(found);

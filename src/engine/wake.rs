@@ -3,9 +3,14 @@
 use super::batcher::Inner;
 use super::core::{Core, Ready, Room};
 use super::forming::{self, FOREVER};
-use super::step::{SPIN_LOOKS, SPIN_NS, SPIN_PAUSES};
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
+
+/// How long a thread that has to wait looks out before it sleeps.
+pub(super) const SPIN_NS: i64 = 20_000;
+/// Looks between two readings of the clock, and pauses between two looks.
+const SPIN_LOOKS: u32 = 8;
+const SPIN_PAUSES: u32 = 16;
 
 /// Owed wakes: how many handler threads, in the low bits, and whether the others.
 const WORKER: u32 = 1;
@@ -51,21 +56,26 @@ impl Inner {
     /// push that waits has nothing better to do, so any other thread may have the core meanwhile.
     fn spin_for_room(&self, at: usize, seen: u64, until: i64) -> bool {
         let until = until.min(self.monotonic() + SPIN_NS);
-        loop {
+        self.look_out(until, thread::yield_now, || {
+            // SYNC: Acquire pairs with `room_came`.
+            self.room_hints[at].load(Ordering::Acquire) != seen
+        })
+    }
+
+    /// Looks until `found`, or until `until`: tight polling would steal the line from whoever writes it.
+    pub(super) fn look_out(&self, until: i64, between: impl Fn(), found: impl Fn() -> bool) -> bool {
+        while self.monotonic() < until {
             for _ in 0..SPIN_LOOKS {
                 for _ in 0..SPIN_PAUSES {
                     std::hint::spin_loop();
                 }
-                // SYNC: Acquire pairs with `room_came`.
-                if self.room_hints[at].load(Ordering::Acquire) != seen {
+                if found() {
                     return true;
                 }
             }
-            if self.monotonic() >= until {
-                return false;
-            }
-            thread::yield_now();
+            between();
         }
+        false
     }
 
     /// Owes a wake to a handler thread that sleeps.
