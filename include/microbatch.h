@@ -528,6 +528,11 @@ typedef struct mb_option_info {
     int64_t maximum;                /* The largest. */
     size_t offset;                  /* Where its field is in mb_options, in bytes. */
     size_t width;                   /* The size of its field, 4 or 8. */
+    int64_t default_value;          /* What 0 means as a number; 0 if other options decide, or if it is
+                                       nothing. */
+    int64_t managed_default;        /* What wrappers of managed languages set where their caller sets
+                                       nothing: the default, but for drain_at_exit, which they drain by
+                                       their host's own hook. */
 } mb_option_info;
 
 /* Makes every option its default and sets struct_size.
@@ -559,6 +564,17 @@ mb_status mb_options_set(mb_options *options, const char *name, const char *valu
    Blocks: never.
    Since: 0.1. */
 mb_status mb_option_table(const mb_option_info **table, size_t *count);
+
+/* Reads a duration from text, the way options are read: "2ms", "1.5s", "forever", or a plain number of
+   nanoseconds.
+
+   Returns: MB_OK; MB_ERR_INVALID_ARGUMENT if text or ns is NULL, or the text is no duration;
+     MB_ERR_INVALID_UTF8.
+   Ownership: text is borrowed for the call.
+   Threads: any.
+   Blocks: never.
+   Since: 0.1. */
+mb_status mb_duration_parse(const char *text, int64_t *ns, mb_error **error);
 
 /* ========================================================================================================
    The batcher
@@ -1630,6 +1646,7 @@ struct mb_api {
     mb_status (*mb_options_init)(mb_options *options, size_t struct_size);
     mb_status (*mb_options_set)(mb_options *options, const char *name, const char *value, mb_error **error);
     mb_status (*mb_option_table)(const mb_option_info **table, size_t *count);
+    mb_status (*mb_duration_parse)(const char *text, int64_t *ns, mb_error **error);
     mb_status (*mb_batcher_new)(const mb_options *options, mb_batcher **batcher, mb_error **error);
     mb_status (*mb_batcher_seal)(mb_batcher *batcher);
     mb_status (*mb_batcher_flush)(mb_batcher *batcher, int64_t timeout);

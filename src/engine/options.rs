@@ -17,6 +17,7 @@ const DEFAULT_MAX_BATCH_BYTES: u64 = 16 * MIB;
 const DEFAULT_QUEUE_CAPACITY: u64 = 16_384;
 const DEFAULT_PUSH_TIMEOUT: i64 = 30 * SECOND;
 const DEFAULT_CLOSE_TIMEOUT: i64 = 30 * SECOND;
+const MANAGED_DRAIN_AT_EXIT: i64 = 5 * SECOND;
 
 coded! {
     /// Who runs the handlers (P27).
@@ -109,6 +110,10 @@ pub struct OptionInfo {
     pub max: i64,
     /// What 0 means, as text.
     pub default: &'static str,
+    /// What 0 means, as a number; 0 if other options decide, or if it is nothing.
+    pub default_value: i64,
+    /// What wrappers of managed languages set where their caller sets nothing; mostly the default.
+    pub managed_default: i64,
     /// The names a choice accepts; empty for other kinds.
     pub choices: &'static [Choice],
     /// The size of its field in bytes, 4 or 8.
@@ -126,9 +131,30 @@ const fn shape(kind: OptionKind, unit: &'static str, min: i64, max: i64) -> Opti
         min,
         max,
         default: "",
+        default_value: 0,
+        managed_default: 0,
         choices: &[],
         width: 0,
         doc: "",
+    }
+}
+
+impl OptionInfo {
+    /// The same with a number for 0.
+    const fn or(self, default_value: i64) -> OptionInfo {
+        OptionInfo {
+            default_value,
+            managed_default: default_value,
+            ..self
+        }
+    }
+
+    /// The same with another default in managed languages.
+    const fn managed(self, managed_default: i64) -> OptionInfo {
+        OptionInfo {
+            managed_default,
+            ..self
+        }
     }
 }
 
@@ -147,7 +173,7 @@ const fn bytes(max: i64) -> OptionInfo {
 const fn choice(choices: &'static [Choice]) -> OptionInfo {
     OptionInfo {
         choices,
-        ..shape(OptionKind::Choice, "", 1, choices.len() as i64)
+        ..shape(OptionKind::Choice, "", 1, choices.len() as i64).or(1)
     }
 }
 
@@ -209,7 +235,7 @@ macro_rules! options {
 options! {
     mode: u32, choices!(Mode), "threaded",
         "Who runs the handlers: the engine's own threads, or the host by calling in; then no thread is started.";
-    threads: u32, count("threads", 1024), "1",
+    threads: u32, count("threads", 1024).or(1), "1",
         "Handler threads; none start in manual mode (leave it 0) or without handlers (sets `max_in_flight` only).";
     max_in_flight: u32, count("batches", 65_536), "threads (manual: 1)",
         "Batches dispatched and not finished at any time, kept and pulled ones included.";
@@ -223,9 +249,9 @@ options! {
         "Where results go: to `on_result` if set and else only counted, or to whoever calls `next_results`.";
     owner: u32, count("", u32::MAX as i64), "none",
         "Number of the only owner whose objects are taken; without one, objects are refused.";
-    max_batch_size: u64, count("values", 16_777_216), "256",
+    max_batch_size: u64, count("values", 16_777_216).or(DEFAULT_MAX_BATCH_SIZE as i64), "256",
         "Values in a batch at most; left alone it shrinks to fit a smaller `queue_capacity`.";
-    max_batch_bytes: u64, bytes(i32::MAX as i64), "16 MiB",
+    max_batch_bytes: u64, bytes(i32::MAX as i64).or(DEFAULT_MAX_BATCH_BYTES as i64), "16 MiB",
         "Bytes in a batch at most, 8 a value plus content; left alone it shrinks to fit a smaller `queue_bytes`.";
     queue_capacity: u64, count("values", 1 << 32), "max(16384, 4 x max_batch_size)",
         "Values that wait for dispatch at most.";
@@ -235,13 +261,13 @@ options! {
         "Values accepted whose results are not delivered yet, at most.";
     max_delay: i64, duration(0), "0 (at once)",
         "Longest wait of a batch's first value for company (Kafka: linger); 1 to 5 ms suit costly handlers.";
-    push_timeout: i64, duration(1), "30 s",
+    push_timeout: i64, duration(1).or(DEFAULT_PUSH_TIMEOUT), "30 s",
         "Longest wait of a push that blocks; for no wait at all choose `on_full = reject`.";
-    handler_timeout: i64, duration(1), "forever",
+    handler_timeout: i64, duration(1).or(FOREVER), "forever",
         "Longest time from a batch's dispatch to its end; what is not answered by then expires.";
-    close_timeout: i64, duration(1), "30 s",
+    close_timeout: i64, duration(1).or(DEFAULT_CLOSE_TIMEOUT), "30 s",
         "Longest drain when a scope or destructor closes the batcher; what is left is discarded and counted.";
-    drain_at_exit: i64, duration(0), "0 (off)",
+    drain_at_exit: i64, duration(0).managed(MANAGED_DRAIN_AT_EXIT), "0 (off)",
         "Longest drain when the process exits; off in C and C++, 5 s in managed wrappers, by their host's hook.";
 }
 
@@ -545,13 +571,7 @@ impl OptionInfo {
                     .map(|choice| i64::from(choice.code))
                     .ok_or(Fault::Unreadable);
             }
-            OptionKind::Duration if text.eq_ignore_ascii_case("forever") => return Ok(FOREVER),
-            OptionKind::Duration => parse_scaled(text, |unit| {
-                DURATION_UNITS
-                    .iter()
-                    .find(|(name, _)| *name == unit)
-                    .map(|(_, scale)| *scale)
-            })?,
+            OptionKind::Duration => scaled_duration(text)?,
             OptionKind::Bytes => parse_scaled(text, |unit| {
                 BYTE_UNITS
                     .iter()
@@ -566,6 +586,35 @@ impl OptionInfo {
             _ => Err(Fault::OutOfRange),
         }
     }
+}
+
+/// Nanoseconds, of any size.
+fn scaled_duration(text: &str) -> Result<i128, Fault<'_>> {
+    if text.eq_ignore_ascii_case("forever") {
+        return Ok(i128::from(FOREVER));
+    }
+    parse_scaled(text, |unit| {
+        let known = DURATION_UNITS.iter().find(|(name, _)| *name == unit);
+        known.map(|(_, scale)| *scale)
+    })
+}
+
+/// The nanoseconds that a text such as `"2ms"` or `"forever"` means: how durations of options are read, for
+/// time-outs in calls. A plain number is nanoseconds.
+pub(crate) fn parse_duration(text: &str) -> Result<i64, Error> {
+    const ANY: OptionInfo = duration(0);
+    let read = scaled_duration(text.trim()).and_then(|value| match i64::try_from(value) {
+        Ok(value) if value >= 0 => Ok(value),
+        _ => Err(Fault::OutOfRange),
+    });
+    read.map_err(|fault| {
+        let (status, quoted) = (Status::INVALID_ARGUMENT, Quoted(text));
+        let told = Told(move |f: &mut fmt::Formatter<'_>| match fault {
+            Fault::OutOfRange => write!(f, "must be {}", Range(&ANY)),
+            other => write!(f, "{}", other.about(&ANY)),
+        });
+        Error::new(status, text, format_args!("{quoted}: {told}"))
+    })
 }
 
 /// Reads `digits[.digits][unit]`, exactly: what is not a whole number of the base unit is refused, not
@@ -846,6 +895,49 @@ mod tests {
             let mut options = Options::default();
             options.store(info.name, value);
             assert_eq!(options.resolve(true).unwrap(), defaults, "{}", info.name);
+        }
+    }
+
+    #[test]
+    fn p36_the_default_numbers_are_what_the_texts_say() {
+        for info in Options::table() {
+            let told = info.parse(info.default).unwrap_or(0);
+            assert_eq!(info.default_value, told, "{}", info.name);
+            let managed = if info.name == "drain_at_exit" {
+                parse_duration("5s").unwrap()
+            } else {
+                told
+            };
+            assert_eq!(info.managed_default, managed, "{}", info.name);
+        }
+    }
+
+    #[test]
+    fn p36_a_duration_alone_is_read_as_in_options() {
+        for (text, length) in [
+            ("2ms", 2_000_000),
+            (" 1.5 s", 1_500_000_000),
+            ("0", 0),
+            ("Forever", FOREVER),
+        ] {
+            assert_eq!(parse_duration(text), Ok(length), "{text}");
+        }
+        for (text, told) in [
+            (
+                "2 parsecs",
+                "\"2 parsecs\": unknown unit \"parsecs\"; write a number with ns, us, ms, s, m or h, a plain number of ns, or forever",
+            ),
+            ("-1s", "\"-1s\": must be 0 ns to forever"),
+            (
+                "default",
+                "\"default\": write a number with ns, us, ms, s, m or h, a plain number of ns, or forever",
+            ),
+        ] {
+            let error = parse_duration(text).unwrap_err();
+            assert_eq!(
+                (error.status(), error.subject(), error.message()),
+                (Status::INVALID_ARGUMENT, text, told)
+            );
         }
     }
 

@@ -26,7 +26,7 @@ use super::sized::Sized;
 use super::status::mb_status;
 use super::value::MB_KINDS;
 use crate::engine::error::{Error, Status};
-use crate::engine::options::{OptionInfo, Options};
+use crate::engine::options::{OptionInfo, Options, parse_duration};
 use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
 
@@ -156,6 +156,11 @@ pub struct mb_option_info {
     pub offset: usize,
     /// The size of its field, 4 or 8.
     pub width: usize,
+    /// What 0 means as a number; 0 if other options decide, or if it is nothing.
+    pub default_value: i64,
+    /// What wrappers of managed languages set where their caller sets nothing: the default, but for drain_at_exit, which
+    /// they drain by their host's own hook.
+    pub managed_default: i64,
 }
 
 // SAFETY: points to static text only.
@@ -259,6 +264,8 @@ static TABLE: [mb_option_info; ROWS.len()] = {
         maximum: 0,
         offset: 0,
         width: 0,
+        default_value: 0,
+        managed_default: 0,
     };
     let mut table = [empty; ROWS.len()];
     let mut texts = Unpacking::of(&TEXT);
@@ -275,6 +282,8 @@ static TABLE: [mb_option_info; ROWS.len()] = {
             maximum: ROWS[row].max,
             offset: FIELDS[row].1,
             width: ROWS[row].width,
+            default_value: ROWS[row].default_value,
+            managed_default: ROWS[row].managed_default,
         };
         row += 1;
     }
@@ -391,6 +400,34 @@ pub unsafe extern "C" fn mb_option_table(table: *mut *const mb_option_info, coun
     }
 }
 
+/// Reads a duration from text, the way options are read: "2ms", "1.5s", "forever", or a plain number of nanoseconds.
+///
+/// Returns: `MB_OK`; `MB_ERR_INVALID_ARGUMENT` if `text` or `ns` is NULL, or the text is no duration;
+/// `MB_ERR_INVALID_UTF8`.
+/// Ownership: `text` is borrowed for the call. Threads: any. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_duration_parse(
+    text: *const c_char,
+    ns: *mut i64,
+    error: *mut *mut mb_error,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let read = || {
+                let ns = caller.output(ns).map_err(|status| about("ns", status))?;
+                let text = caller.name(text).map_err(|status| about("text", status))?;
+                ns.set(parse_duration(text)?);
+                Ok(())
+            };
+            read().map_err(|fault| explain(&caller.optional_output(error), fault))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,6 +453,10 @@ mod tests {
             assert_eq!(
                 (given.minimum, given.maximum, given.width),
                 (row.min, row.max, row.width)
+            );
+            assert_eq!(
+                (given.default_value, given.managed_default),
+                (row.default_value, row.managed_default)
             );
         }
     }

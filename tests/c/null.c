@@ -5,7 +5,7 @@
 #include "calls.h"
 
 /* Functions of the header without a handle: with CALLS they are all there are. */
-#define WITHOUT_HANDLE 25
+#define WITHOUT_HANDLE 26
 
 static mb_batcher *batcher;
 static mb_producer *producer;
@@ -101,6 +101,7 @@ static void without_handles(void)
     mb_options options = timeless();
     mb_error *error = NULL;
     mb_batcher *other = NULL;
+    int64_t length = -1;
     mb_options unset;
 
     CHECK_STATUS(mb_status_table(NULL, &count), MB_ERR_INVALID_ARGUMENT);
@@ -108,6 +109,14 @@ static void without_handles(void)
     CHECK_STATUS(mb_option_table(NULL, &count), MB_ERR_INVALID_ARGUMENT);
     CHECK_STATUS(mb_option_table(&table, NULL), MB_ERR_INVALID_ARGUMENT);
     CHECK(statuses == NULL && table == NULL);
+    CHECK_STATUS(mb_duration_parse(NULL, &length, &error), MB_ERR_INVALID_ARGUMENT);
+    check_error(error, MB_ERR_INVALID_ARGUMENT, "text");
+    CHECK_STATUS(mb_duration_parse("2ms", NULL, &error), MB_ERR_INVALID_ARGUMENT);
+    check_error(error, MB_ERR_INVALID_ARGUMENT, "ns");
+    CHECK_STATUS(mb_duration_parse("2 moons", &length, NULL), MB_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(length, -1);
+    CHECK_OK(mb_duration_parse("2ms", &length, NULL));
+    CHECK_EQ(length, 2 * MB_MS);
     CHECK_STATUS(mb_owner_new(NULL), MB_ERR_INVALID_ARGUMENT);
     CHECK_STATUS(mb_options_init(NULL, sizeof(mb_options)), MB_ERR_INVALID_ARGUMENT);
 

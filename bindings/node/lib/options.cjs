@@ -1,15 +1,13 @@
 'use strict';
 // Options, as the library's own table has them: camelCase of their names, numbers in milliseconds where they are durations.
 
-const { tables, KIND, STATUS, DEFAULT_HANDLER } = require('./native.cjs');
+const { native, tables, KIND, STATUS, DEFAULT_HANDLER } = require('./native.cjs');
 const { MicrobatchError } = require('./error.cjs');
 
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 const BY_NAME = new Map(tables.options.map((info) => [camel(info.name), info]));
 /** What concerns JavaScript only. */
 const OWN = ['handlers', 'onResult', 'onRelease', 'typedArrays'];
-/** How long managed languages drain at exit, unless told otherwise (0 is not at all). */
-const DRAIN_AT_EXIT = '5s';
 
 const NS_PER_MS = 1e6;
 const refuse = (message) => new MicrobatchError(STATUS.INVALID_OPTION, message);
@@ -30,15 +28,17 @@ function nanoseconds(value, what) {
   if (typeof value === 'number' && value >= 0) {
     return BigInt(Math.round(value * NS_PER_MS));
   }
-  const units = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, min: 60e9, h: 3600e9 };
-  const match = typeof value === 'string' && /^(\d+(?:\.\d+)?) ?(ns|us|ms|s|min|h)$/.exec(value);
-  if (!match) {
+  if (typeof value !== 'string') {
     throw new MicrobatchError(
       STATUS.INVALID_ARGUMENT,
       `${what} is ${String(value)}: milliseconds from 0 on, Infinity, or a text such as "2ms" is accepted`,
     );
   }
-  return BigInt(Math.round(Number(match[1]) * units[match[2]]));
+  const read = native.durationParse(value);
+  if (Array.isArray(read)) {
+    throw new MicrobatchError(read[0], `${what} is ${read[1]}`);
+  }
+  return read;
 }
 
 const FOREVER = 2n ** 63n - 1n;
@@ -52,7 +52,11 @@ function textOf(info, value) {
 
 /** Names and values as the glue takes them, and what JavaScript keeps for itself. */
 function read(handler, given, owner) {
-  const texts = ['close_timeout', BY_NAME.get('closeTimeout').default, 'drain_at_exit', DRAIN_AT_EXIT];
+  const texts = [];
+  for (const name of ['closeTimeout', 'drainAtExit']) {
+    const info = BY_NAME.get(name);
+    texts.push(info.name, String(info.managedDefault));
+  }
   let manual = false;
   for (const [name, value] of Object.entries(given)) {
     const info = BY_NAME.get(name);

@@ -35,6 +35,13 @@ static napi_value statuses(napi_env env)
     return all;
 }
 
+static napi_value bigint_of(napi_env env, int64_t number)
+{
+    napi_value value = NULL;
+    napi_create_bigint_int64(env, number, &value);
+    return value;
+}
+
 static napi_value options(napi_env env)
 {
     const mb_option_info *table;
@@ -51,9 +58,32 @@ static napi_value options(napi_env env)
         set(env, one, "default", word_text(env, table[at].default_text));
         set(env, one, "choices", word_text(env, table[at].choices));
         set(env, one, "doc", word_text(env, table[at].doc));
+        set(env, one, "managedDefault", bigint_of(env, table[at].managed_default));
         napi_set_element(env, all, (uint32_t)at, one);
     }
     return all;
+}
+
+/* durationParse(text) -> nanoseconds as a bigint, or [status, message] */
+static napi_value duration_parse(napi_env env, napi_callback_info info)
+{
+    char *text;
+    int64_t ns = 0;
+    mb_error *error = NULL;
+    mb_status status;
+    napi_value answer;
+    ARGUMENTS(1)
+    text = text_from(env, argv[0], NULL);
+    status = mb_duration_parse(text, &ns, &error);
+    free(text);
+    if (status == MB_OK) {
+        return bigint_of(env, ns);
+    }
+    napi_create_array_with_length(env, 2, &answer);
+    napi_set_element(env, answer, 0, number_of(env, status));
+    napi_set_element(env, answer, 1, text_of(env, mb_error_message(error), NAPI_AUTO_LENGTH));
+    mb_error_free(error);
+    return answer;
 }
 
 /* Names by their numbers, up to the first that the library does not list. */
@@ -206,6 +236,7 @@ void table_functions(napi_env env, napi_value exports)
 {
     define(env, exports, "tables", tables);
     define(env, exports, "newOwner", new_owner);
+    define(env, exports, "durationParse", duration_parse);
     define(env, exports, "symbol", symbol);
     define(env, exports, "stats", stats);
     define(env, exports, "outstanding", outstanding);

@@ -185,31 +185,17 @@ void host_leave(struct host *host)
 static int64_t effective(const mb_api *api, const mb_options *options, const char *name)
 {
     const mb_option_info *table;
-    size_t count;
-    mb_options defaults;
-    api->mb_options_init(&defaults, sizeof defaults);
-    if (api->mb_option_table(&table, &count) != MB_OK) {
-        return 0;
-    }
+    size_t count = 0;
+    api->mb_option_table(&table, &count);
     for (size_t at = 0; at < count; at++) {
-        int64_t wide = 0;
-        uint32_t narrow = 0;
-        if (strcmp(table[at].name, name) != 0) {
-            continue;
+        if (strcmp(table[at].name, name) == 0) {
+            const char *field = (const char *)options + table[at].offset;
+            int64_t wide = 0;
+            uint32_t narrow = 0;
+            memcpy(table[at].width == 4 ? (void *)&narrow : (void *)&wide, field, table[at].width);
+            wide = table[at].width == 4 ? narrow : wide;
+            return wide == 0 ? table[at].default_value : wide;
         }
-        for (const mb_options *from = options; from != NULL && wide == 0; from = from == options ? &defaults : NULL) {
-            const char *field = (const char *)from + table[at].offset;
-            if (from == &defaults && api->mb_options_set(&defaults, name, table[at].default_text, NULL) != MB_OK) {
-                break;
-            }
-            if (table[at].width == 4) {
-                memcpy(&narrow, field, 4);
-                wide = narrow;
-            } else {
-                memcpy(&wide, field, 8);
-            }
-        }
-        return wide;
     }
     return 0;
 }

@@ -64,7 +64,7 @@ static PyObject *status_table(PyObject *module, PyObject *ignored)
     return list;
 }
 
-/* [(name, type, unit, default, choices, doc, minimum, maximum)] */
+/* [(name, type, unit, default, choices, doc, minimum, maximum, default value in Python)] */
 static PyObject *option_table(PyObject *module, PyObject *ignored)
 {
     const mb_option_info *table;
@@ -75,8 +75,9 @@ static PyObject *option_table(PyObject *module, PyObject *ignored)
     mb_api_table()->mb_option_table(&table, &count);
     for (size_t at = 0; list != NULL && at < count; at++) {
         const mb_option_info *info = &table[at];
-        PyObject *row = Py_BuildValue("ssssssLL", info->name, info->type_name, info->unit, info->default_text,
-                                      info->choices, info->doc, (long long)info->minimum, (long long)info->maximum);
+        PyObject *row = Py_BuildValue("ssssssLLL", info->name, info->type_name, info->unit, info->default_text,
+                                      info->choices, info->doc, (long long)info->minimum, (long long)info->maximum,
+                                      (long long)info->managed_default);
         if (row == NULL || PyList_Append(list, row) < 0) {
             Py_CLEAR(list);
         }
@@ -120,7 +121,23 @@ static PyObject *unraisable(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* duration(text) -> nanoseconds, read as in options */
+static PyObject *duration(PyObject *module, PyObject *text)
+{
+    const char *given = PyUnicode_AsUTF8AndSize(text, NULL);
+    mb_error *error = NULL;
+    int64_t ns = 0;
+    mb_status status;
+    (void)module;
+    if (given == NULL) {
+        return NULL;
+    }
+    status = mb_api_table()->mb_duration_parse(given, &ns, &error);
+    return status == MB_OK ? PyLong_FromLongLong(ns) : raise_error(mb_api_table(), status, error);
+}
+
 static PyMethodDef methods[] = {
+    {"duration", duration, METH_O, NULL},
     {"unraisable", unraisable, METH_VARARGS, NULL},
     {"setup", setup, METH_VARARGS, NULL},
     {"status_table", status_table, METH_NOARGS, NULL},

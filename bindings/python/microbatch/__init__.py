@@ -33,6 +33,8 @@ class OptionInfo(NamedTuple):
     doc: str
     minimum: int
     maximum: int
+    default_value: int
+    """What it comes to in Python where it is not set; 0 if other options decide."""
 
 
 def options() -> list[OptionInfo]:

@@ -149,7 +149,7 @@ class Batcher(Generic[T, R]):
             self._slots = int(options.get("max_in_flight") or 1)  # type: ignore[arg-type]
             self._loop.add_reader(self._host.fd(), _pump, me)
         elif not manual:
-            self._start(int(options.get("threads") or OPTIONS["threads"][3]) if works else 0)  # type: ignore[arg-type]
+            self._start(int(options.get("threads") or OPTIONS["threads"][8]) if works else 0)  # type: ignore[arg-type]
         _exit.add(self)
 
     @classmethod
@@ -166,11 +166,8 @@ class Batcher(Generic[T, R]):
 
     @staticmethod
     def _duration(name: str, options: Mapping[str, Option]) -> int:
-        value = options.get(name)
-        if value is None:
-            # 0 is off in the library, whose table says what managed wrappers set instead
-            return 5 * 10**9 if name == "drain_at_exit" else _text_duration(OPTIONS[name][3])
-        return nanoseconds(value) if not isinstance(value, str) else _text_duration(value)
+        value = options.get(name, "default")
+        return OPTIONS[name][8] if value == "default" else nanoseconds(value)
 
     # ---- threads ----
 
@@ -930,17 +927,6 @@ async def _within(work: Any, timeout: Seconds | None) -> None:
         await asyncio.wait_for(work, None if timeout is None else nanoseconds(timeout) / 1e9)
     except TimeoutError as passed:
         raise (passed if isinstance(passed, Error) else named("TIMEOUT")) from None
-
-
-def _text_duration(text: str) -> int:
-    text = text.replace(" ", "")
-    units = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
-    if text == "forever":
-        return FOREVER
-    for unit in sorted(units, key=len, reverse=True):
-        if text.endswith(unit):
-            return round(float(text[: -len(unit)]) * units[unit])
-    return int(text)
 
 
 def _kind_of(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Durations: seconds as a number, a timedelta, None for no limit; options also take text such as "2ms"."""
+"""Durations: seconds as a number, a timedelta, text such as "2ms", None for no limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Union
 
-Seconds = Union[int, float, Fraction, timedelta]
+from . import _microbatch
+
+Seconds = Union[int, float, Fraction, timedelta, str]
 FOREVER = 2**63 - 1
 
 
@@ -15,10 +17,12 @@ def nanoseconds(duration: Seconds | None) -> int:
     """What the engine counts in."""
     if duration is None:
         return FOREVER
+    if isinstance(duration, str):
+        return _microbatch.duration(duration)
     if isinstance(duration, timedelta):
         return (duration.days * 86_400 + duration.seconds) * 10**9 + duration.microseconds * 1000
     if isinstance(duration, bool) or not isinstance(duration, (int, float, Fraction)):
-        raise TypeError(f"a time is seconds, a timedelta or None, not {duration!r}")
+        raise TypeError(f"a time is seconds, a timedelta, text such as '2ms' or None, not {duration!r}")
     if isinstance(duration, float) and not math.isfinite(duration):
         if duration > 0:
             return FOREVER
@@ -26,7 +30,7 @@ def nanoseconds(duration: Seconds | None) -> int:
     return max(-(2**63), min(FOREVER, round(Fraction(duration) * 10**9)))
 
 
-Option = Union[str, int, float, Fraction, timedelta]
+Option = Seconds
 
 
 def option_text(type_name: str, value: Option) -> str:

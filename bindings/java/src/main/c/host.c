@@ -111,25 +111,21 @@ static int64_t option_value(const mb_options *options, const mb_option_info *inf
     }
 }
 
-/* What each option of the table is after these texts; where that is the default and the table says it as a value, that
-   value. */
+/* What each option of the table is after these texts; where that is the default and one number, that number. */
 static jint optionValues(JNIEnv *env, jclass class, jbyteArray texts, jlongArray values, jobjectArray error)
 {
     const mb_api *api = mb_api_table();
     const mb_option_info *table;
-    mb_options options, defaults;
+    mb_options options;
     size_t count = 0;
     mb_status status = set_options(env, api, &options, texts, error);
     (void)class;
     if (status != MB_OK || (status = api->mb_option_table(&table, &count)) != MB_OK) {
         return status;
     }
-    api->mb_options_init(&defaults, sizeof defaults);
     for (size_t at = 0; at < count; at++) {
         jlong value = option_value(&options, &table[at]);
-        if (value == 0 && api->mb_options_set(&defaults, table[at].name, table[at].default_text, NULL) == MB_OK) {
-            value = option_value(&defaults, &table[at]);
-        }
+        value = value == 0 ? table[at].default_value : value;
         (*env)->SetLongArrayRegion(env, values, (jsize)at, 1, &value);
     }
     return MB_OK;

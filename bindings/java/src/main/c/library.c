@@ -72,7 +72,7 @@ static jbyteArray statusTable(JNIEnv *env, jclass class)
     return text_done(env, &text);
 }
 
-/* name TAB type TAB unit TAB default TAB choices TAB minimum TAB maximum TAB doc NEWLINE */
+/* name TAB type TAB unit TAB default TAB choices TAB minimum TAB maximum TAB default of managed languages TAB doc NEWLINE */
 static jbyteArray optionTable(JNIEnv *env, jclass class)
 {
     const mb_option_info *table;
@@ -88,6 +88,7 @@ static jbyteArray optionTable(JNIEnv *env, jclass class)
         text_add(&text, table[at].choices, '\t');
         text_add_number(&text, table[at].minimum, '\t');
         text_add_number(&text, table[at].maximum, '\t');
+        text_add_number(&text, table[at].managed_default, '\t');
         text_add(&text, table[at].doc, '\n');
     }
     return text_done(env, &text);

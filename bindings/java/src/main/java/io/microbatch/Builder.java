@@ -24,9 +24,6 @@ public final class Builder<T, R> {
     private static final int FLAG_ON_RESULT = 4;
     private static final int FLAG_UPCALLS = 8;
 
-    /** What wrappers of managed languages set unless they are told otherwise; see the option's line in the table. */
-    private static final Duration DRAIN_AT_EXIT = Duration.ofSeconds(5);
-
     private final Map<String, String> options = new LinkedHashMap<>();
     private final long[] natives = new long[2 * (Core.DEFAULT_HANDLER + 1)];
     private Core.Settings settings = new Core.Settings();
@@ -396,7 +393,7 @@ public final class Builder<T, R> {
         made.drainAtExit =
                 options.containsKey("drain_at_exit")
                         ? values[Option.place("drain_at_exit")]
-                        : DRAIN_AT_EXIT.toNanos();
+                        : Option.defaultOf("drain_at_exit");
         made.blocks = !made.manual && values[Option.place("on_full")] == Option.choice("on_full", "block");
         if (!made.manual && made.hasNativeHandler && made.kinds() != 0) {
             throw new IllegalArgumentException(

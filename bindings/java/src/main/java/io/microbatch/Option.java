@@ -15,6 +15,7 @@ import java.util.List;
  * @param choices the names a choice accepts
  * @param minimum the smallest number accepted
  * @param maximum the largest
+ * @param defaultValue what it is in Java if it is not set, as a number; 0 if other options decide
  * @param doc what it is for, in one line
  */
 public record Option(
@@ -25,6 +26,7 @@ public record Option(
         List<String> choices,
         long minimum,
         long maximum,
+        long defaultValue,
         String doc) {
     private static final List<Option> TABLE = new ArrayList<>();
 
@@ -40,7 +42,8 @@ public record Option(
                             cells[4].isEmpty() ? List.of() : List.of(cells[4].split(",")),
                             Long.parseLong(cells[5]),
                             Long.parseLong(cells[6]),
-                            cells[7]));
+                            Long.parseLong(cells[7]),
+                            cells[8]));
         }
     }
 
@@ -51,6 +54,11 @@ public record Option(
      */
     public static List<Option> all() {
         return List.copyOf(TABLE);
+    }
+
+    /** What an option comes to where it is not set. */
+    static long defaultOf(String name) {
+        return TABLE.get(place(name)).defaultValue;
     }
 
     /** Where an option stands in the table. */
