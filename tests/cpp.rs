@@ -338,7 +338,19 @@ fn the_package_and_the_readme_serve_another_project() {
     fs::write(&source, program.expect("the README has a program")).unwrap();
 
     let prefix = directory.join("prefix");
-    for name in ["libmicrobatch.a", "libmicrobatch.so"] {
+    // Both as cargo makes them, and as a release has it.
+    let release = directory.join("release");
+    succeed(
+        Command::new(root().join("bindings/c/install.sh"))
+            .arg(&release)
+            .env("MICROBATCH_STATICLIB", library("libmicrobatch.a")),
+    );
+    let engines = [
+        ("static", library("libmicrobatch.a")),
+        ("shared", library("libmicrobatch.so")),
+        ("release", release.join("lib/libmicrobatch.so")),
+    ];
+    for (name, engine) in engines {
         let package = directory.join(format!("package-{name}"));
         succeed(
             cmake()
@@ -346,7 +358,7 @@ fn the_package_and_the_readme_serve_another_project() {
                 .arg(root().join("bindings/cpp"))
                 .arg("-B")
                 .arg(&package)
-                .arg(format!("-DMICROBATCH_LIBRARY={}", library(name).display())),
+                .arg(format!("-DMICROBATCH_LIBRARY={}", engine.display())),
         );
         succeed(
             cmake()

@@ -9,6 +9,7 @@
 
 pub mod book;
 pub mod declarations;
+pub mod exports;
 
 use declarations::{Item, parse};
 use std::fs;

@@ -3,49 +3,24 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod built;
+mod tools;
 
-use built::library;
+use built::{library, scratch};
 use microbatch::ffi;
 use microbatch_header::declarations::Code;
 use microbatch_header::{header_path, root, sections};
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::mem::offset_of;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use tools::run;
 
 const STRICT: [&str; 4] = ["-pedantic-errors", "-Wall", "-Wextra", "-Werror"];
 
 /// Whether a compiler is there. Without one the test says so and passes, except in CI.
 fn have(compiler: &str) -> bool {
-    if Command::new(compiler)
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success())
-    {
-        return true;
-    }
-    let cure = format!("{compiler} is missing, so the header is not compiled: apt-get install gcc g++");
-    assert!(env::var_os("CI").is_none(), "{cure}");
-    eprintln!("IGNORED: {cure}");
-    false
-}
-
-/// An empty directory for one test.
-fn scratch(name: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory).unwrap();
-    directory
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{command:?}\n{words}");
-    assert!(words.is_empty(), "{command:?} is not silent\n{words}");
-    String::from_utf8(output.stdout).unwrap()
+    tools::have(compiler, compiler, "the header is not compiled")
 }
 
 fn include() -> PathBuf {
@@ -246,7 +221,7 @@ fn p29_the_table_holds_the_functions_of_their_names() {
         .arg("-ldl");
     run(&mut gcc);
     assert_eq!(
-        run(Command::new(&binary).arg(library())),
+        run(Command::new(&binary).arg(library("libmicrobatch.so"))),
         "",
         "these are other functions in the table"
     );

@@ -5,6 +5,7 @@
 use microbatch::{Handled, Kind, Options, Outcome, Status, Trigger};
 use microbatch_header::book::of_function;
 use microbatch_header::declarations::Code;
+use microbatch_header::exports::{exports_path, version_script};
 use microbatch_header::{generate, header_path, root, sections};
 use std::collections::HashMap;
 use std::fs;
@@ -31,6 +32,21 @@ fn p34_the_header_is_what_the_sources_say() {
         made.len(),
         committed.len(),
         "include/microbatch.h is longer or shorter than what src/ffi says"
+    );
+}
+
+/// What a release exports is what the header declares, each function under the version that brought it.
+#[test]
+fn p37_the_version_script_is_what_the_sources_say() {
+    let made = version_script(&sections(&root()).unwrap()).unwrap();
+    if std::env::var_os("MICROBATCH_BLESS").is_some() {
+        fs::write(exports_path(), &made).unwrap();
+        return;
+    }
+    assert_eq!(
+        fs::read_to_string(exports_path()).unwrap(),
+        made,
+        "to write bindings/c/exports.map anew: MICROBATCH_BLESS=1 cargo test -p microbatch-header"
     );
 }
 

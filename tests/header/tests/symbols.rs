@@ -4,16 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod built;
+mod prototypes;
 
 use built::library;
 use microbatch_header::header_path;
 use object::{Object, ObjectSymbol, ObjectSymbolTable, RelocationTarget, SymbolFlags, elf};
+use prototypes::names;
 use std::collections::BTreeSet;
 use std::fs;
 
 /// The names that the library exports.
 fn exported() -> BTreeSet<String> {
-    let bytes = fs::read(library()).unwrap();
+    let bytes = fs::read(library("libmicrobatch.so")).unwrap();
     let file = object::File::parse(&*bytes).unwrap();
     let symbols = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
     let visible = symbols.filter(|symbol| match symbol.flags() {
@@ -23,21 +25,9 @@ fn exported() -> BTreeSet<String> {
     visible.map(|symbol| symbol.name().unwrap().to_owned()).collect()
 }
 
-/// The functions that the header declares, found in its text.
+/// The functions that the header declares.
 fn declared() -> BTreeSet<String> {
-    let header = fs::read_to_string(header_path()).unwrap();
-    let mut names = BTreeSet::new();
-    let mut in_comment = false;
-    for line in header.lines() {
-        let begins_comment = line.starts_with("/*");
-        let is_code = !in_comment && !begins_comment && !line.starts_with([' ', '#', '}']);
-        let head = line.split_once('(').map(|(head, _)| head);
-        if let Some(head) = head.filter(|head| is_code && !head.starts_with("typedef")) {
-            names.insert(head.rsplit([' ', '*']).next().unwrap().to_owned());
-        }
-        in_comment = (in_comment || begins_comment) && !line.contains("*/");
-    }
-    names
+    names(&fs::read_to_string(header_path()).unwrap())
 }
 
 #[test]
@@ -63,7 +53,7 @@ fn p37_exports_are_the_declared_functions() {
 /// names would win.
 #[test]
 fn p29_no_other_copy_takes_the_place_of_a_function() {
-    let bytes = fs::read(library()).unwrap();
+    let bytes = fs::read(library("libmicrobatch.so")).unwrap();
     let file = object::File::parse(&*bytes).unwrap();
     let symbols = file.dynamic_symbol_table().unwrap();
     let mut by_name = BTreeSet::new();
