@@ -80,6 +80,7 @@ const PROGRAMS: &[Program] = &[
     c99("owned.c"),
     c99("pthread_exit.c"),
     c99("pull.c"),
+    c99("pull_parts.c"),
     c99("reentrant.c"),
     Program {
         arguments: &[Argument::Copy, Argument::ShareLib],
@@ -168,6 +169,7 @@ tests! {
     p25_reentrant: "reentrant.c", "Every call inside every callback.";
     p26_user_data_is_released_once: "user_data.c", "Once, after the last call; not if no batcher was made.";
     p29_pull: "pull.c", "A host that takes whole batches and sets of results.";
+    p29_pull_parts: "pull_parts.c", "A host with handlers of its own: parts, room, results as it completes.";
     p29_two_copies_in_one_process: "share.c", "Each copy's table is its own; handlers are given by address.";
     p30_double_free: "double_free.c", "Freeing again is a status, and frees nothing else.";
     p30_null: "null.c", "NULL for each pointer of each function.";

@@ -1,5 +1,6 @@
 //! A batch as its handler or holder sees it.
 
+use super::results::Results;
 use crate::engine::batch::Batch as Columns;
 use crate::engine::dispatch::Part;
 use crate::engine::error::{Result, Status, Text};
@@ -121,6 +122,27 @@ impl HeldBatch {
     /// [`Status::TOO_LATE`] if the outcomes stand already (time-out, close).
     pub fn complete(self) -> Result {
         self.part.complete(Ending::Done).into_result()
+    }
+
+    /// Completes the batch and takes the first set of results that is ready then, if there is one and results are
+    /// pulled; a thread that waits for results is not woken for it.
+    ///
+    /// # Errors
+    /// As [`HeldBatch::complete`]; then no set was taken.
+    pub fn complete_next(self) -> Result<Option<Results<'static>>> {
+        let (status, set) = self.part.complete_and_take(Ending::Done);
+        status.into_result()?;
+        Ok(set.map(Results::own))
+    }
+
+    /// Says of a pulled part that its handler has returned although the part is held on: the next part of its batch may
+    /// be pulled.
+    ///
+    /// # Errors
+    /// [`Status::TOO_LATE`] if its outcomes stand already; [`Status::INVALID_ARGUMENT`] if it was said before, or of a batch
+    /// that is not handed out in parts.
+    pub fn keep(&self) -> Result {
+        self.part.keep_pulled().into_result()
     }
 
     /// Makes what was set final; rows left unset are OK with null.

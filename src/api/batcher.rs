@@ -10,6 +10,7 @@ use crate::engine::close::SEAL;
 use crate::engine::column::as_cells;
 use crate::engine::error::{Error, Result, Status};
 use crate::engine::options::FOREVER;
+use crate::engine::queue::IfFull;
 use crate::engine::stats::Stats;
 use crate::engine::value::{Kind, Value};
 use crate::sync::{Shared, try_box};
@@ -74,6 +75,7 @@ impl Tags<'_> {
 #[must_use]
 pub struct PushOptions {
     deadline: i64,
+    if_full: IfFull,
 }
 
 impl PushOptions {
@@ -85,6 +87,12 @@ impl PushOptions {
     /// When the value expires if it still waits, in nanoseconds on the batcher's clock ([`Batcher::now`]); 0: never.
     pub fn deadline(mut self, at: i64) -> PushOptions {
         self.deadline = at;
+        self
+    }
+
+    /// What the push does where it would wait for room.
+    pub fn if_full(mut self, if_full: IfFull) -> PushOptions {
+        self.if_full = if_full;
         self
     }
 }
@@ -123,7 +131,9 @@ impl Batcher {
     /// want of room (at once, or after `push_timeout`), [`Status::CLOSED`], [`Status::TOO_LARGE`],
     /// [`Status::NO_HANDLER`], [`Status::WRONG_OWNER`], [`Status::NO_MEMORY`], [`Status::FORKED`].
     pub fn push<'v>(&self, value: impl Into<Value<'v>>, tag: u64) -> Result {
-        self.engine().push_value(value.into(), tag, 0, None).into_result()
+        self.engine()
+            .push_value(value.into(), tag, 0, None, IfFull::Wait)
+            .into_result()
     }
 
     /// Pushes an int64.
@@ -155,7 +165,7 @@ impl Batcher {
     #[inline]
     pub fn push_str(&self, value: &str, tag: u64) -> Result {
         self.engine()
-            .push_text(Kind::String, value.as_bytes(), tag)
+            .push_text(Kind::String, value.as_bytes(), tag, IfFull::Wait)
             .into_result()
     }
 
@@ -165,7 +175,9 @@ impl Batcher {
     /// As [`Batcher::push`].
     #[inline]
     pub fn push_bytes(&self, value: &[u8], tag: u64) -> Result {
-        self.engine().push_text(Kind::Bytes, value, tag).into_result()
+        self.engine()
+            .push_text(Kind::Bytes, value, tag, IfFull::Wait)
+            .into_result()
     }
 
     /// Pushes a value with a deadline.
@@ -174,7 +186,7 @@ impl Batcher {
     /// As [`Batcher::push`].
     pub fn push_with<'v>(&self, value: impl Into<Value<'v>>, tag: u64, options: PushOptions) -> Result {
         self.engine()
-            .push_value(value.into(), tag, options.deadline, None)
+            .push_value(value.into(), tag, options.deadline, None, options.if_full)
             .into_result()
     }
 
@@ -200,7 +212,10 @@ impl Batcher {
             call: release,
             data: leaked.cast(),
         };
-        match self.engine().push_value(Value::String(text), tag, 0, Some(owned)) {
+        match self
+            .engine()
+            .push_value(Value::String(text), tag, 0, Some(owned), IfFull::Wait)
+        {
             Status::OK => Ok(()),
             // SAFETY: a refused push keeps nothing, so the box is still ours.
             status => Err((status, *unsafe { Box::from_raw(leaked) })),
@@ -221,7 +236,7 @@ impl Batcher {
     /// Pushes many values of any kinds; see [`Batcher::push_int64s`].
     pub fn push_values(&self, values: &[Value<'_>], tags: Tags<'_>) -> (usize, Result) {
         self.push_each(values.len(), tags, |row, tag| {
-            self.engine().push_value(values[row], tag, 0, None)
+            self.engine().push_value(values[row], tag, 0, None, IfFull::Wait)
         })
     }
 
@@ -229,14 +244,14 @@ impl Batcher {
         match tags {
             Tags::From(first) => {
                 let tag = |row| first.wrapping_add(row as u64);
-                let (taken, status) = self.engine().push_cells(kind, cells, None, tag, 0);
+                let (taken, status) = self.engine().push_cells(kind, cells, None, tag, 0, IfFull::Wait);
                 (taken, status.into_result())
             }
             Tags::Each(tags) => {
                 let count = cells.len().min(tags.len());
                 match self
                     .engine()
-                    .push_cells(kind, &cells[..count], None, |row| tags[row], 0)
+                    .push_cells(kind, &cells[..count], None, |row| tags[row], 0, IfFull::Wait)
                 {
                     (taken, Status::OK) if taken < cells.len() => (taken, Err(Status::INVALID_ARGUMENT)),
                     (taken, status) => (taken, status.into_result()),

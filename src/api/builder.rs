@@ -26,6 +26,7 @@ type Log = Box<dyn Fn(i32, &str) + Send + Sync>;
 pub struct Builder {
     options: Options,
     handlers: Closures,
+    pull_handlers: u64,
 }
 
 #[derive(Default)]
@@ -165,6 +166,19 @@ impl Builder {
         self
     }
 
+    /// For a host that pulls: it has a handler for this kind. Then values of kinds without one are refused, and
+    /// [`Batcher::next_batch`] hands out the parts of a batch one after another.
+    pub fn pull_handler_for(mut self, kind: Kind) -> Builder {
+        self.pull_handlers |= 1 << kind as u64;
+        self
+    }
+
+    /// For a host that pulls: it has a handler for every kind that has none of its own.
+    pub fn pull_handler(mut self) -> Builder {
+        self.pull_handlers |= 1 << DEFAULT;
+        self
+    }
+
     /// Takes every set of results, one at a time.
     pub fn on_result<F>(mut self, on_result: F) -> Builder
     where
@@ -201,14 +215,10 @@ impl Builder {
     /// thread could not be made; [`Status::NO_MEMORY`].
     pub fn build(self) -> Result<Batcher, Error> {
         let closures = self.handlers;
-        let own = (0..DEFAULT)
+        let own = (0..=DEFAULT)
             .filter(|kind| closures.handlers[*kind].is_some())
             .fold(0, |own, kind| own | 1 << kind);
-        let routes = Routes {
-            own,
-            default: closures.handlers[DEFAULT].is_some(),
-            on_result: closures.on_result.is_some(),
-        };
+        let routes = Routes::new(own, self.pull_handlers, closures.on_result.is_some())?;
         let closures = try_box(closures).ok_or(Error::bare(Status::NO_MEMORY))?;
         let engine = Inner::start(&self.options, routes, closures)?;
         Ok(Batcher::new(engine))

@@ -3,6 +3,7 @@
 use super::batcher::Batcher;
 use crate::engine::error::Result;
 use crate::engine::producer::Producer as Stage;
+use crate::engine::queue::IfFull;
 use crate::engine::value::{Kind, Value};
 
 /// Pushes for one thread at a time: order among its own values is kept, order across producers is given up for
@@ -24,7 +25,9 @@ impl Producer {
     /// # Errors
     /// As [`Batcher::push`]; a full queue may be answered early, by the places other producers hold.
     pub fn push<'v>(&self, value: impl Into<Value<'v>>, tag: u64) -> Result {
-        self.stage.push_value(value.into(), tag, 0, None).into_result()
+        self.stage
+            .push_value(value.into(), tag, 0, None, IfFull::Wait)
+            .into_result()
     }
 
     /// Pushes an int64.
@@ -33,7 +36,9 @@ impl Producer {
     /// As [`Producer::push`].
     #[inline]
     pub fn push_int64(&self, value: i64, tag: u64) -> Result {
-        self.stage.push_cell(Kind::Int64, value as u64, tag).into_result()
+        self.stage
+            .push_cell(Kind::Int64, value as u64, tag, IfFull::Wait)
+            .into_result()
     }
 
     /// Pushes a float64.
@@ -43,7 +48,7 @@ impl Producer {
     #[inline]
     pub fn push_float64(&self, value: f64, tag: u64) -> Result {
         self.stage
-            .push_cell(Kind::Float64, value.to_bits(), tag)
+            .push_cell(Kind::Float64, value.to_bits(), tag, IfFull::Wait)
             .into_result()
     }
 }

@@ -16,6 +16,7 @@ use crate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::sync::thread::Thread;
 use crate::sync::{Apart, Condvar, Gate, Mutex, Shared, clock, fork, thread};
 use std::ffi::c_void;
+use std::fmt;
 
 /// `which` of the default handler.
 pub(crate) const DEFAULT: usize = Kind::COUNT;
@@ -46,16 +47,50 @@ pub(crate) struct Routes {
     pub(crate) own: u8,
     pub(crate) default: bool,
     pub(crate) on_result: bool,
+    /// These handlers are the host's, which pulls the parts for them.
+    pub(crate) pulled: bool,
 }
 
 impl Routes {
-    /// No handlers at all: the host pulls batches, of every kind.
+    /// `own` are the handlers here, `pulled` those of a host that pulls: a bit for each kind, and one for the default.
+    pub(crate) fn new(own: u64, pulled: u64, on_result: bool) -> Result<Routes, Error> {
+        let invalid =
+            |message: fmt::Arguments<'_>| Error::new(Status::INVALID_OPTION, "pull_handlers", message);
+        let all = (1 << (DEFAULT + 1)) - 1;
+        if pulled > all {
+            return Err(invalid(format_args!(
+                "pull_handlers = {pulled}: write the sum of 1 << kind for each kind that has a handler, and {} for a \
+                 default, at most {all}",
+                1 << DEFAULT
+            )));
+        }
+        if own != 0 && pulled != 0 {
+            return Err(invalid(format_args!(
+                "pull_handlers beside handlers: the host pulls all batches or none; give one of the two"
+            )));
+        }
+        let handlers = own | pulled;
+        Ok(Routes {
+            // The bit of the default is cut off.
+            own: (handlers & ((1 << DEFAULT) - 1)) as u8,
+            default: handlers & (1 << DEFAULT) != 0,
+            on_result,
+            pulled: pulled != 0,
+        })
+    }
+
+    /// No handlers here: the host pulls.
     pub(crate) fn is_pulled(&self) -> bool {
+        self.pulled || self.takes_whole()
+    }
+
+    /// No handlers at all: the host pulls whole batches, of every kind.
+    pub(crate) fn takes_whole(&self) -> bool {
         self.own == 0 && !self.default
     }
 
     fn accepts(&self, kind: Kind) -> bool {
-        self.default || self.is_pulled() || self.own & (1 << kind as u8) != 0
+        self.default || self.takes_whole() || self.own & (1 << kind as u8) != 0
     }
 
     fn taken_in(&self, epoch: u32) -> [u32; 8] {

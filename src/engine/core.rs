@@ -185,6 +185,8 @@ pub(crate) struct Core {
     max_flights: usize,
     /// Slots taken.
     pub(crate) in_flight: u32,
+    /// Flights whose next part a host may pull.
+    pub(crate) parts_due: u32,
     /// Batches dispatched so far.
     pub(crate) dispatched: u64,
     // ---- what is ready
@@ -195,8 +197,11 @@ pub(crate) struct Core {
     pub(crate) delivering: bool,
     /// Values of the set that is being delivered.
     pub(crate) delivering_values: u64,
-    /// Pulled sets that were not given back.
+    /// Pulled sets that were not given back, and all that were pulled.
     pub(crate) taken: u64,
+    pub(crate) pulled: u64,
+    /// Whoever makes the next set ready takes it.
+    pub(crate) taker: bool,
     /// Counts deliveries begun, so that close can tell a running one from the next.
     pub(crate) deliveries: u64,
     /// Delivered sets whose batch somebody still looks at.
@@ -263,6 +268,7 @@ impl Core {
             flights: Vec::new(),
             max_flights: max_in_flight as usize,
             in_flight: 0,
+            parts_due: 0,
             dispatched: 0,
             ready: VecDeque::new(),
             turns: VecDeque::new(),
@@ -270,6 +276,8 @@ impl Core {
             delivering: false,
             delivering_values: 0,
             taken: 0,
+            pulled: 0,
+            taker: false,
             deliveries: 0,
             lingering: Vec::new(),
             left: 0,

@@ -11,6 +11,8 @@ pub(crate) struct ResultSet {
     pub(super) engine: Option<Shared<Inner>>,
     pub(super) set: Option<Shared<Batch>>,
     pub(super) owner: u32,
+    /// 1, 2, 3, ... in the order in which sets were pulled; 0 of one that was not.
+    pub(super) turn: u64,
 }
 
 impl ResultSet {
@@ -30,12 +32,17 @@ impl ResultSet {
         self.owner
     }
 
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn
+    }
+
     /// A set that belongs to no batcher.
     pub(crate) fn detached(set: Shared<Batch>, owner: u32) -> ResultSet {
         ResultSet {
             engine: None,
             set: Some(set),
             owner,
+            turn: 0,
         }
     }
 }

@@ -7,6 +7,7 @@
 use super::batch::Batch;
 use super::batcher::{DEFAULT, Inner, PULLED};
 use super::core::{Core, Ready, Releases, Room};
+use super::delivery::ResultSet;
 use super::error::Status;
 use super::forming::{self, FOREVER};
 use super::options::{Delivery, ResultsMode};
@@ -25,8 +26,10 @@ pub(crate) enum PartState {
     Waiting,
     /// Its handler is inside.
     Running,
-    /// Its holder completes it: kept, or pulled.
+    /// Its holder completes it: kept, or pulled as a whole batch.
     Kept,
+    /// A host's handler has it: the next part waits until it is done, or kept.
+    Pulled,
     /// Its outcomes were fixed from outside while its handler was inside.
     Cut,
     /// Its outcomes are fixed.
@@ -49,6 +52,8 @@ pub(crate) struct Flight {
     next: u8,
     /// A handler is inside.
     running: bool,
+    /// A host pulls its parts.
+    pulled: bool,
     /// Outcomes stand.
     pub(crate) fixed: bool,
     pub(crate) expires_at: i64,
@@ -164,9 +169,36 @@ impl Part {
         })
     }
 
+    /// The host's handler of a pulled part has returned, and somebody holds the part: the next part may begin.
+    pub(crate) fn keep_pulled(&self) -> Status {
+        let Some(engine) = &self.engine else {
+            return Status::WRONG_MODE;
+        };
+        if engine.is_foreign() {
+            return Status::FORKED;
+        }
+        let mut core = engine.core.lock();
+        let kept = core.change(self.flight, |flight| match flight.part(self.index) {
+            Some(part) if part.state == PartState::Pulled => {
+                part.state = PartState::Kept;
+                Status::OK
+            }
+            Some(part) if part.state == PartState::Kept => Status::INVALID_ARGUMENT,
+            _ => Status::TOO_LATE,
+        });
+        engine.touch(&mut core);
+        kept.unwrap_or(Status::TOO_LATE)
+    }
+
     /// Completes the part; TOO_LATE if its outcomes stand already.
     pub(crate) fn complete(mut self, ending: Ending<'_>) -> Status {
-        self.end(ending, true)
+        self.end(ending, true, false).0
+    }
+
+    /// Completes the part and takes the first set of results that is ready then, if the host pulls results: nobody is
+    /// woken for a set that the caller takes.
+    pub(crate) fn complete_and_take(mut self, ending: Ending<'_>) -> (Status, Option<ResultSet>) {
+        self.end(ending, true, true)
     }
 
     /// Completes the part from inside its handler: what the handler returns counts no more.
@@ -210,27 +242,38 @@ impl Part {
         }
     }
 
-    fn end(&mut self, ending: Ending<'_>, completes: bool) -> Status {
+    fn end(&mut self, ending: Ending<'_>, completes: bool, takes: bool) -> (Status, Option<ResultSet>) {
         self.holds = false;
         let Some(engine) = self.engine.take() else {
-            return Status::WRONG_MODE;
+            return (Status::WRONG_MODE, None);
         };
         if engine.is_foreign() {
-            return Status::FORKED;
+            return (Status::FORKED, None);
         }
         let mut core = engine.core.lock();
         // Given up first, so that the set can be recycled the moment it is delivered.
         self.batch = None;
+        let takes = takes && engine.pulls_results() && !core.in_callback();
+        core.taker = takes;
         let status = engine.end_part(&mut core, self.flight, self.index, ending);
+        core.taker = false;
         core.late += u64::from(completes && status == Status::TOO_LATE);
         engine.settle_lingering(&mut core);
+        let taken = if takes && status.is_ok() {
+            engine.take_set(&engine, &mut core)
+        } else {
+            None
+        };
+        if takes && core.result_waiters > 0 && core.has_set() {
+            engine.results.notify_all();
+        }
         engine.touch(&mut core);
         if core.stop && core.drivers == 0 {
             // The batcher was freed: nobody else gives back what the batch kept.
             drop(core);
             engine.drop_ready();
         }
-        status
+        (status, taken)
     }
 }
 
@@ -238,7 +281,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         if self.holds {
             let reason = Reason::bare(Status::NO_RESULT);
-            self.end(Ending::Failed(reason, Handled::Maybe), false);
+            self.end(Ending::Failed(reason, Handled::Maybe), false, false);
         }
     }
 }
@@ -262,6 +305,20 @@ impl Flight {
         self.count > 1
     }
 
+    /// Parts are left that no host has pulled yet.
+    pub(crate) fn has_more(&self) -> bool {
+        self.pulled && !self.fixed && self.next < self.count
+    }
+
+    /// The next of them may be pulled: the handler of the one before has returned.
+    fn is_due(&self) -> bool {
+        let before = self.parts.get(usize::from(self.next).wrapping_sub(1));
+        let returned = before
+            .and_then(Option::as_ref)
+            .is_some_and(|part| part.state != PartState::Pulled);
+        returned && self.has_more()
+    }
+
     /// A handler is inside although the outcomes stand.
     pub(crate) fn is_stuck(&self) -> bool {
         self.running && self.fixed
@@ -276,6 +333,32 @@ impl Core {
             .binary_search_by_key(&number, |flight| flight.number)
             .ok()?;
         self.flights.get_mut(at)
+    }
+
+    /// Changes a flight, and keeps count of those whose next part may be pulled.
+    fn change<T>(&mut self, number: u64, change: impl FnOnce(&mut Flight) -> T) -> Option<T> {
+        let flight = self.flight(number)?;
+        let before = flight.is_due();
+        let answer = change(flight);
+        let after = flight.is_due();
+        self.parts_due = self.parts_due + u32::from(after) - u32::from(before);
+        Some(answer)
+    }
+
+    /// The first flight whose next part may be pulled.
+    pub(crate) fn next_due_flight(&self) -> Option<u64> {
+        if self.parts_due == 0 {
+            return None;
+        }
+        self.flights
+            .iter()
+            .find(|flight| flight.is_due())
+            .map(|flight| flight.number)
+    }
+
+    /// A set of results is ready.
+    fn has_set(&self) -> bool {
+        self.ready.iter().any(|ready| matches!(ready, Ready::Set(..)))
     }
 
     /// When the earliest handler time-out comes.
@@ -327,6 +410,7 @@ impl Inner {
             count: 0,
             next: 0,
             running: false,
+            pulled: self.routes.is_pulled(),
             fixed: false,
             expires_at,
             batch: shared,
@@ -352,7 +436,7 @@ impl Inner {
         let mask = flight.batch.mask;
         let own = mask & self.routes.own;
         let rest = mask & !self.routes.own;
-        let whole = if self.routes.is_pulled() {
+        let whole = if self.routes.takes_whole() {
             Some(PULLED)
         } else if own == 0 {
             Some(DEFAULT)
@@ -408,25 +492,23 @@ impl Inner {
         engine: &Shared<Inner>,
         number: u64,
     ) -> Option<(Part, usize)> {
-        let flight = core.flight(number)?;
-        if flight.fixed || flight.next >= flight.count {
-            return None;
-        }
-        let index = flight.next;
-        flight.next += 1;
-        flight.running = true;
-        let part = flight.part(index)?;
-        let pulled = usize::from(part.which) == PULLED;
-        part.state = if pulled {
-            PartState::Kept
-        } else {
-            PartState::Running
+        let pulled = self.routes.is_pulled();
+        let state = match pulled {
+            false => PartState::Running,
+            true if self.routes.takes_whole() => PartState::Kept,
+            true => PartState::Pulled,
         };
-        let which = usize::from(part.which);
-        let batch = part.batch.clone();
-        if pulled {
-            flight.running = false;
-        }
+        let (index, which, batch) = core.change(number, |flight| {
+            if flight.fixed || flight.next >= flight.count {
+                return None;
+            }
+            let index = flight.next;
+            flight.next += 1;
+            flight.running = !pulled;
+            let part = flight.part(index)?;
+            part.state = state;
+            Some((index, usize::from(part.which), part.batch.clone()))
+        })??;
         let owner = self.limits.owner;
         let part = Part {
             engine: Some(engine.clone()),
@@ -477,8 +559,13 @@ impl Inner {
             return Status::TOO_LATE;
         }
         part.batch.settle(ending);
-        part.state = PartState::Done;
-        if flight.parts().all(|part| part.state == PartState::Done) {
+        let over = core.change(number, |flight| {
+            if let Some(part) = flight.part(index) {
+                part.state = PartState::Done;
+            }
+            flight.parts().all(|part| part.state == PartState::Done)
+        });
+        if over == Some(true) {
             self.fix_flight(core, number);
         }
         Status::OK
@@ -486,29 +573,31 @@ impl Inner {
 
     /// Ends a flight from outside: parts that are done keep their results, the others get this outcome.
     fn cut_flight(&self, core: &mut Core, number: u64, outcome: Outcome, status: Status) -> u64 {
-        let Some(flight) = core.flight(number) else {
-            return 0;
-        };
-        let mut cut = 0;
-        for part in flight.parts.iter_mut().flatten() {
-            let (handled, state) = match part.state {
-                PartState::Done | PartState::Cut => continue,
-                PartState::Waiting => (Handled::No, PartState::Done),
-                PartState::Running => (Handled::Maybe, PartState::Cut),
-                PartState::Kept => (Handled::Maybe, PartState::Done),
-            };
-            let was_first = part.batch.settle(Ending::Fixed(outcome, status, handled));
-            // A handler that returned this very moment has settled its part, though it has not come to say so.
-            part.state = if was_first { state } else { PartState::Done };
-            cut += if was_first { part.batch.len as u64 } else { 0 };
-        }
+        let cut = core.change(number, |flight| {
+            flight.fixed = true;
+            let mut cut = 0;
+            for part in flight.parts.iter_mut().flatten() {
+                let (handled, state) = match part.state {
+                    PartState::Done | PartState::Cut => continue,
+                    PartState::Waiting => (Handled::No, PartState::Done),
+                    PartState::Running => (Handled::Maybe, PartState::Cut),
+                    PartState::Kept | PartState::Pulled => (Handled::Maybe, PartState::Done),
+                };
+                let was_first = part.batch.settle(Ending::Fixed(outcome, status, handled));
+                // A handler that returned this very moment has settled its part, though it has not come to say so.
+                part.state = if was_first { state } else { PartState::Done };
+                cut += if was_first { part.batch.len as u64 } else { 0 };
+            }
+            cut
+        });
         self.fix_flight(core, number);
-        cut
+        cut.unwrap_or(0)
     }
 
     /// All parts are done: the batch's outcomes stand, its results are on their way.
     fn fix_flight(&self, core: &mut Core, number: u64) {
         let Some(flight) = core.flight(number) else { return };
+        // No part of it is to be pulled any more: every one is done.
         flight.fixed = true;
         let took = self.now().saturating_sub(flight.batch.dispatched_at);
         if flight.is_mixed() {
@@ -608,7 +697,7 @@ impl Inner {
     pub(crate) fn make_ready(&self, core: &mut Core, set: Shared<Batch>) {
         if self.routes.on_result || self.limits.results == ResultsMode::Pull {
             core.ready.push_back(Ready::Set(set, self.now()));
-            if core.result_waiters > 0 {
+            if core.result_waiters > 0 && !core.taker {
                 self.results.notify_all();
             }
             return;

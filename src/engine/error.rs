@@ -73,6 +73,7 @@ statuses! {
     UNSUPPORTED = -21, false, "This version of the library or this platform lacks what was asked for.";
     SYSTEM = -22, true, "The operating system refused a thread or a descriptor; the message has its errno.";
     INTERNAL = -23, false, "A fault inside the library was caught; this is a bug to report.";
+    WOULD_WAIT = -24, true, "There is no room now, and the host waits for it by itself.";
     HANDLER_FAILED = -30, false, "The handler failed the value or the whole part it belonged to.";
     NO_RESULT = -31, false, "The handler finished without setting a result for the value.";
     RESULT_COUNT = -32, false, "The handler returned another number of results than the part has values.";

@@ -3,13 +3,20 @@
 use super::batcher::{IDLE_TRIM, Inner};
 use super::core::{Core, Ready};
 use super::delivery::ResultSet;
-use super::dispatch::Part;
+use super::dispatch::{Flight, Part};
 use super::error::{Error, Status};
 use super::forming::{self, FOREVER};
 use super::options::Clock;
 use crate::sync::Shared;
 use crate::sync::atomic::Ordering;
 use crate::sync::fd::TimerFd;
+
+impl Core {
+    /// Nothing is left to be pulled: no batch, and no part of one.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.open.is_none() && self.sealed.is_empty() && !self.flights.iter().any(Flight::has_more)
+    }
+}
 
 impl Inner {
     // ---- the host's calls ------------------------------------------------------------------------------------
@@ -91,6 +98,9 @@ impl Inner {
             return now;
         }
         let mut due = self.next_time_event(core);
+        if core.parts_due > 0 {
+            return now;
+        }
         let takers = self.is_manual() || self.routes.is_pulled();
         if takers && core.in_flight < self.limits.max_in_flight {
             if !core.sealed.is_empty() {
@@ -160,6 +170,9 @@ impl Inner {
         if self.pulls_results() && core.ready.iter().any(|ready| matches!(ready, Ready::Set(..))) {
             return now;
         }
+        if core.parts_due > 0 {
+            return now;
+        }
         if !self.routes.is_pulled() || core.in_flight >= self.limits.max_in_flight {
             return FOREVER;
         }
@@ -170,7 +183,15 @@ impl Inner {
         }
     }
 
-    /// Hands a whole batch to the caller, who completes it.
+    /// The next part of a batch in flight, if its handler's turn has come.
+    fn take_part(&self, core: &mut Core, engine: &Shared<Inner>) -> Option<(Part, usize)> {
+        let number = core.next_due_flight()?;
+        let part = self.begin_part(core, engine, number);
+        self.touch_later(core);
+        part
+    }
+
+    /// Hands a batch, or the next part of one, to the caller, who completes it.
     pub(crate) fn next_batch(engine: &Shared<Inner>, timeout: i64) -> Result<Part, Status> {
         let this = &**engine;
         if this.is_foreign() {
@@ -187,22 +208,20 @@ impl Inner {
             let now = this.now();
             this.sweep_if_due(now);
             let mut core = this.core.lock();
-            let taken = match this.take_sealed(&mut core, engine, u64::MAX, now) {
-                Some(taken) => {
-                    drop(core);
-                    taken
-                }
-                None => {
-                    drop(core);
-                    this.take_open(engine, u64::MAX, now)
-                }
+            let part = this.take_part(&mut core, engine);
+            let taken = if part.is_some() {
+                Some(part)
+            } else {
+                this.take_sealed(&mut core, engine, u64::MAX, now)
             };
+            drop(core);
+            let taken = taken.unwrap_or_else(|| this.take_open(engine, u64::MAX, now));
             this.pay();
             if let Some((part, _)) = taken {
                 return Ok(part);
             }
             let mut core = this.core.lock();
-            if core.closing() && core.open.is_none() && core.sealed.is_empty() {
+            if core.closing() && core.is_used_up() {
                 return Err(Status::CLOSED);
             }
             if this.is_manual() || this.monotonic() >= until {
@@ -212,6 +231,26 @@ impl Inner {
             }
             drop(this.sleep(core, until));
         }
+    }
+
+    /// The first set of results that is ready, as one that was pulled.
+    pub(super) fn take_set(&self, engine: &Shared<Inner>, core: &mut Core) -> Option<ResultSet> {
+        let at = core
+            .ready
+            .iter()
+            .position(|ready| matches!(ready, Ready::Set(..)))?;
+        let Some(Ready::Set(set, since)) = core.ready.remove(at) else {
+            return None;
+        };
+        self.mark_delivered(core, &set, self.now().saturating_sub(since));
+        core.taken += 1;
+        core.pulled += 1;
+        Some(ResultSet {
+            engine: Some(engine.clone()),
+            set: Some(set),
+            owner: self.limits.owner,
+            turn: core.pulled,
+        })
     }
 
     /// Hands a set of results to the caller.
@@ -230,20 +269,9 @@ impl Inner {
         this.sweep_if_due(this.now());
         let mut core = this.core.lock();
         loop {
-            let at = core
-                .ready
-                .iter()
-                .position(|ready| matches!(ready, Ready::Set(..)));
-            if let Some(Some(Ready::Set(set, since))) = at.map(|at| core.ready.remove(at)) {
-                this.mark_delivered(&mut core, &set, this.now().saturating_sub(since));
-                core.taken += 1;
+            if let Some(set) = this.take_set(engine, &mut core) {
                 this.touch(&mut core);
-                let owner = this.limits.owner;
-                return Ok(ResultSet {
-                    engine: Some(engine.clone()),
-                    set: Some(set),
-                    owner,
-                });
+                return Ok(set);
             }
             if core.closing() && core.drained(true) {
                 return Err(Status::CLOSED);

@@ -11,7 +11,7 @@ use super::batcher::Inner;
 use super::core::Core;
 use super::error::Status;
 use super::forming;
-use super::queue::{Front, Push};
+use super::queue::{Front, IfFull, Push};
 use super::value::{Kind, Value};
 use crate::sync::{Gate, Mutex, Shared};
 
@@ -161,9 +161,9 @@ impl Producer {
 
     /// Pushes a value of 8 bytes.
     #[inline(always)]
-    pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
+    pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status {
         if !self.engine.takes(kind) {
-            return self.engine.push_cell(kind, cell, tag);
+            return self.engine.push_cell_if(kind, cell, tag, if_full);
         }
         let taken = self.stage.gate.push(move |staged| {
             let row = staged.len;
@@ -179,7 +179,10 @@ impl Producer {
         if taken {
             Status::OK
         } else {
-            self.push_next(Push::cell(kind, cell, tag))
+            self.push_next(Push {
+                if_full,
+                ..Push::cell(kind, cell, tag)
+            })
         }
     }
 
@@ -208,12 +211,12 @@ impl Producer {
     }
 
     /// Pushes a string or byte string, copied, behind what is staged.
-    pub(crate) fn push_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
+    pub(crate) fn push_text(&self, kind: Kind, text: &[u8], tag: u64, if_full: IfFull) -> Status {
         if self.engine.is_foreign() {
             return Status::FORKED;
         }
         self.join();
-        self.engine.push_text(kind, text, tag)
+        self.engine.push_text(kind, text, tag, if_full)
     }
 
     /// Pushes any value.
@@ -223,21 +226,22 @@ impl Producer {
         tag: u64,
         deadline: i64,
         owned: Option<Release>,
+        if_full: IfFull,
     ) -> Status {
         if self.engine.is_foreign() {
             return Status::FORKED;
         }
         if deadline == 0 && owned.is_none() {
             match value {
-                Value::Null => return self.push_cell(Kind::Null, 0, tag),
-                Value::Bool(value) => return self.push_cell(Kind::Bool, u64::from(value), tag),
-                Value::Int64(value) => return self.push_cell(Kind::Int64, value as u64, tag),
-                Value::Float64(value) => return self.push_cell(Kind::Float64, value.to_bits(), tag),
+                Value::Null => return self.push_cell(Kind::Null, 0, tag, if_full),
+                Value::Bool(value) => return self.push_cell(Kind::Bool, u64::from(value), tag, if_full),
+                Value::Int64(value) => return self.push_cell(Kind::Int64, value as u64, tag, if_full),
+                Value::Float64(value) => return self.push_cell(Kind::Float64, value.to_bits(), tag, if_full),
                 Value::String(_) | Value::Bytes(_) | Value::Object(_) => {}
             }
         }
         self.join();
-        self.engine.push_value(value, tag, deadline, owned)
+        self.engine.push_value(value, tag, deadline, owned, if_full)
     }
 }
 

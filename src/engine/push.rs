@@ -4,7 +4,7 @@ use super::batcher::Inner;
 use super::error::{Error, Status};
 use super::forming::{self};
 use super::options::OnFull;
-use super::queue::Push;
+use super::queue::{IfFull, Push};
 use super::value::{Kind, Value};
 
 impl Inner {
@@ -17,6 +17,7 @@ impl Inner {
         tag: u64,
         deadline: i64,
         owned: Option<super::batch::Release>,
+        if_full: IfFull,
     ) -> Status {
         let (cell, text, size): (u64, &[u8], u64) = match value {
             Value::Null => (0, &[], 0),
@@ -35,8 +36,8 @@ impl Inner {
         let kind = value.kind();
         if deadline == 0 && owned.is_none() && size == 0 {
             return match kind {
-                Kind::String | Kind::Bytes => self.push_text(kind, text, tag),
-                _ => self.push_cell(kind, cell, tag),
+                Kind::String | Kind::Bytes => self.push_text(kind, text, tag, if_full),
+                _ => self.push_cell_if(kind, cell, tag, if_full),
             };
         }
         self.push_slow(Push {
@@ -47,6 +48,7 @@ impl Inner {
             tag,
             deadline,
             owned,
+            if_full,
         })
     }
 

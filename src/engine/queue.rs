@@ -45,6 +45,19 @@ pub(crate) struct Push<'a> {
     pub(crate) deadline: i64,
     /// Keep the pointer instead of a copy; taken when the value is accepted.
     pub(crate) owned: Option<Release>,
+    pub(crate) if_full: IfFull,
+}
+
+/// What a push does where it would wait for room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum IfFull {
+    /// It waits.
+    #[default]
+    Wait,
+    /// The host waits: the push answers WOULD_WAIT, and nobody was refused yet.
+    Ask,
+    /// The host has waited long enough: the push is refused.
+    Refuse,
 }
 
 impl Push<'_> {
@@ -57,6 +70,7 @@ impl Push<'_> {
             tag,
             deadline: 0,
             owned: None,
+            if_full: IfFull::Wait,
         }
     }
 
@@ -189,8 +203,35 @@ impl Inner {
     /// The same for a thread that does not own the gate, and for the value that fills a batch or finds none open.
     #[inline(never)]
     fn push_cell_asking(&self, kind: Kind, cell: u64, tag: u64) -> Status {
+        if self.put_asking(kind, cell, tag) {
+            return Status::OK;
+        }
+        self.push_slow(Push::cell(kind, cell, tag))
+    }
+
+    /// `push_cell` for a host that says what becomes of a value without room.
+    pub(crate) fn push_cell_if(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status {
+        if self.takes(kind) {
+            let taken = self
+                .gate
+                .push_if_owner(|front| front.writer.put_inside(cell, tag, kind as u8));
+            if taken == Some(true) {
+                return Status::OK;
+            }
+        }
+        if self.put_asking(kind, cell, tag) {
+            return Status::OK;
+        }
+        self.push_slow(Push {
+            if_full,
+            ..Push::cell(kind, cell, tag)
+        })
+    }
+
+    /// Adds a cell to the open batch if it has room; seals the batch that it fills.
+    fn put_asking(&self, kind: Kind, cell: u64, tag: u64) -> bool {
         if !self.takes(kind) {
-            return self.push_slow(Push::cell(kind, cell, tag));
+            return false;
         }
         let taken = self.gate.push(move |front| {
             if !front.writer.put(cell, tag, kind as u8) {
@@ -201,18 +242,18 @@ impl Inner {
             }
             true
         });
-        if !taken {
-            return self.push_slow(Push::cell(kind, cell, tag));
+        if taken {
+            self.pay();
         }
-        self.pay();
-        Status::OK
+        taken
     }
 
     /// Pushes a string or byte string, copied in. UTF-8 was checked.
     #[inline]
-    pub(crate) fn push_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
+    pub(crate) fn push_text(&self, kind: Kind, text: &[u8], tag: u64, if_full: IfFull) -> Status {
         let push = Push {
             text,
+            if_full,
             ..Push::cell(kind, 0, tag)
         };
         if !self.takes(kind) {
@@ -254,6 +295,7 @@ impl Inner {
         validity: Option<&[u8]>,
         tag: impl Fn(usize) -> u64,
         deadline: i64,
+        if_full: IfFull,
     ) -> (usize, Status) {
         let valid = |row: usize| validity.is_none_or(|bits| bits[row / 8] & (1 << (row % 8)) != 0);
         let whole = deadline == 0 && validity.is_none();
@@ -278,10 +320,11 @@ impl Inner {
             let kind = if valid(at) { kind } else { Kind::Null };
             let cell = if valid(at) { cells[at] } else { 0 };
             let status = if deadline == 0 {
-                self.push_cell(kind, cell, tag(at))
+                self.push_cell_if(kind, cell, tag(at), if_full)
             } else {
                 self.push_slow(Push {
                     deadline,
+                    if_full,
                     ..Push::cell(kind, cell, tag(at))
                 })
             };
@@ -370,7 +413,14 @@ impl Inner {
                         return refused(front, status);
                     }
                 }
-                OnFull::Block if !self.is_manual() && !core.in_callback() => {
+                OnFull::Block
+                    if push.if_full != IfFull::Refuse && !self.is_manual() && !core.in_callback() =>
+                {
+                    if push.if_full == IfFull::Ask {
+                        core.want_room(front.accepted(), front.bytes_accepted(), weight);
+                        self.touch_later(&mut core);
+                        return Pushed::Done(Status::WOULD_WAIT);
+                    }
                     self.touch_later(&mut core);
                     return Pushed::Wait(status, lack.room(), core.room_changes[lack.room() as usize]);
                 }

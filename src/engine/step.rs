@@ -145,6 +145,7 @@ impl Inner {
                     engine: Some(engine.clone()),
                     set: Some(set),
                     owner,
+                    turn: 0,
                 });
                 self.begin_delivery(core);
                 Some(Step::Deliver)
@@ -264,7 +265,7 @@ impl Inner {
     /// Sleeps until there may be work; a sleeper that watches the open batch, or the time, wakes when it is due.
     pub(super) fn sleep<'a>(&'a self, mut core: MutexGuard<'a, Core>, until: i64) -> MutexGuard<'a, Core> {
         let free = core.in_flight < self.limits.max_in_flight;
-        if core.stop || (free && !core.sealed.is_empty()) {
+        if core.stop || core.parts_due > 0 || (free && !core.sealed.is_empty()) {
             return core;
         }
         if !self.routes.is_pulled() && self.can_deliver(&core) {

@@ -184,7 +184,7 @@ impl Inner {
 
     /// Those who wait for the end: close itself, and pullers that would wait in vain.
     pub(super) fn tell_closers(&self, core: &Core) {
-        if core.sleepers > 0 && core.open.is_none() && core.sealed.is_empty() && self.routes.is_pulled() {
+        if core.sleepers > 0 && self.routes.is_pulled() && core.is_used_up() {
             self.work.notify_all();
         }
         if core.result_waiters > 0 && core.drained(true) {
@@ -205,10 +205,11 @@ impl Inner {
         if core.sleepers <= core.waking && core.spin.spinners == 0 {
             return;
         }
-        if core.in_flight >= self.limits.max_in_flight {
+        let due = if core.parts_due > 0 {
+            i64::MIN
+        } else if core.in_flight >= self.limits.max_in_flight {
             return;
-        }
-        let due = if !core.sealed.is_empty() {
+        } else if !core.sealed.is_empty() {
             i64::MIN
         } else {
             match &core.open {

@@ -2,7 +2,7 @@
 //!
 //! A handler borrows its batch until it returns. To finish it later, from any thread, it calls `mb_batch_keep` and
 //! whoever holds it then calls `mb_batch_complete` once. A host without handlers takes whole batches with
-//! `mb_batcher_next_batch` and completes them in the same way.
+//! `mb_batcher_next_batch` and completes them in the same way; with handlers of its own (`pull_handlers`) it takes parts.
 //!
 //! A batch is columns. `values` has 8 bytes a row: a batch of one kind is a plain array of `int64_t` or `double`, and it is
 //! the very memory that the pushes wrote. Strings are in Arrow's shape: `offsets` and `bytes`. A mixed batch is read row by
@@ -15,17 +15,18 @@
 use super::caller::Caller;
 use super::ctext::c_names;
 use super::guard;
-use super::handle::{Handle, mb_batch, mb_batcher};
-use super::lent::{HeldBatch, Place};
+use super::handle::{Handle, mb_batch, mb_batcher, mb_results};
+use super::lent::{HeldBatch, HeldResults, Place};
 use super::status::mb_status;
 use super::table::{self, KEPT};
 use super::value::{MB_KIND_MIXED, kind, mb_value};
 use crate::engine::batcher::Inner;
+use crate::engine::dispatch::Part;
 use crate::engine::error::Status;
 use crate::engine::results::Ending;
 use crate::engine::value::{Kind, Trigger};
 use std::ffi::{c_char, c_void};
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 
 /// The batch was sealed because it held max_batch_size values.
 pub const MB_TRIGGER_SIZE: u32 = 1;
@@ -227,10 +228,11 @@ fn gather(held: &HeldBatch, kind: Kind) -> Result<mb_column, Status> {
 }
 
 /// Keeps a batch past its handler, which may then return at once; what it returns does not count. The slot stays taken
-/// until the batch is completed or handler_timeout ends it.
+/// until the batch is completed or handler_timeout ends it. Of a part that a host pulled for a handler of its own it says
+/// that the handler has returned and the part is held on: the next part of its batch may be pulled.
 ///
-/// Returns: `MB_OK`; `MB_ERR_TOO_LATE` if its outcomes stand already; `MB_ERR_INVALID_ARGUMENT` if it is kept or pulled already;
-/// `MB_ERR_WRONG_MODE` inside map; `MB_ERR_NO_MEMORY`; `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
+/// Returns: `MB_OK`; `MB_ERR_TOO_LATE` if its outcomes stand already; `MB_ERR_INVALID_ARGUMENT` if it is kept already, or was
+/// pulled without pull_handlers; `MB_ERR_WRONG_MODE` inside map; `MB_ERR_NO_MEMORY`; `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
 /// Ownership: the batch is yours now: complete or free it, once. Threads: any, before the handler returns.
 /// Blocks: never. Since: 0.1.
 ///
@@ -243,7 +245,7 @@ pub unsafe extern "C" fn mb_batch_keep(batch: *mut mb_batch) -> mb_status {
         guard::run(|caller| {
             let (held, slot) = (caller.unfinished(batch)?, caller.slot(batch)?);
             if slot.has(KEPT) {
-                Err(Status::INVALID_ARGUMENT)
+                held.part().keep_pulled().into_result()
             } else {
                 held.keep(slot)
             }
@@ -280,11 +282,21 @@ pub unsafe extern "C" fn mb_batch_complete_ok(batch: *mut mb_batch) -> mb_status
 }
 
 fn complete(caller: &Caller, batch: *mut mb_batch, ending: Ending<'_>) -> Status {
+    complete_with(caller, batch, ending, |part| part.complete(ending))
+}
+
+/// `held`: completes a part that is kept or pulled.
+fn complete_with(
+    caller: &Caller,
+    batch: *mut mb_batch,
+    ending: Ending<'_>,
+    held: impl FnOnce(Part) -> Status,
+) -> Status {
     // Also in a forked child the handle ends; the part answers FORKED.
     match (caller.slot(batch), caller.object(batch)) {
-        (Ok(slot), Ok(held)) if !slot.has(KEPT) => held.part().complete_early(ending),
+        (Ok(slot), Ok(lent)) if !slot.has(KEPT) => lent.part().complete_early(ending),
         (Ok(_), Ok(_)) => match caller.take(batch).and_then(HeldBatch::into_part) {
-            Some(part) => part.complete(ending),
+            Some(part) => held(part),
             None => too_late(caller, batch),
         },
         (_, Err(status)) | (Err(status), _) => match table::find_consumed(batch.addr() as u64) {
@@ -303,6 +315,53 @@ fn too_late(caller: &Caller, batch: *mut mb_batch) -> Status {
         engine.count_late();
     }
     Status::TOO_LATE
+}
+
+/// Completes a batch and takes the next set of results that is ready then, for hosts that pull results: the same as
+/// `mb_batch_complete` and `mb_batcher_next_results` with time-out 0, but a thread that waits for results is not woken for the
+/// set that this call takes.
+///
+/// `results`: NULL is put there if no set is ready, or none is pulled from this batcher, or in one of its callbacks.
+/// Returns: as `mb_batch_complete`; `MB_ERR_INVALID_ARGUMENT` if `results` is NULL: then the batch stays as it is. If the
+/// status is not `MB_OK`, no set was taken.
+/// Ownership: takes a kept or pulled batch, whatever else is returned; free the set with `mb_results_free`.
+/// Threads: any. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batch_complete_next(
+    batch: *mut mb_batch,
+    results: *mut *mut mb_results,
+) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let results = caller.output(results)?;
+            let place = Place::<HeldResults>::reserve();
+            let mut set = None;
+            let status = complete_with(caller, batch, Ending::Done, |part| match &place {
+                Some(_) => {
+                    let (status, taken) = part.complete_and_take(Ending::Done);
+                    set = taken;
+                    status
+                }
+                // Without memory for the set it stays for next_results.
+                None => part.complete(Ending::Done),
+            });
+            let handle = match (place, set) {
+                (Some(place), Some(set)) => mb_results::from_word(place.fill(set)),
+                (Some(place), None) => {
+                    place.release();
+                    null_mut()
+                }
+                (None, _) => null_mut(),
+            };
+            status.into_result()?;
+            results.set(handle);
+            Ok(())
+        })
+    }
 }
 
 /// Gives up a kept or pulled batch without completing it: its values fail with `MB_ERR_NO_RESULT`. NULL is fine. Inside the
@@ -337,6 +396,11 @@ pub unsafe extern "C" fn mb_batch_free(batch: *mut mb_batch) -> mb_status {
 }
 
 /// Takes a whole batch from a batcher without handlers, as soon as one is sealed or due and a slot is free.
+///
+/// If `pull_handlers` says which handlers the host has, a batch that is for several of them comes in parts, each a batch of
+/// its rows alone: in order of kind code, then what is for the default. The next part comes when the one before is
+/// completed, freed or kept; all of them have one slot. What a part is for shows in its view: a kind with a handler of its
+/// own, or else the default.
 ///
 /// `timeout`: nanoseconds, or `MB_FOREVER`; manual mode never waits.
 /// Returns: `MB_OK`; `MB_ERR_TIMEOUT` if none came; `MB_ERR_CLOSED` if the batcher is closed and nothing waits;

@@ -53,7 +53,7 @@ fn make(options: &mb_options) -> Result<u64, Error> {
     let start = || {
         let birth = Shared::try_new(Birth::new()).ok_or_else(no_memory)?;
         let host = Host::new(options, birth.clone()).ok_or_else(no_memory)?;
-        let routes = host.routes();
+        let routes = host.routes(options.pull_handlers)?;
         let engine = Inner::start(&options.numbers(), routes, try_box(host).ok_or_else(no_memory)?)?;
         Ok((birth, engine))
     };

@@ -19,6 +19,7 @@ use crate::engine::batch::{Release, ReleaseMany};
 use crate::engine::batcher::Inner;
 use crate::engine::column::as_cells;
 use crate::engine::error::Status;
+use crate::engine::queue::IfFull;
 use crate::engine::value::{Kind, Value};
 use crate::sync::Shared;
 use std::ffi::c_void;
@@ -41,6 +42,7 @@ struct Bulk<'a> {
     tags: Option<&'a [u64]>,
     first_tag: u64,
     deadline: i64,
+    if_full: IfFull,
     release: Option<Shared<ReleaseMany>>,
     accepted: Output<usize>,
 }
@@ -89,9 +91,10 @@ impl<'a> Bulk<'a> {
             };
             let validity = caller.optional_array(manner.validity, manner.count.div_ceil(8))?;
             let tags = caller.optional_array(manner.tags, manner.count)?;
-            Ok((options.deadline, release, validity, tags))
+            Ok((options.deadline, options.if_full()?, release, validity, tags))
         };
-        let (deadline, release, validity, tags) = check().map_err(|status| engine.count_refused(status))?;
+        let (deadline, if_full, release, validity, tags) =
+            check().map_err(|status| engine.count_refused(status))?;
         let (count, first_tag) = (manner.count, manner.first_tag);
         Ok(Bulk {
             engine,
@@ -100,6 +103,7 @@ impl<'a> Bulk<'a> {
             tags,
             first_tag,
             deadline,
+            if_full,
             release,
             accepted,
         })
@@ -113,9 +117,9 @@ impl<'a> Bulk<'a> {
     /// Pushes numbers.
     fn push_cells(self, kind: Kind, cells: &[u64]) -> Result<(), Status> {
         let tag = |row| self.tag(row);
-        let (taken, status) = self
-            .engine
-            .push_cells(kind, cells, self.validity, tag, self.deadline);
+        let (taken, status) =
+            self.engine
+                .push_cells(kind, cells, self.validity, tag, self.deadline, self.if_full);
         self.accepted.set(taken);
         status.into_result()
     }
@@ -135,7 +139,8 @@ impl<'a> Bulk<'a> {
                 }
                 Ok(value) => {
                     let share = self.release.clone().map(Release::Many);
-                    self.engine.push_value(value, self.tag(row), self.deadline, share)
+                    self.engine
+                        .push_value(value, self.tag(row), self.deadline, share, self.if_full)
                 }
                 Err(status) => self.engine.count_refused(status),
             };

@@ -12,7 +12,7 @@ use super::value::MB_KINDS;
 use crate::engine::batcher::{Callbacks, DEFAULT, Routes};
 use crate::engine::delivery::ResultSet;
 use crate::engine::dispatch::Part;
-use crate::engine::error::Status;
+use crate::engine::error::{Error, Status};
 use crate::sync::Shared;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::ffi::c_void;
@@ -101,18 +101,11 @@ impl Host {
         ready.then_some(host)
     }
 
-    /// Which callbacks there are.
-    pub(crate) fn routes(&self) -> Routes {
-        let own = |(kind, handler): (usize, &mb_handler)| u8::from(handler.call.is_some()) << kind;
-        Routes {
-            own: self.handlers[..MB_KINDS]
-                .iter()
-                .enumerate()
-                .map(own)
-                .fold(0, |all, bit| all | bit),
-            default: self.handlers[DEFAULT].call.is_some(),
-            on_result: self.on_result.is_some(),
-        }
+    /// Which callbacks there are, beside the handlers of a host that pulls.
+    pub(crate) fn routes(&self, pull_handlers: u64) -> Result<Routes, Error> {
+        let has = |handler: &mb_handler| u64::from(handler.call.is_some());
+        let own = (self.handlers.iter().enumerate()).fold(0, |all, (at, handler)| all | has(handler) << at);
+        Routes::new(own, pull_handlers, self.on_result.is_some())
     }
 
     fn batcher(&self) -> u64 {

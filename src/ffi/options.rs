@@ -62,6 +62,10 @@ pub const MB_RESULTS_AUTO: u32 = 1;
 /// `results`: to whoever calls `mb_batcher_next_results`.
 pub const MB_RESULTS_PULL: u32 = 2;
 
+/// `pull_handlers`: the host has a default handler, which takes every kind that has none of its own.
+pub const MB_PULL_DEFAULT: u64 = 128;
+const _: () = assert!(MB_PULL_DEFAULT == 1 << MB_KINDS);
+
 /// Everything a batcher is made from. `mb_option_table` has the ranges and defaults of all fields that are numbers.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -112,6 +116,10 @@ pub struct mb_options {
     pub handler_release: mb_release_fn,
     /// Handlers per kind; the index is `MB_KIND_*`. A batcher without any handler is pulled: see `mb_batcher_next_batch`.
     pub by_kind: [mb_handler; MB_KINDS],
+    /// For a batcher without any handler: the kinds that the host has handlers for, `1 << MB_KIND_*` each, and
+    /// `MB_PULL_DEFAULT` for a default. Then other kinds are refused, and `mb_batcher_next_batch` hands out the parts of a
+    /// batch one after another. 0: whole batches of every kind.
+    pub pull_handlers: u64,
     /// Takes results.
     pub on_result: mb_result_fn,
     /// Handed to `on_result`.

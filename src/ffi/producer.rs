@@ -14,6 +14,7 @@ use crate::engine::batch::Release;
 use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
 use crate::engine::producer::Producer;
+use crate::engine::queue::IfFull;
 use crate::engine::value::{Kind, Object, Value};
 use crate::sync::{Shared, try_box};
 use std::ffi::{c_char, c_void};
@@ -27,16 +28,23 @@ pub(crate) struct Producing {
 impl Taker for Producing {
     #[inline(always)]
     fn take_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
-        self.producer.push_cell(kind, cell, tag)
+        self.producer.push_cell(kind, cell, tag, IfFull::Wait)
     }
 
     #[inline(always)]
     fn take_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
-        self.producer.push_text(kind, text, tag)
+        self.producer.push_text(kind, text, tag, IfFull::Wait)
     }
 
-    fn take_value(&self, value: Value<'_>, tag: u64, deadline: i64, owned: Option<Release>) -> Status {
-        self.producer.push_value(value, tag, deadline, owned)
+    fn take_value(
+        &self,
+        value: Value<'_>,
+        tag: u64,
+        deadline: i64,
+        owned: Option<Release>,
+        if_full: IfFull,
+    ) -> Status {
+        self.producer.push_value(value, tag, deadline, owned, if_full)
     }
 
     fn refuse(&self, status: Status) -> Status {
@@ -235,7 +243,13 @@ pub unsafe extern "C" fn mb_producer_push_object(
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::push(|caller| match caller.object(producer) {
-            Ok(producer) => producer.take_value(Value::Object(Object { owner, word, size }), tag, 0, None),
+            Ok(producer) => producer.take_value(
+                Value::Object(Object { owner, word, size }),
+                tag,
+                0,
+                None,
+                IfFull::Wait,
+            ),
             Err(status) => status,
         })
     }

@@ -17,6 +17,7 @@
 //! MB_ERR_QUEUE_FULL        queue_capacity values wait
 //! MB_ERR_QUEUE_FULL_BYTES  the values that wait leave too little of queue_bytes
 //! MB_ERR_RESULTS_FULL      result_capacity values were accepted whose results nobody took
+//! MB_ERR_WOULD_WAIT        if_full asks, and there is no room now
 //! MB_ERR_NO_MEMORY         there is no memory for it
 //! MB_ERR_INVALID_HANDLE    there is no such batcher
 //! MB_ERR_FORKED            the batcher belongs to the parent process
@@ -24,6 +25,10 @@
 //!
 //! The three FULL codes come after a wait of up to push_timeout if on_full is BLOCK, and at once if it is REJECT, in
 //! manual mode and in callbacks of this batcher. `mb_batcher_check` says in words why a value would be refused.
+//!
+//! A host that must not sit in a push, because its threads belong to a runtime, waits by itself: it pushes with if_full =
+//! `MB_IF_FULL_ASK`, and when that answers `MB_ERR_WOULD_WAIT` it waits for room (`mb_batcher_room`, `mb_batcher_fd`) and pushes
+//! again; when its time is up it pushes with `MB_IF_FULL_REFUSE`, which counts as the one refusal of the value.
 
 use super::callback::mb_release_fn;
 use super::caller::Caller;
@@ -36,6 +41,7 @@ use super::value::{mb_value, truth};
 use crate::engine::batch::Release;
 use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
+use crate::engine::queue::IfFull;
 use crate::engine::value::{Kind, Object, Value};
 use std::ffi::{c_char, c_void};
 
@@ -52,13 +58,39 @@ pub struct mb_push_options {
     pub release: mb_release_fn,
     /// Handed to `release`.
     pub release_data: *mut c_void,
+    /// What the push does where it would wait for room: 0, wait; or `MB_IF_FULL_*`.
+    pub if_full: u64,
+}
+
+/// `if_full`: answer `MB_ERR_WOULD_WAIT` at once, which counts as nothing: the host waits by itself and pushes again.
+pub const MB_IF_FULL_ASK: u64 = 1;
+/// `if_full`: be refused at once, as at the end of push_timeout.
+pub const MB_IF_FULL_REFUSE: u64 = 2;
+
+impl mb_push_options {
+    /// What becomes of a value without room.
+    pub(crate) fn if_full(&self) -> Result<IfFull, Status> {
+        match self.if_full {
+            0 => Ok(IfFull::Wait),
+            MB_IF_FULL_ASK => Ok(IfFull::Ask),
+            MB_IF_FULL_REFUSE => Ok(IfFull::Refuse),
+            _ => Err(Status::INVALID_ARGUMENT),
+        }
+    }
 }
 
 /// What takes values: a batcher, or a producer.
 pub(crate) trait Taker {
     fn take_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status;
     fn take_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status;
-    fn take_value(&self, value: Value<'_>, tag: u64, deadline: i64, owned: Option<Release>) -> Status;
+    fn take_value(
+        &self,
+        value: Value<'_>,
+        tag: u64,
+        deadline: i64,
+        owned: Option<Release>,
+        if_full: IfFull,
+    ) -> Status;
     /// Counts a refusal that was found here.
     fn refuse(&self, status: Status) -> Status;
 }
@@ -71,11 +103,18 @@ impl Taker for Inner {
 
     #[inline(always)]
     fn take_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
-        self.push_text(kind, text, tag)
+        self.push_text(kind, text, tag, IfFull::Wait)
     }
 
-    fn take_value(&self, value: Value<'_>, tag: u64, deadline: i64, owned: Option<Release>) -> Status {
-        self.push_value(value, tag, deadline, owned)
+    fn take_value(
+        &self,
+        value: Value<'_>,
+        tag: u64,
+        deadline: i64,
+        owned: Option<Release>,
+        if_full: IfFull,
+    ) -> Status {
+        self.push_value(value, tag, deadline, owned, if_full)
     }
 
     fn refuse(&self, status: Status) -> Status {
@@ -135,15 +174,16 @@ pub(crate) fn push_value(
             call,
             data: options.release_data,
         });
+        let if_full = options.if_full()?;
         let ownable = matches!(value, Value::String(_) | Value::Bytes(_));
         if release.is_some() && !ownable {
             Err(Status::INVALID_ARGUMENT)
         } else {
-            Ok((value, options, release))
+            Ok((value, options.deadline, release, if_full))
         }
     };
     match read() {
-        Ok((value, options, release)) => to.take_value(value, tag, options.deadline, release),
+        Ok((value, deadline, release, if_full)) => to.take_value(value, tag, deadline, release, if_full),
         Err(status) => to.refuse(status),
     }
 }
@@ -284,7 +324,13 @@ pub unsafe extern "C" fn mb_batcher_push_object(
     // SAFETY: the promise of this function's caller.
     unsafe {
         guard::push(|caller| match caller.engine(batcher) {
-            Ok(engine) => engine.push_value(Value::Object(Object { owner, word, size }), tag, 0, None),
+            Ok(engine) => engine.push_value(
+                Value::Object(Object { owner, word, size }),
+                tag,
+                0,
+                None,
+                IfFull::Wait,
+            ),
             Err(status) => status,
         })
     }

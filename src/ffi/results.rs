@@ -63,6 +63,9 @@ pub struct mb_results_view {
     pub values: *const c_void,
     /// The number of the batch; 0 if it was never dispatched.
     pub batch: u64,
+    /// 1, 2, 3, ... in the order in which sets were pulled, so that several threads can deliver in that order; 0 of a
+    /// set that was not pulled.
+    pub turn: u64,
 }
 
 /// Why a row is not OK. Set `struct_size` before the call that fills it.
@@ -156,6 +159,7 @@ fn view_of(held: &HeldResults) -> mb_results_view {
         kinds,
         values: cells.cast(),
         batch: batch.number,
+        turn: held.set().turn(),
     }
 }
 

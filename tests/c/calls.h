@@ -137,6 +137,7 @@ BATCH_CALL(call_batch_gather, mb_batch_gather(batch, MB_KIND_INT64, &outputs.col
 BATCH_CALL(call_batch_keep, mb_batch_keep(batch))
 BATCH_CALL(call_batch_complete, mb_batch_complete(batch))
 BATCH_CALL(call_batch_complete_ok, mb_batch_complete_ok(batch))
+BATCH_CALL(call_batch_complete_next, mb_batch_complete_next(batch, &outputs.results))
 BATCH_CALL(call_batch_free, mb_batch_free(batch))
 BATCH_CALL(call_set_null, mb_batch_set_null(batch, 0))
 BATCH_CALL(call_set_bool, mb_batch_set_bool(batch, 0, 1))
@@ -225,6 +226,7 @@ static const call CALLS[] = {
     { "mb_batch_fail_all", BATCH, call_fail_all, 0 },
     { "mb_batch_complete", BATCH, call_batch_complete, 2 },
     { "mb_batch_complete_ok", BATCH, call_batch_complete_ok, 2 },
+    { "mb_batch_complete_next", BATCH, call_batch_complete_next, 2 },
     { "mb_batch_free", BATCH, call_batch_free, 1 },
 
     { "mb_results_get_view", RESULTS, call_results_view, 0 },

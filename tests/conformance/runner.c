@@ -206,11 +206,26 @@ static mb_status act(mb_batch *batch, char **words)
     return status;
 }
 
+static void show_results(const mb_results *results, int is_map);
+
 static mb_status on_held(int at, char **words)
 {
     if (strcmp(words[0], "complete") == 0) { consumed[at] = 1; return mb_batch_complete(held[at]); }
     if (strcmp(words[0], "complete_ok") == 0) { consumed[at] = 1; return mb_batch_complete_ok(held[at]); }
     if (strcmp(words[0], "free") == 0) { consumed[at] = 1; return mb_batch_free(held[at]); }
+    if (strcmp(words[0], "keep") == 0) return mb_batch_keep(held[at]);
+    if (strcmp(words[0], "complete_next") == 0) {
+        mb_results *results = NULL;
+        mb_status status = mb_batch_complete_next(held[at], &results);
+        consumed[at] = 1;
+        if (results != NULL) {
+            depth++;
+            show_results(results, 0);
+            depth--;
+            mb_results_free(results);
+        }
+        return status;
+    }
     return act(held[at], words);
 }
 
@@ -624,6 +639,10 @@ int main(int argc, char **argv)
             }
         } else if (strcmp(words[0], "handler") == 0) {
             add_script(words[1], count > 2 ? line + (words[2] - copy) : "");
+        } else if (strcmp(words[0], "pull") == 0) {
+            int which = 0;
+            while (strcmp(SCRIPT[which], words[1]) != 0) which++;
+            options.pull_handlers |= (uint64_t)1 << which;
         } else if (strcmp(words[0], "on_result") == 0 || strcmp(words[0], "on_release") == 0) {
             add_script(words[0], count > 1 ? line + (words[1] - copy) : "");
         } else if (strcmp(words[0], "new") == 0) {

@@ -49,7 +49,7 @@ pub(crate) fn play(scenario: &str) -> String {
         owners: [0, owner(), owner()],
     });
     let mut options: Vec<(&str, &str)> = vec![("mode", "manual"), ("clock", "given")];
-    let mut has_owner = 0;
+    let (mut has_owner, mut pulls) = (0, Vec::new());
     for line in scenario.lines() {
         let words: Vec<&str> = line.split(' ').collect();
         let rest = |from: usize| words[from.min(words.len())..].join(" ");
@@ -58,9 +58,10 @@ pub(crate) fn play(scenario: &str) -> String {
             "owner" => has_owner = words[1].parse().expect("an owner's number"),
             "option" => options.push((words[1], words[2])),
             "handler" => session.script(words[1], rest(2)),
+            "pull" => pulls.push(words[1]),
             "on_result" | "on_release" => session.script(words[0], rest(1)),
             "new" => {
-                let made = session.create(&options, has_owner);
+                let made = session.create(&options, &pulls, has_owner);
                 session.line(&format!("new -> {}", made.err().unwrap_or(Status::OK).name()));
                 if made.is_err() {
                     return session.take_trace();
@@ -247,8 +248,14 @@ impl Session {
             .collect()
     }
 
-    fn create(self: &Arc<Self>, options: &[(&str, &str)], owner: usize) -> Answer {
+    fn create(self: &Arc<Self>, options: &[(&str, &str)], pulls: &[&str], owner: usize) -> Answer {
         let mut builder = Batcher::builder();
+        for name in pulls {
+            builder = match KINDS.iter().position(|kind| kind == name) {
+                Some(kind) => builder.pull_handler_for(Kind::ALL[kind]),
+                None => builder.pull_handler(),
+            };
+        }
         for (name, text) in options {
             builder = builder.option(name, text).map_err(|error| error.status())?;
         }
@@ -569,6 +576,18 @@ impl Session {
         };
         match action[0] {
             "complete" => held.complete(),
+            "complete_next" => {
+                let results = held.complete_next()?;
+                if let Some(results) = results {
+                    self.indented(1, || self.show_results(&results));
+                }
+                Ok(())
+            }
+            "keep" => {
+                let answer = held.keep();
+                self.state.lock().unwrap().held[at] = Some(held);
+                answer
+            }
             "complete_ok" => held.complete_ok(),
             "free" => {
                 drop(held);

@@ -145,27 +145,38 @@ impl Batcher {
 
     // ---- pulling ----
 
-    /// Hands a whole batch out; the index of its flight, which has one part.
-    pub(crate) fn next_batch(&mut self) -> Result<usize, Status> {
-        if self.has_handlers() {
+    /// Hands a whole batch out, or the next part of one; the index of its flight and the part.
+    pub(crate) fn next_batch(&mut self) -> Result<(usize, usize), Status> {
+        if self.has_handlers() && !self.pulled_parts {
             return Err("WRONG_MODE");
         }
         if self.callbacks > 0 {
             return Err("REENTRANT");
         }
         self.overdue();
+        if let Some(next) = self.next_part() {
+            self.hand_out(next.0, next.1);
+            return Ok(next);
+        }
         if self.candidate_is_before(u64::MAX) {
             let batch = self.take_candidate();
             let flight = self.launch(&batch);
-            self.start(flight, 0);
-            self.keep(flight, 0);
-            return Ok(flight);
+            self.hand_out(flight, 0);
+            return Ok((flight, 0));
         }
-        Err(if self.closed && self.waiting() == 0 {
+        let ahead = self.pulled_parts && self.flights.iter().any(super::parts::Flight::has_parts_ahead);
+        Err(if self.closed && self.waiting() == 0 && !ahead {
             "CLOSED"
         } else {
             "TIMEOUT"
         })
+    }
+
+    /// The first part that waits only to be handed out.
+    pub(super) fn next_part(&self) -> Option<(usize, usize)> {
+        let mut flights = self.flights.iter().enumerate();
+        let found = flights.find_map(|(at, flight)| flight.next_pulled().map(|part| (at, part)));
+        found.filter(|_| self.pulled_parts)
     }
 
     /// Hands a result set out: that is its delivery. What it holds is given back by `free_results`.

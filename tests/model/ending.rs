@@ -90,7 +90,8 @@ impl Batcher {
             Entry::Releases(_) => true,
             Entry::Results(_) => self.has_on_result || pull,
         };
-        if self.ready.iter().any(deliverable) || self.candidate_is_before(u64::MAX) {
+        let ready = self.ready.iter().any(deliverable);
+        if ready || self.next_part().is_some() || self.candidate_is_before(u64::MAX) {
             return self.now;
         }
         let mut times = vec![FOREVER];

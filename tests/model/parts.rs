@@ -4,7 +4,7 @@ use super::rules::{Batch, Batcher, Host, Outcome, ResultSet, Row, RowResult, Sta
 use super::text::Value;
 
 /// The library's codes that a handler may return or set, by number.
-const CODES: [(i32, Status); 31] = [
+const CODES: [(i32, Status); 32] = [
     (-1, "INVALID_ARGUMENT"),
     (-2, "INVALID_OPTION"),
     (-3, "INVALID_HANDLE"),
@@ -28,6 +28,7 @@ const CODES: [(i32, Status); 31] = [
     (-21, "UNSUPPORTED"),
     (-22, "SYSTEM"),
     (-23, "INTERNAL"),
+    (-24, "WOULD_WAIT"),
     (-30, "HANDLER_FAILED"),
     (-31, "NO_RESULT"),
     (-32, "RESULT_COUNT"),
@@ -101,6 +102,8 @@ enum Phase {
     Running,
     /// Someone holds it: kept by the handler, or handed out by next_batch.
     Held,
+    /// It was handed out to a host's handler, which has not returned.
+    Pulled,
     /// It was completed or given up by its holder.
     Finished,
 }
@@ -199,7 +202,20 @@ impl Flight {
 
     /// Whether someone can still read the batch.
     pub(crate) fn is_shown(&self) -> bool {
-        self.running || self.parts.iter().any(|part| part.phase == Phase::Held)
+        let shown = |part: &Part| matches!(part.phase, Phase::Held | Phase::Pulled);
+        self.running || self.parts.iter().any(shown)
+    }
+
+    /// The next part to be handed out, if the batch goes in parts: none while a host's handler is at work on it.
+    pub(crate) fn next_pulled(&self) -> Option<usize> {
+        let busy = self.parts.iter().any(|part| part.phase == Phase::Pulled);
+        let next = self.parts.iter().position(|part| part.phase == Phase::Ahead);
+        next.filter(|_| !busy && !self.fixed)
+    }
+
+    /// Parts that are to be handed out yet.
+    pub(crate) fn has_parts_ahead(&self) -> bool {
+        !self.fixed && self.parts.iter().any(|part| part.phase == Phase::Ahead)
     }
 
     fn drop_object(&mut self, payload: Option<Payload>) {
@@ -237,6 +253,29 @@ impl Batcher {
 
     pub(crate) fn keep(&mut self, flight: usize, part: usize) {
         self.flights[flight].parts[part].phase = Phase::Held;
+    }
+
+    pub(super) fn hand_out(&mut self, flight: usize, part: usize) {
+        self.flights[flight].parts[part].phase = if self.pulled_parts {
+            Phase::Pulled
+        } else {
+            Phase::Held
+        };
+    }
+
+    /// The host's handler of a pulled part has returned, and the part is held on.
+    pub(crate) fn keep_pulled(&mut self, flight: usize, part: usize) -> Status {
+        let flight = &mut self.flights[flight];
+        if flight.fixed {
+            return "TOO_LATE";
+        }
+        match flight.parts[part].phase {
+            Phase::Pulled => {
+                flight.parts[part].phase = Phase::Held;
+                "OK"
+            }
+            _ => "INVALID_ARGUMENT",
+        }
     }
 
     /// The values of a part with their tags.

@@ -25,6 +25,8 @@ struct Player {
     trace: String,
     depth: usize,
     scripts: BTreeMap<String, Script>,
+    /// What the host that pulls has handlers for.
+    pulls: Vec<String>,
     /// Batches kept or handed out: h1 is at 0. `None` once completed or freed.
     held: Vec<Option<(usize, usize)>>,
     /// Marks of flush_begin: m1 is at 0.
@@ -47,6 +49,7 @@ pub(crate) fn play(scenario: &str) -> String {
             "owner" => options.owner = rest[0].parse().expect("an owner's number"),
             "option" => options.set(&rest[0], &rest[1]),
             "handler" => player.script(&rest[0], &rest[1..]),
+            "pull" => player.pulls.push(rest[0].clone()),
             "on_result" | "on_release" => player.script(first, rest),
             "new" => match options.clone().resolve() {
                 Ok(options) => {
@@ -137,14 +140,11 @@ impl Player {
     }
 
     fn create(&self, options: Options) -> Batcher {
-        let handlers = KINDS.map(|kind| self.scripts.contains_key(kind));
-        let default_handler = self.scripts.contains_key("default");
-        Batcher::new(
-            options,
-            handlers,
-            default_handler,
-            self.scripts.contains_key("on_result"),
-        )
+        let has = |name: &str| self.scripts.contains_key(name) || self.pulls.iter().any(|pull| pull == name);
+        let on_result = self.scripts.contains_key("on_result");
+        let mut batcher = Batcher::new(options, KINDS.map(has), has("default"), on_result);
+        batcher.pulled_parts = !self.pulls.is_empty();
+        batcher
     }
 
     // ---- writing ----
@@ -309,11 +309,11 @@ impl Player {
             }
             "free" => batcher.free(self),
             "next_batch" => match batcher.next_batch() {
-                Ok(flight) => {
+                Ok((flight, part)) => {
                     self.depth += 1;
-                    self.show_batch(batcher, flight, 0, "pulled");
+                    self.show_batch(batcher, flight, part, "pulled");
                     self.depth -= 1;
-                    self.held.push(Some((flight, 0)));
+                    self.held.push(Some((flight, part)));
                     return Some(format!("OK h{}", self.held.len()));
                 }
                 Err(status) => status,
@@ -397,6 +397,20 @@ impl Player {
             return batcher.completed_again();
         };
         let ending = match action[0].as_str() {
+            "keep" => return batcher.keep_pulled(flight, part),
+            "complete_next" => {
+                self.held[at] = None;
+                let status = batcher.give_up_hold(flight, part, Ending::Completed, self);
+                if status == "OK"
+                    && let Ok(results) = batcher.next_results()
+                {
+                    self.depth += 1;
+                    self.show_results(&results);
+                    self.depth -= 1;
+                    batcher.free_results(&results, self);
+                }
+                return status;
+            }
             "complete" => Ending::Completed,
             "complete_ok" => Ending::CompletedOk,
             "free" => Ending::Freed,

@@ -106,6 +106,8 @@ pub(crate) struct Batcher {
     /// Which kinds have a handler of their own, by kind code.
     pub(crate) handlers: [bool; 7],
     pub(crate) default_handler: bool,
+    /// These handlers are the host's, which pulls the parts for them.
+    pub(crate) pulled_parts: bool,
     pub(crate) has_on_result: bool,
     pub(crate) now: i64,
     pub(crate) closed: bool,
@@ -143,6 +145,7 @@ impl Batcher {
             options,
             handlers,
             default_handler,
+            pulled_parts: false,
             has_on_result,
             now: 0,
             closed: false,

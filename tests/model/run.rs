@@ -29,7 +29,7 @@ impl Batcher {
             self.overdue();
             if let Some(entry) = self.next_to_deliver() {
                 self.deliver(entry, host);
-            } else if self.has_handlers() && self.candidate_is_before(limit) {
+            } else if self.has_handlers() && !self.pulled_parts && self.candidate_is_before(limit) {
                 let batch = self.take_candidate();
                 self.dispatch(batch, host);
             } else {

@@ -187,7 +187,17 @@ mb::status act(Rows& batch, const words& action) {
     return answer;
 }
 
+void show_results(const mb::results<mb::value>& results, bool is_map);
+
 mb::status on_held(std::size_t at, const words& action) {
+    if (action[0] == "keep") return held[at].try_keep();
+    if (action[0] == "complete_next") {
+        consumed[at] = true;
+        const auto answer = batcher->try_complete_next(held[at]);
+        const indented inside(1);
+        if (answer && *answer) show_results(**answer, false);
+        return answer.status();
+    }
     const bool ends = action[0] == "complete" || action[0] == "complete_ok" || action[0] == "free";
     if (!ends) return act(held[at], action);
     consumed[at] = true;
@@ -486,7 +496,13 @@ int main(int argc, char** argv) {
             return text.substr(at);
         };
         if (from.empty() || from[0] == "#" || from[0] == "needs") continue;
-        if (from[0] == "owner") {
+        if (from[0] == "pull" && from[1] == "default") {
+            options.pull_handler();
+        } else if (from[0] == "pull") {
+            std::uint32_t kind = 0;
+            while (from[1] != mb_kind_name(kind)) ++kind;
+            options.pull_handler_for(static_cast<mb::kind>(kind));
+        } else if (from[0] == "owner") {
             options.owner(owners[std::stoul(from[1])]);
         } else if (from[0] == "option") {
             const auto set = options.try_set(from[1], from[2]);

@@ -10,7 +10,7 @@ const ROOT = process.env.MICROBATCH_ROOT ?? path.resolve(import.meta.dirname, '.
 const PLACE = path.join(ROOT, 'tests/conformance');
 
 /** What JavaScript has no form for: pushed bytes are the garbage collector's, never owned pushes. */
-const LACKS = ['owned'];
+const LACKS = ['owned', 'parts'];
 const KINDS = ['null', 'bool', 'int64', 'float64', 'string', 'bytes', 'object'];
 /** Owners 0 and 2 of a scenario, and 1 where the batcher has none. */
 const NOBODY_ELSE = 0x7fffffff;

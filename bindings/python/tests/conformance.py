@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple
 import microbatch
 from microbatch import Batch, Batcher, Error, Failure, ForeignObject, Results
 
-LACKS = {"owned", "free_in_callback"}
+LACKS = {"owned", "free_in_callback", "parts"}
 """What Python has no form for: pushed bytes stay Python's, and a batcher in use by a call outlives it."""
 
 NOBODY_ELSE = 0x7FFFFFFF

@@ -91,20 +91,20 @@ fn layouts() -> Vec<Layout> {
             struct_size, mode, threads, max_in_flight, on_full, delivery, clock, results, owner, max_batch_size,
             max_batch_bytes, queue_capacity, queue_bytes, result_capacity, max_delay, push_timeout,
             handler_timeout, close_timeout, drain_at_exit, handler, handler_data, handler_release, by_kind,
-            on_result, result_data, result_release, object_release, object_data, object_data_release, log,
+            pull_handlers, on_result, result_data, result_release, object_release, object_data, object_data_release, log,
             log_data, log_release
         }
         options::mb_option_info {
             name, type_name, unit, default_text, choices, doc, minimum, maximum, offset, width
         }
-        push::mb_push_options { struct_size, deadline, release, release_data }
+        push::mb_push_options { struct_size, deadline, release, release_data, if_full }
         batch::mb_batch_view {
             struct_size, count, kind, trigger, age, number, tags, kinds, values, offsets, bytes, deadlines,
             positions
         }
         batch::mb_column { struct_size, count, values, positions, offsets, bytes }
         results::mb_results_view {
-            struct_size, count, kind, all_ok, tags, outcomes, handled, kinds, values, batch
+            struct_size, count, kind, all_ok, tags, outcomes, handled, kinds, values, batch, turn
         }
         results::mb_row_error { struct_size, code, handled, type_name, message, length }
         map::mb_map_options { struct_size, max_batch_size, batches, owner, reserved }

@@ -54,6 +54,7 @@ pub fn batcher(account: &Arc<Account>, mut options: Options, odds: u64) -> Batch
         own: 0,
         default: true,
         on_result: true,
+        pulled: false,
     };
     let callbacks = Box::new(Ending {
         account: account.clone(),

@@ -10,6 +10,9 @@
 MB_CPP_BEGIN
 
 template <class T, class R>
+class batcher;
+
+template <class T, class R>
 class row;
 template <class T, class R>
 class held_batch;
@@ -320,11 +323,15 @@ public:
     mb::status try_complete() noexcept { return finish(this->api_->mb_batch_complete(this->handle_)); }
     // The same, but rows without a result are OK, with null.
     mb::status try_complete_ok() noexcept { return finish(this->api_->mb_batch_complete_ok(this->handle_)); }
+    // Of a part that was pulled for a handler of the host's: the handler has returned, and the part is held on; the next
+    // part of its batch may be pulled. TOO_LATE if its outcomes stand already.
+    mb::status try_keep() noexcept { return this->api_->mb_batch_keep(this->handle_); }
     // Gives it up now: its values fail with NO_RESULT.
     mb::status try_free() noexcept { return finish(this->api_->mb_batch_free(this->handle_)); }
 #if MB_CPP_EXCEPTIONS
     void complete() { detail::throw_unless_ok(this->api_, try_complete()); }
     void complete_ok() { detail::throw_unless_ok(this->api_, try_complete_ok()); }
+    void keep() { detail::throw_unless_ok(this->api_, try_keep()); }
 #endif
 
     // For the wrapper: a batch that is held already.
@@ -334,6 +341,8 @@ public:
         : batch_rows<T, R>(api, handle, realm), hub_(hub), held_(true) {}
 
 private:
+    friend class batcher<T, R>;
+
     mb::status finish(mb_status code) noexcept {
         // The handle stays, so that a second completion is answered, and counted, by the library.
         held_ = false;

@@ -99,8 +99,17 @@ public:
         mb_results* taken = nullptr;
         const auto code = api_->mb_batcher_next_results(handle_, limit.ns(), &taken);
         if (code != MB_OK) return mb::error::of(api_, code);
-        using keepsake = typename owned_results<R>::keepsake;
-        return owned_results<R>(api_, taken, hub_.get(), std::unique_ptr<keepsake>(new (std::nothrow) keepsake));
+        return owned(taken);
+    }
+
+    // Completes a batch, and takes the next set of results if one is ready then: nobody who waits for results is woken for
+    // it. The status is that of try_complete; unless it is OK no set was taken.
+    expected<std::optional<owned_results<R>>> try_complete_next(held_batch<T, R>& batch) const noexcept {
+        mb_results* taken = nullptr;
+        const auto code = batch.finish(api_->mb_batch_complete_next(batch.handle(), &taken));
+        if (!code.ok()) return mb::error::of(api_, code.code());
+        if (taken == nullptr) return std::optional<owned_results<R>>();
+        return std::optional<owned_results<R>>(owned(taken));
     }
 
 #if MB_CPP_EXCEPTIONS
@@ -114,6 +123,9 @@ public:
     held_batch<T, R> next_batch(timeout limit = forever) const { return *std::move(checked(try_next_batch(limit))); }
     owned_results<R> next_results(timeout limit = forever) const {
         return *std::move(checked(try_next_results(limit)));
+    }
+    std::optional<owned_results<R>> complete_next(held_batch<T, R>& batch) const {
+        return *std::move(checked(try_complete_next(batch)));
     }
 #endif
 
@@ -151,6 +163,11 @@ private:
         return std::forward<E>(made);
     }
 #endif
+
+    owned_results<R> owned(const mb_results* taken) const noexcept {
+        using keepsake = typename owned_results<R>::keepsake;
+        return owned_results<R>(api_, taken, hub_.get(), std::unique_ptr<keepsake>(new (std::nothrow) keepsake));
+    }
 
     detail::batcher_door door() const noexcept { return {api_, handle_}; }
     std::uint32_t owner() const noexcept { return hub_.get() == nullptr ? 0 : hub_.get()->owner(); }

@@ -31,6 +31,12 @@ public:
     }
     // What tells the time: the system, or the host by advance() (manual mode only).
     options& clock(mb::clock choice) noexcept { return raw_.clock = static_cast<std::uint32_t>(choice), *this; }
+    // For a batcher without handlers: the host that pulls has a handler for this kind, or one for all other kinds. Then
+    // kinds without one are refused with NO_HANDLER, and next_batch() hands out the parts of a batch one after another.
+    options& pull_handler_for(mb::kind of) noexcept {
+        return raw_.pull_handlers |= std::uint64_t{1} << static_cast<unsigned>(of), *this;
+    }
+    options& pull_handler() noexcept { return raw_.pull_handlers |= MB_PULL_DEFAULT, *this; }
     // Results are taken with next_results().
     options& pull_results() noexcept { return raw_.results = MB_RESULTS_PULL, *this; }
     // Results are only counted: neither futures nor a callback.
@@ -97,6 +103,8 @@ public:
     push_options& deadline(std::chrono::nanoseconds at) noexcept { return deadline_ = at.count(), *this; }
     // The same, counted from the push.
     push_options& expires_in(timeout length) noexcept { return in_ = length.ns(), *this; }
+    // What the push does where it would wait for room.
+    push_options& if_full(mb::if_full choice) noexcept { return if_full_ = choice, *this; }
     // An object's size in bytes for the byte limits; 0 if not said.
     push_options& size(std::uint64_t count) noexcept { return size_ = count, *this; }
     // Makes it an owned push: string or bytes are not copied but stay where they are, unchanged, until `call`
@@ -107,7 +115,9 @@ public:
 
     std::uint64_t size() const noexcept { return size_; }
     bool has_release() const noexcept { return release_ != nullptr; }
-    bool is_plain() const noexcept { return deadline_ == 0 && in_ == never && release_ == nullptr; }
+    bool is_plain() const noexcept {
+        return deadline_ == 0 && in_ == never && release_ == nullptr && if_full_ == mb::if_full::wait;
+    }
 
     // As the library takes them; reads the clock for expires_in.
     mb_status raw(const mb_api* api, mb_batcher* batcher, mb_push_options& into) const noexcept {
@@ -116,6 +126,7 @@ public:
         into.deadline = deadline_;
         into.release = release_;
         into.release_data = release_data_;
+        into.if_full = static_cast<std::uint64_t>(if_full_);
         if (in_ == never) return MB_OK;
         if (in_ < 0) return MB_ERR_INVALID_ARGUMENT;
         std::int64_t now = 0;
@@ -134,6 +145,7 @@ private:
     std::uint64_t size_ = 0;
     mb_release_fn release_ = nullptr;
     void* release_data_ = nullptr;
+    mb::if_full if_full_ = mb::if_full::wait;
 };
 
 MB_CPP_END

@@ -48,6 +48,9 @@ enum class on_full : std::uint32_t {
     reject = MB_FULL_REJECT,
     discard_oldest = MB_FULL_DISCARD_OLDEST,
 };
+// What a push does where it would wait for room: answer WOULD_WAIT at once, counted nowhere, because the host waits by
+// itself and pushes again; or be refused at once, because the host has waited long enough.
+enum class if_full : std::uint64_t { wait = 0, ask = MB_IF_FULL_ASK, refuse = MB_IF_FULL_REFUSE };
 enum class delivery : std::uint32_t { as_completed = MB_DELIVERY_AS_COMPLETED, ordered = MB_DELIVERY_ORDERED };
 enum class clock : std::uint32_t { monotonic = MB_CLOCK_MONOTONIC, given = MB_CLOCK_GIVEN };
 
