@@ -146,6 +146,7 @@ extern "C" {
 #define MB_ERR_SYSTEM           (-22) /* The operating system refused a thread or a descriptor; the message
                                          has its errno. */
 #define MB_ERR_INTERNAL         (-23) /* A fault inside the library was caught; this is a bug to report. */
+#define MB_ERR_WOULD_WAIT       (-24) /* There is no room now, and the host waits for it by itself. */
 #define MB_ERR_HANDLER_FAILED   (-30) /* The handler failed the value or the whole part it belonged to.
                                          From here on: in results only. */
 #define MB_ERR_NO_RESULT        (-31) /* The handler finished without setting a result for the value. */
@@ -454,24 +455,29 @@ typedef struct mb_handler {
 #define MB_S                ((int64_t)1000000000) /* A second. */
 #define MB_FOREVER ((int64_t)(~(uint64_t)0 >> 1)) /* No time limit. */
 
-#define MB_MODE_THREADED         1 /* mode: handlers run on the batcher's own threads (the default). */
-#define MB_MODE_MANUAL           2 /* mode: no thread is started; the host calls mb_batcher_run. */
+#define MB_MODE_THREADED           1 /* mode: handlers run on the batcher's own threads (the default). */
+#define MB_MODE_MANUAL             2 /* mode: no thread is started; the host calls mb_batcher_run. */
 
-#define MB_FULL_BLOCK            1 /* on_full: a push that finds no room waits up to push_timeout (the
-                                      default). */
-#define MB_FULL_REJECT           2 /* on_full: it is refused at once. */
-#define MB_FULL_DISCARD_OLDEST   3 /* on_full: the oldest waiting values are discarded until there is room. */
+#define MB_FULL_BLOCK              1 /* on_full: a push that finds no room waits up to push_timeout (the
+                                        default). */
+#define MB_FULL_REJECT             2 /* on_full: it is refused at once. */
+#define MB_FULL_DISCARD_OLDEST     3 /* on_full: the oldest waiting values are discarded until there is
+                                        room. */
 
-#define MB_DELIVERY_AS_COMPLETED 1 /* delivery: results come as batches finish (the default). */
-#define MB_DELIVERY_ORDERED      2 /* delivery: results come in the order in which batches were dispatched. */
+#define MB_DELIVERY_AS_COMPLETED   1 /* delivery: results come as batches finish (the default). */
+#define MB_DELIVERY_ORDERED        2 /* delivery: results come in the order in which batches were
+                                        dispatched. */
 
-#define MB_CLOCK_MONOTONIC       1 /* clock: the system's monotonic clock (the default). */
-#define MB_CLOCK_GIVEN           2 /* clock: time moves by mb_batcher_advance only, from 0; manual mode
-                                      only. */
+#define MB_CLOCK_MONOTONIC         1 /* clock: the system's monotonic clock (the default). */
+#define MB_CLOCK_GIVEN             2 /* clock: time moves by mb_batcher_advance only, from 0; manual mode
+                                        only. */
 
-#define MB_RESULTS_AUTO          1 /* results: to on_result if it is set, and else only counted (the
-                                      default). */
-#define MB_RESULTS_PULL          2 /* results: to whoever calls mb_batcher_next_results. */
+#define MB_RESULTS_AUTO            1 /* results: to on_result if it is set, and else only counted (the
+                                        default). */
+#define MB_RESULTS_PULL            2 /* results: to whoever calls mb_batcher_next_results. */
+
+#define MB_PULL_DEFAULT          128 /* pull_handlers: the host has a default handler, which takes every
+                                        kind that has none of its own. */
 
 /* Everything a batcher is made from. mb_option_table has the ranges and defaults of all fields that are
    numbers. */
@@ -504,6 +510,11 @@ typedef struct mb_options {
     mb_release_fn handler_release;  /* Releases handler_data. */
     mb_handler by_kind[MB_KINDS];   /* Handlers per kind; the index is MB_KIND_*. A batcher without any
                                        handler is pulled: see mb_batcher_next_batch. */
+    uint64_t pull_handlers;         /* For a batcher without any handler: the kinds that the host has
+                                       handlers for, 1 << MB_KIND_* each, and MB_PULL_DEFAULT for a
+                                       default. Then other kinds are refused, and mb_batcher_next_batch
+                                       hands out the parts of a batch one after another. 0: whole batches
+                                       of every kind. */
     mb_result_fn on_result;         /* Takes results. */
     void *result_data;              /* Handed to on_result. */
     mb_release_fn result_release;   /* Releases result_data. */
@@ -528,6 +539,11 @@ typedef struct mb_option_info {
     int64_t maximum;                /* The largest. */
     size_t offset;                  /* Where its field is in mb_options, in bytes. */
     size_t width;                   /* The size of its field, 4 or 8. */
+    int64_t default_value;          /* What 0 means as a number; 0 if other options decide, or if it is
+                                       nothing. */
+    int64_t managed_default;        /* What wrappers of managed languages set where their caller sets
+                                       nothing: the default, but for drain_at_exit, which they drain by
+                                       their host's own hook. */
 } mb_option_info;
 
 /* Makes every option its default and sets struct_size.
@@ -559,6 +575,17 @@ mb_status mb_options_set(mb_options *options, const char *name, const char *valu
    Blocks: never.
    Since: 0.1. */
 mb_status mb_option_table(const mb_option_info **table, size_t *count);
+
+/* Reads a duration from text, the way options are read: "2ms", "1.5s", "forever", or a plain number of
+   nanoseconds.
+
+   Returns: MB_OK; MB_ERR_INVALID_ARGUMENT if text or ns is NULL, or the text is no duration;
+     MB_ERR_INVALID_UTF8.
+   Ownership: text is borrowed for the call.
+   Threads: any.
+   Blocks: never.
+   Since: 0.1. */
+mb_status mb_duration_parse(const char *text, int64_t *ns, mb_error **error);
 
 /* ========================================================================================================
    The batcher
@@ -682,6 +709,7 @@ mb_status mb_batcher_abandon(mb_batcher *batcher);
        MB_ERR_QUEUE_FULL        queue_capacity values wait
        MB_ERR_QUEUE_FULL_BYTES  the values that wait leave too little of queue_bytes
        MB_ERR_RESULTS_FULL      result_capacity values were accepted whose results nobody took
+       MB_ERR_WOULD_WAIT        if_full asks, and there is no room now
        MB_ERR_NO_MEMORY         there is no memory for it
        MB_ERR_INVALID_HANDLE    there is no such batcher
        MB_ERR_FORKED            the batcher belongs to the parent process
@@ -690,7 +718,16 @@ mb_status mb_batcher_abandon(mb_batcher *batcher);
    REJECT, in manual mode and in callbacks of this batcher. mb_batcher_check says in words why a value would
    be refused.
 
+   A host that must not sit in a push, because its threads belong to a runtime, waits by itself: it pushes
+   with if_full = MB_IF_FULL_ASK, and when that answers MB_ERR_WOULD_WAIT it waits for room (mb_batcher_room,
+   mb_batcher_fd) and pushes again; when its time is up it pushes with MB_IF_FULL_REFUSE, which counts as the
+   one refusal of the value.
+
    ======================================================================================================== */
+
+#define MB_IF_FULL_ASK    1 /* if_full: answer MB_ERR_WOULD_WAIT at once, which counts as nothing: the host
+                               waits by itself and pushes again. */
+#define MB_IF_FULL_REFUSE 2 /* if_full: be refused at once, as at the end of push_timeout. */
 
 /* What a push may say besides the value. */
 typedef struct mb_push_options {
@@ -702,6 +739,8 @@ typedef struct mb_push_options {
                                        result is delivered. Never called inside push, or for a refused
                                        value. NULL: copy. */
     void *release_data;             /* Handed to release. */
+    uint64_t if_full;               /* What the push does where it would wait for room: 0, wait; or
+                                       MB_IF_FULL_*. */
 } mb_push_options;
 
 /* Pushes null.
@@ -1006,7 +1045,8 @@ mb_status mb_batcher_fd(mb_batcher *batcher, int32_t *fd);
 
    A handler borrows its batch until it returns. To finish it later, from any thread, it calls mb_batch_keep
    and whoever holds it then calls mb_batch_complete once. A host without handlers takes whole batches with
-   mb_batcher_next_batch and completes them in the same way.
+   mb_batcher_next_batch and completes them in the same way; with handlers of its own (pull_handlers) it takes
+   parts.
 
    A batch is columns. values has 8 bytes a row: a batch of one kind is a plain array of int64_t or double,
    and it is the very memory that the pushes wrote. Strings are in Arrow's shape: offsets and bytes. A mixed
@@ -1100,10 +1140,13 @@ mb_status mb_batch_value(mb_batch *batch, size_t row, mb_value *value);
 mb_status mb_batch_gather(mb_batch *batch, uint32_t kind, mb_column *column);
 
 /* Keeps a batch past its handler, which may then return at once; what it returns does not count. The slot
-   stays taken until the batch is completed or handler_timeout ends it.
+   stays taken until the batch is completed or handler_timeout ends it. Of a part that a host pulled for a
+   handler of its own it says that the handler has returned and the part is held on: the next part of its
+   batch may be pulled.
 
-   Returns: MB_OK; MB_ERR_TOO_LATE if its outcomes stand already; MB_ERR_INVALID_ARGUMENT if it is kept or
-     pulled already; MB_ERR_WRONG_MODE inside map; MB_ERR_NO_MEMORY; MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
+   Returns: MB_OK; MB_ERR_TOO_LATE if its outcomes stand already; MB_ERR_INVALID_ARGUMENT if it is kept
+     already, or was pulled without pull_handlers; MB_ERR_WRONG_MODE inside map; MB_ERR_NO_MEMORY;
+     MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
    Ownership: the batch is yours now: complete or free it, once.
    Threads: any, before the handler returns.
    Blocks: never.
@@ -1130,6 +1173,20 @@ mb_status mb_batch_complete(mb_batch *batch);
    Since: 0.1. */
 mb_status mb_batch_complete_ok(mb_batch *batch);
 
+/* Completes a batch and takes the next set of results that is ready then, for hosts that pull results: the
+   same as mb_batch_complete and mb_batcher_next_results with time-out 0, but a thread that waits for results
+   is not woken for the set that this call takes.
+
+   results: NULL is put there if no set is ready, or none is pulled from this batcher, or in one of its
+   callbacks.
+   Returns: as mb_batch_complete; MB_ERR_INVALID_ARGUMENT if results is NULL: then the batch stays as it is.
+     If the status is not MB_OK, no set was taken.
+   Ownership: takes a kept or pulled batch, whatever else is returned; free the set with mb_results_free.
+   Threads: any.
+   Blocks: never.
+   Since: 0.1. */
+mb_status mb_batch_complete_next(mb_batch *batch, mb_results **results);
+
 /* Gives up a kept or pulled batch without completing it: its values fail with MB_ERR_NO_RESULT. NULL is fine.
    Inside the handler of a batch that is not kept it keeps the batch and gives it up.
 
@@ -1142,6 +1199,11 @@ mb_status mb_batch_complete_ok(mb_batch *batch);
 mb_status mb_batch_free(mb_batch *batch);
 
 /* Takes a whole batch from a batcher without handlers, as soon as one is sealed or due and a slot is free.
+
+   If pull_handlers says which handlers the host has, a batch that is for several of them comes in parts, each
+   a batch of its rows alone: in order of kind code, then what is for the default. The next part comes when
+   the one before is completed, freed or kept; all of them have one slot. What a part is for shows in its
+   view: a kind with a handler of its own, or else the default.
 
    timeout: nanoseconds, or MB_FOREVER; manual mode never waits.
    Returns: MB_OK; MB_ERR_TIMEOUT if none came; MB_ERR_CLOSED if the batcher is closed and nothing waits;
@@ -1340,6 +1402,8 @@ typedef struct mb_results_view {
                                        object's word; of strings and bytes it says nothing. Of a row that
                                        is not OK: its status, as an int64_t. */
     uint64_t batch;                 /* The number of the batch; 0 if it was never dispatched. */
+    uint64_t turn;                  /* 1, 2, 3, ... in the order in which sets were pulled, so that several
+                                       threads can deliver in that order; 0 of a set that was not pulled. */
 } mb_results_view;
 
 /* Why a row is not OK. Set struct_size before the call that fills it. */
@@ -1630,6 +1694,7 @@ struct mb_api {
     mb_status (*mb_options_init)(mb_options *options, size_t struct_size);
     mb_status (*mb_options_set)(mb_options *options, const char *name, const char *value, mb_error **error);
     mb_status (*mb_option_table)(const mb_option_info **table, size_t *count);
+    mb_status (*mb_duration_parse)(const char *text, int64_t *ns, mb_error **error);
     mb_status (*mb_batcher_new)(const mb_options *options, mb_batcher **batcher, mb_error **error);
     mb_status (*mb_batcher_seal)(mb_batcher *batcher);
     mb_status (*mb_batcher_flush)(mb_batcher *batcher, int64_t timeout);
@@ -1691,6 +1756,7 @@ struct mb_api {
     mb_status (*mb_batch_keep)(mb_batch *batch);
     mb_status (*mb_batch_complete)(mb_batch *batch);
     mb_status (*mb_batch_complete_ok)(mb_batch *batch);
+    mb_status (*mb_batch_complete_next)(mb_batch *batch, mb_results **results);
     mb_status (*mb_batch_free)(mb_batch *batch);
     mb_status (*mb_batcher_next_batch)(mb_batcher *batcher, int64_t timeout, mb_batch **batch);
     mb_status (*mb_batch_set_null)(mb_batch *batch, size_t row);

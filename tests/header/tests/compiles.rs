@@ -95,7 +95,8 @@ fn layouts() -> Vec<Layout> {
             log_data, log_release
         }
         options::mb_option_info {
-            name, type_name, unit, default_text, choices, doc, minimum, maximum, offset, width
+            name, type_name, unit, default_text, choices, doc, minimum, maximum, offset, width, default_value,
+            managed_default
         }
         push::mb_push_options { struct_size, deadline, release, release_data, if_full }
         batch::mb_batch_view {
