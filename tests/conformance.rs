@@ -11,13 +11,15 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "conformance/c_runner.rs"]
+mod c_runner;
+#[allow(dead_code, reason = "random histories ask the model more")]
 mod model;
 #[path = "conformance/runner.rs"]
 mod runner;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance")
@@ -76,83 +78,8 @@ fn rust_gives_the_expected_traces() {
 
 #[test]
 fn c_gives_the_expected_traces() {
-    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-    if Command::new(&compiler).arg("--version").output().is_err() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "no C compiler {compiler:?}: apt-get install gcc"
-        );
-        println!("IGNORED: no C compiler {compiler:?}: apt-get install gcc");
+    let Some(program) = c_runner::program("conformance") else {
         return;
-    }
-    let program = build_c_runner();
-    compare("C", &[], |path, _| {
-        let run = Command::new(&program)
-            .arg(path)
-            // cargo's own comes before the program's: it may hold the library of an earlier build.
-            .env_remove("LD_LIBRARY_PATH")
-            .output()
-            .expect("the C runner starts");
-        let mut trace = String::from_utf8_lossy(&run.stdout).into_owned();
-        if !run.status.success() {
-            trace.push_str(&format!(
-                "({}) {}",
-                run.status,
-                String::from_utf8_lossy(&run.stderr)
-            ));
-        }
-        trace
-    });
-}
-
-/// Compiles `runner.c` against the committed header and the shared library of this build.
-fn build_c_runner() -> PathBuf {
-    // the test runs as target/<profile>/deps/conformance-*; cargo leaves the library of a test build beside it, and
-    // links it into target/<profile> only for `cargo build`
-    let test = std::env::current_exe().expect("the path of this test");
-    let places = test
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|place| place.join("libmicrobatch.so"));
-    let library = places
-        .into_iter()
-        .find(|library| library.exists())
-        .unwrap_or_else(|| {
-            panic!(
-                "no libmicrobatch.so beside {}: the C runner links against it",
-                test.display()
-            );
-        });
-    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("conformance");
-    fs::create_dir_all(&place).expect("the target directory is writable");
-    // The runner finds the library beside itself, whatever else is in the target directory.
-    let soname = place.join("libmicrobatch.so");
-    let _ = fs::remove_file(&soname);
-    std::os::unix::fs::symlink(&library, &soname).expect("a link in the target directory");
-    let program = place.join("runner");
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-    let output = Command::new(&compiler)
-        .args([
-            "-std=c99",
-            "-pedantic-errors",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-g",
-            "-O1",
-        ])
-        .arg("-I")
-        .arg(manifest.join("include"))
-        .arg(manifest.join("tests/conformance/runner.c"))
-        .arg(&soname)
-        .arg(format!("-Wl,-rpath,{}", place.display()))
-        .arg("-o")
-        .arg(&program)
-        .output()
-        .unwrap_or_else(|error| panic!("the C compiler {compiler:?} does not start: {error}"));
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "runner.c does not compile:\n{messages}");
-    program
+    };
+    compare("C", &[], |path, _| c_runner::play(&program, path));
 }

@@ -223,7 +223,7 @@ macro_rules! batch_methods {
                 let value = value.into();
                 self.may_set()?;
                 if let Value::Object(object) = value
-                    && object.owner != self.part.owner()
+                    && (object.owner == 0 || object.owner != self.part.owner())
                 {
                     return Err(Status::WRONG_OWNER);
                 }

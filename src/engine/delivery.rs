@@ -4,7 +4,7 @@ use super::batch::{Batch, Release, ToRelease};
 use super::batcher::Inner;
 use super::core::{Core, Ready, Releases};
 use super::value::Kind;
-use crate::sync::Shared;
+use crate::sync::{MutexGuard, Shared};
 
 /// A set of results on its way out; dropping a pulled one gives it back.
 pub(crate) struct ResultSet {
@@ -72,6 +72,7 @@ impl Drop for ResultSet {
             engine.done.notify_all();
         }
         engine.touch(&mut core);
+        engine.drop_ready_if_freed(core);
     }
 }
 
@@ -138,18 +139,42 @@ impl Inner {
         self.touch(&mut core);
     }
 
+    /// Once the batcher was freed nobody else gives back what batches kept: whoever lets go of them does. Inside a
+    /// callback it is left to whoever called back.
+    pub(crate) fn drop_ready_if_freed(&self, core: MutexGuard<'_, Core>) {
+        if core.stop && core.drivers == 0 && !core.in_callback() {
+            drop(core);
+            self.drop_ready();
+        }
+    }
+
     /// Drops sets nobody will pull any more, running what they release.
     pub(crate) fn drop_ready(&self) {
-        loop {
-            let next = self.core.lock().ready.pop_front();
+        let mut core = self.core.lock();
+        if core.ready.is_empty() {
+            return;
+        }
+        // Without memory to note the callback the releases run all the same.
+        let noted = core.reserve_caller();
+        if noted {
+            core.enter_callback();
+        }
+        while let Some(next) = core.ready.pop_front() {
+            if let Ready::Set(set, since) = &next {
+                let took = self.now().saturating_sub(*since);
+                self.mark_delivered(&mut core, set, took);
+            }
+            drop(core);
             match next {
-                Some(Ready::Set(set, since)) => {
-                    let took = self.now().saturating_sub(since);
-                    self.mark_delivered(&mut self.core.lock(), &set, took);
-                    self.give_back(set);
-                }
-                Some(Ready::Releases(releases)) => self.give_back_these(releases),
-                None => return,
+                Ready::Set(set, _) => self.give_back(set),
+                Ready::Releases(releases) => self.give_back_these(releases),
+            }
+            core = self.core.lock();
+        }
+        if noted {
+            core.leave_callback();
+            if core.done_waiters > 0 {
+                self.done.notify_all();
             }
         }
     }

@@ -268,11 +268,7 @@ impl Part {
             engine.results.notify_all();
         }
         engine.touch(&mut core);
-        if core.stop && core.drivers == 0 {
-            // The batcher was freed: nobody else gives back what the batch kept.
-            drop(core);
-            engine.drop_ready();
-        }
+        engine.drop_ready_if_freed(core);
         (status, taken)
     }
 }

@@ -7,7 +7,7 @@
 
 #include "microbatch.h"
 
-enum { LINE = 1 << 14, WORDS = 600, LINES = 16, HANDLES = 64, DEFAULT = MB_KINDS, MAP, ON_RESULT, ON_RELEASE, SCRIPTS };
+enum { LINE = 1 << 14, WORDS = 600, LINES = 16, HANDLES = 1024, DEFAULT = MB_KINDS, MAP, ON_RESULT, ON_RELEASE, SCRIPTS };
 
 static const char *const SCRIPT[SCRIPTS] = { "null", "bool", "int64", "float64", "string", "bytes", "object",
                                              "default", "map", "on_result", "on_release" };
@@ -177,7 +177,7 @@ static mb_status act(mb_batch *batch, char **words)
         mb_batch_view view;
         memset(&view, 0, sizeof view);
         view.struct_size = sizeof view;
-        if (mb_batch_get_view(batch, &view) != MB_OK) die("no view of a batch for", words[0]);
+        status = mb_batch_get_view(batch, &view); /* leaves the count at 0 if there is no such batch */
         for (size_t row = 0; row < view.count; row++) {
             mb_value value;
             mb_status answer = mb_batch_value(batch, row, &value);
@@ -210,6 +210,7 @@ static void show_results(const mb_results *results, int is_map);
 
 static mb_status on_held(int at, char **words)
 {
+    if (at >= held_count) return MB_ERR_INVALID_HANDLE;
     if (strcmp(words[0], "complete") == 0) { consumed[at] = 1; return mb_batch_complete(held[at]); }
     if (strcmp(words[0], "complete_ok") == 0) { consumed[at] = 1; return mb_batch_complete_ok(held[at]); }
     if (strcmp(words[0], "free") == 0) { consumed[at] = 1; return mb_batch_free(held[at]); }
@@ -252,9 +253,13 @@ static mb_status actions(int which, mb_batch *batch)
             returned = atoi(words[1]);
         } else if (strcmp(words[0], "keep") == 0) {
             mb_status status = mb_batch_keep(batch);
-            held[held_count++] = batch;
             indent();
-            printf("keep -> %s h%d\n", mb_status_name(status), held_count);
+            printf("keep -> %s", mb_status_name(status));
+            if (status == MB_OK) {
+                held[held_count++] = batch;
+                printf(" h%d", held_count);
+            }
+            printf("\n");
         } else {
             mb_status status = act(batch, words);
             if (status != MB_OK) {
@@ -488,8 +493,12 @@ static void show_stats(void)
     mb_stats s;
     memset(&s, 0, sizeof s);
     s.struct_size = sizeof s;
-    if (mb_batcher_stats(batcher, &s) != MB_OK) die("no", "stats");
+    mb_status status = mb_batcher_stats(batcher, &s);
     indent();
+    if (status != MB_OK) {
+        printf("stats -> %s\n", mb_status_name(status));
+        return;
+    }
     printf("stats -> accepted %" PRIu64 " ok %" PRIu64 " failed %" PRIu64 " expired %" PRIu64 " cancelled %" PRIu64
            " discarded %" PRIu64 " outstanding %" PRIu64 " undelivered %" PRIu64 " waiting %" PRIu64
            " waiting_bytes %" PRIu64 " in_flight %" PRIu64 " oldest %" PRId64 " batches %" PRIu64 " late %" PRIu64

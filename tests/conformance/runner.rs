@@ -322,14 +322,16 @@ impl Session {
                                 Err(Failure::new(code, ""))
                             };
                         }
-                        "keep" => {
-                            let kept = batch.keep().expect("a running part can be kept");
-                            let mut state = self.state.lock().unwrap();
-                            state.held.push(Some(kept));
-                            let at = state.held.len();
-                            drop(state);
-                            self.line(&format!("keep -> OK h{at}"));
-                        }
+                        "keep" => match batch.keep() {
+                            Ok(kept) => {
+                                let mut state = self.state.lock().unwrap();
+                                state.held.push(Some(kept));
+                                let at = state.held.len();
+                                drop(state);
+                                self.line(&format!("keep -> OK h{at}"));
+                            }
+                            Err(status) => self.line(&format!("keep -> {}", status.name())),
+                        },
                         _ => {
                             let answer = self.act(batch, &words);
                             if answer.is_err() {
@@ -408,7 +410,8 @@ impl Session {
         }
         let shared = self.batcher.lock().unwrap().clone();
         let Some(batcher) = shared else {
-            return Some("INVALID_HANDLE".to_owned());
+            let counts = if word == "push_many" { " accepted 0" } else { "" };
+            return Some(format!("INVALID_HANDLE{counts}"));
         };
         let number = |at: usize| words[at].parse::<u64>().expect("a number");
         let answer = match word {
@@ -569,7 +572,12 @@ impl Session {
     // ---- batches ----
 
     fn on_held(&self, at: usize, action: &[&str]) -> Answer {
-        let taken = self.state.lock().unwrap().held[at].take();
+        let mut state = self.state.lock().unwrap();
+        let Some(held) = state.held.get_mut(at) else {
+            return Err(Status::INVALID_HANDLE);
+        };
+        let taken = held.take();
+        drop(state);
         // a completed batch is gone in Rust: the compiler refuses what C answers TOO_LATE to
         let Some(mut held) = taken else {
             return Err(Status::TOO_LATE);

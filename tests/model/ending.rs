@@ -41,7 +41,7 @@ impl Batcher {
         }
         self.close_due = self.close_due.min(self.now.saturating_add(timeout));
         if timeout == 0 {
-            self.close_out();
+            self.overdue();
         }
         if self.callbacks > 0 {
             return ("IN_PROGRESS", 0);
@@ -57,9 +57,14 @@ impl Batcher {
 
     /// In a callback: abandons; the call under way then delivers what there is and is the last.
     pub(crate) fn free(&mut self, host: &mut dyn Host) -> Status {
+        if self.freeing {
+            return "INVALID_HANDLE";
+        }
+        self.freeing = self.callbacks == 0;
         self.close(0, host);
         if self.callbacks > 0 {
             self.abandoned = true;
+            self.gone = true;
         } else if !self.freed {
             self.tear_down(host);
         }
@@ -68,6 +73,7 @@ impl Batcher {
 
     /// Gives back what was never pulled.
     pub(super) fn tear_down(&mut self, host: &mut dyn Host) {
+        self.gone |= !self.stale_handles;
         while let Some(entry) = self.ready.pop_front() {
             let releases = match entry {
                 Entry::Releases(releases) => releases,
@@ -79,6 +85,7 @@ impl Batcher {
             self.give_back(releases, host);
         }
         self.freed = true;
+        self.gone = true;
     }
 
     // ---- time ----

@@ -23,6 +23,8 @@ mod player;
 
 use std::path::{Path, PathBuf};
 
+#[allow(unused_imports, reason = "for whoever plays line by line")]
+pub(crate) use player::Session;
 pub(crate) use player::play;
 
 /// Every scenario of a directory, sorted by name.

@@ -72,14 +72,16 @@ impl Options {
     }
 
     /// Fills the defaults in and refuses limits that contradict each other.
-    pub(crate) fn resolve(mut self) -> Result<Options, Status> {
+    pub(crate) fn resolve(mut self, has_on_result: bool) -> Result<Options, Status> {
         let default = |field: &mut u64, value: u64| {
             if *field == 0 {
                 *field = value;
             }
         };
-        default(&mut self.max_batch_size, 256);
-        default(&mut self.max_batch_bytes, 16 << 20);
+        // A batch limit left alone shrinks to fit its queue.
+        let fitted = |most: u64, queue: u64| if queue == 0 { most } else { most.min(queue) };
+        default(&mut self.max_batch_size, fitted(256, self.queue_capacity));
+        default(&mut self.max_batch_bytes, fitted(16 << 20, self.queue_bytes));
         default(&mut self.queue_capacity, (4 * self.max_batch_size).max(16_384));
         default(&mut self.queue_bytes, 4 * self.max_batch_bytes);
         default(&mut self.max_in_flight, 1);
@@ -92,7 +94,8 @@ impl Options {
         }
         let contradiction = self.max_batch_size > self.queue_capacity
             || self.max_batch_bytes > self.queue_bytes
-            || self.max_batch_bytes > i32::MAX as u64;
+            || self.max_batch_bytes > i32::MAX as u64
+            || (self.pull_results && has_on_result);
         if contradiction {
             Err("INVALID_OPTION")
         } else {

@@ -362,9 +362,9 @@ impl Batcher {
         status
     }
 
-    /// Counts a second completion.
-    pub(crate) fn completed_again(&mut self) -> Status {
-        self.counters.late += 1;
+    /// A batch that its holder gave up is used once more; a second completion counts.
+    pub(crate) fn used_again(&mut self, completes: bool) -> Status {
+        self.counters.late += u64::from(completes && self.stale_handles);
         "TOO_LATE"
     }
 

@@ -35,46 +35,111 @@ struct Player {
 
 /// The trace of a scenario.
 pub(crate) fn play(scenario: &str) -> String {
-    let mut player = Player::default();
-    let mut options = Options::new();
-    let mut batcher: Option<Batcher> = None;
+    let mut session = Session::new();
     for line in scenario.lines() {
+        session.line(line);
+    }
+    session.finish()
+}
+
+/// A scenario that is being played, a line at a time.
+pub(crate) struct Session {
+    player: Player,
+    options: Options,
+    batcher: Option<Batcher>,
+    refused: bool,
+}
+
+impl Session {
+    pub(crate) fn new() -> Session {
+        Session {
+            player: Player::default(),
+            options: Options::new(),
+            batcher: None,
+            refused: false,
+        }
+    }
+
+    /// Plays one line. After a refused `new` nothing happens any more.
+    pub(crate) fn line(&mut self, line: &str) {
         let words: Words = line.split_whitespace().map(str::to_owned).collect();
         let (Some(first), rest) = (words.first(), words.get(1..).unwrap_or_default()) else {
-            continue;
+            return;
         };
         match first.as_str() {
             comment if comment.starts_with('#') => {}
             "needs" => {}
-            "owner" => options.owner = rest[0].parse().expect("an owner's number"),
-            "option" => options.set(&rest[0], &rest[1]),
-            "handler" => player.script(&rest[0], &rest[1..]),
-            "pull" => player.pulls.push(rest[0].clone()),
-            "on_result" | "on_release" => player.script(first, rest),
-            "new" => match options.clone().resolve() {
+            "owner" => self.options.owner = rest[0].parse().expect("an owner's number"),
+            "option" => self.options.set(&rest[0], &rest[1]),
+            "handler" => self.player.script(&rest[0], &rest[1..]),
+            "pull" => self.player.pulls.push(rest[0].clone()),
+            "on_result" | "on_release" => self.player.script(first, rest),
+            "new" => match self
+                .options
+                .clone()
+                .resolve(self.player.scripts.contains_key("on_result"))
+            {
                 Ok(options) => {
-                    batcher = Some(player.create(options));
-                    player.line("new -> OK");
+                    self.batcher = Some(self.player.create(options));
+                    self.player.line("new -> OK");
                 }
                 Err(status) => {
-                    player.line(&format!("new -> {status}"));
-                    return player.trace;
+                    self.refused = true;
+                    self.player.line(&format!("new -> {status}"));
                 }
             },
-            _ => player.step(batcher.as_mut().expect("new comes before the first step"), &words),
+            _ if self.refused => {}
+            _ => {
+                let batcher = self.batcher.as_mut();
+                self.player
+                    .step(batcher.expect("new comes before the first step"), &words);
+            }
         }
     }
-    let batcher = batcher.as_mut().expect("a scenario creates a batcher");
-    if !batcher.freed {
-        player.step(batcher, &["free".to_owned()]);
+
+    /// Frees what is left; the whole trace.
+    pub(crate) fn finish(mut self) -> String {
+        if self.refused {
+            return self.player.trace;
+        }
+        let batcher = self.batcher.as_mut().expect("a scenario creates a batcher");
+        if !batcher.freed {
+            self.player.step(batcher, &["free".to_owned()]);
+        }
+        for held in 0..self.player.held.len() {
+            if self.player.held[held].is_some() {
+                self.player
+                    .step(batcher, &[format!("h{}", held + 1), "free".to_owned()]);
+            }
+        }
+        batcher.assert_settled();
+        self.player.trace
     }
-    for held in 0..player.held.len() {
-        if player.held[held].is_some() {
-            player.step(batcher, &[format!("h{}", held + 1), "free".to_owned()]);
+}
+
+/// What a writer of random scenarios must know to write the next line.
+impl Session {
+    /// Whether the language has handles that can be used when what they name is gone: so callbacks call the batcher
+    /// while `free` gives back what was never pulled, and a second completion is counted.
+    pub(crate) fn stale_handles(&mut self, there: bool) {
+        if let Some(batcher) = &mut self.batcher {
+            batcher.stale_handles = there;
         }
     }
-    batcher.assert_settled();
-    player.trace
+
+    pub(crate) fn batcher(&self) -> Option<&Batcher> {
+        self.batcher.as_ref()
+    }
+
+    /// How many rows each held batch has, and whether it is still held.
+    pub(crate) fn held(&self, batcher: &Batcher) -> Vec<Option<usize>> {
+        let rows = |(flight, part): (usize, usize)| batcher.flights[flight].parts[part].rows.len();
+        self.player.held.iter().map(|held| held.map(rows)).collect()
+    }
+
+    pub(crate) fn marks(&self) -> usize {
+        self.player.marks.len()
+    }
 }
 
 /// The place in its list of `h1` or `m1`.
@@ -256,6 +321,11 @@ impl Player {
     fn answer(&mut self, batcher: &mut Batcher, words: &[String]) -> Option<String> {
         let word = |at: usize| words[at].as_str();
         let time = |at: usize| word(at).parse::<i64>().expect("a time in ns");
+        let needs_batcher = !word(0).starts_with('h') && word(0) != "map";
+        if batcher.gone && needs_batcher {
+            let counts = if word(0) == "push_many" { " accepted 0" } else { "" };
+            return Some(format!("INVALID_HANDLE{counts}"));
+        }
         let status = match word(0) {
             "push" => {
                 let tag = word(2).parse().expect("a tag");
@@ -362,7 +432,7 @@ impl Player {
         let (rule, number) = (words[2].as_str(), words[3].parse::<usize>().expect("a count"));
         let values = values(&words[4..]);
         let mut batcher = Batcher::new(
-            Options::new().resolve().expect("defaults"),
+            Options::new().resolve(false).expect("defaults"),
             [false; 7],
             false,
             false,
@@ -393,8 +463,11 @@ impl Player {
     }
 
     fn on_held(&mut self, batcher: &mut Batcher, at: usize, action: &[String]) -> Status {
-        let Some((flight, part)) = self.held[at] else {
-            return batcher.completed_again();
+        let Some(held) = self.held.get(at) else {
+            return "INVALID_HANDLE";
+        };
+        let Some((flight, part)) = *held else {
+            return batcher.used_again(action[0].starts_with("complete"));
         };
         let ending = match action[0].as_str() {
             "keep" => return batcher.keep_pulled(flight, part),
@@ -462,6 +535,7 @@ impl Host for Player {
             match action[0].as_str() {
                 "do" => self.step(batcher, &action[1..]),
                 "return" => returned = action[1].parse().expect("a code"),
+                "keep" if batcher.flights[flight].fixed => self.line("keep -> TOO_LATE"),
                 "keep" => {
                     batcher.keep(flight, part);
                     self.held.push(Some((flight, part)));

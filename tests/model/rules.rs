@@ -114,7 +114,11 @@ pub(crate) struct Batcher {
     pub(super) close_due: i64,
     pub(super) left: u64,
     pub(super) abandoned: bool,
+    pub(super) freeing: bool,
     pub(crate) freed: bool,
+    /// Nobody has a handle of it any more.
+    pub(crate) gone: bool,
+    pub(crate) stale_handles: bool,
     /// How many callbacks are running.
     pub(super) callbacks: u32,
     pub(super) open: Option<Batch>,
@@ -152,7 +156,10 @@ impl Batcher {
             close_due: FOREVER,
             left: 0,
             abandoned: false,
+            freeing: false,
             freed: false,
+            gone: false,
+            stale_handles: true,
             callbacks: 0,
             open: None,
             sealed: VecDeque::new(),

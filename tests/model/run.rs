@@ -135,7 +135,8 @@ impl Batcher {
     pub(super) fn dispatch(&mut self, batch: Batch, host: &mut dyn Host) {
         let flight = self.launch(&batch);
         self.flights[flight].running = true;
-        for part in 0..self.flights[flight].parts.len() {
+        let last = self.flights[flight].parts.len() - 1;
+        for part in 0..=last {
             if self.flights[flight].fixed {
                 break;
             }
@@ -143,6 +144,8 @@ impl Batcher {
             self.start(flight, part);
             let returned = host.handler(self, flight, part);
             self.callbacks -= 1;
+            // The last handler has returned: nobody is shown the batch any more, unless it was kept.
+            self.flights[flight].running = part < last;
             self.returned(flight, part, returned);
         }
         self.flights[flight].running = false;

@@ -53,8 +53,8 @@ const BUGS: [(&str, &str, &str); 19] = [
     // Whoever completes a batch of a freed batcher takes what others would deliver.
     (
         "results_stolen",
-        "if core.stop && core.drivers == 0 {\n            // The",
-        "if core.stop && (BUG || core.drivers == 0) {\n            // The",
+        "if core.stop && core.drivers == 0 && !core.in_callback() {",
+        "if core.stop && (BUG || core.drivers == 0) && !core.in_callback() {",
     ),
     // Threads of a freed batcher go on.
     ("never_stops", "core.stop = true;", "core.stop = !BUG;"),
