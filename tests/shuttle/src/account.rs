@@ -92,6 +92,8 @@ pub enum Completion {
     Complete,
     /// `complete_ok`, every value answered.
     CompleteOk,
+    /// `complete_next`, every value answered; the results that it gives are taken.
+    CompleteNext,
     /// Dropped.
     Drop,
 }
@@ -455,7 +457,10 @@ impl Account {
 
     /// Answers every value of a held batch and ends it, after a while.
     pub fn end(&self, batch: HeldBatch) -> Status {
-        let completion = world::one_of(&[Completion::Complete, Completion::CompleteOk, Completion::Drop]);
+        let mut completion = world::one_of(&[Completion::Complete, Completion::CompleteOk, Completion::Drop]);
+        if self.book().pulled && world::one_of(&[true, false]) {
+            completion = Completion::CompleteNext;
+        }
         world::dawdle(6);
         // Set twice, the last counts; TOO_LATE after a time-out.
         for _ in 0..world::one_of(&[1, 1, 2, 4]) {
@@ -468,6 +473,12 @@ impl Account {
         let answer = match completion {
             Completion::Complete => batch.complete(),
             Completion::CompleteOk => batch.complete_ok(),
+            Completion::CompleteNext => batch.complete_next().map(|results| {
+                if let Some(results) = results {
+                    world::reached("took results");
+                    self.pulled(&results);
+                }
+            }),
             Completion::Drop => {
                 drop(batch);
                 Ok(())

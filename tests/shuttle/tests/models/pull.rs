@@ -2,7 +2,7 @@
 
 use microbatch_shuttle::account::{Account, Bounds};
 use microbatch_shuttle::world::{self, Flag, Parcels, ensure, explore, must_catch, one_of};
-use microbatch_shuttle::{Batcher, HeldBatch, Status, Timeout};
+use microbatch_shuttle::{Batcher, Builder, Delivery, HeldBatch, Kind, Status, Timeout};
 use std::sync::Arc;
 
 use super::{FOREVER, microseconds, producer};
@@ -16,6 +16,11 @@ fn taker(account: &Arc<Account>, batcher: &Arc<Batcher>, held: &Arc<Parcels<Held
             match batcher.next_batch(timeout) {
                 Ok(batch) => {
                     account.see(batch.number(), batch.tags());
+                    // Only a part that was not cut meanwhile can be kept, and whole batches cannot.
+                    let kept = one_of(&[true, false]) && batch.keep().is_ok();
+                    if kept {
+                        world::reached("kept a part");
+                    }
                     if one_of(&[true, false]) {
                         account.end(batch);
                     } else {
@@ -47,18 +52,28 @@ fn reader(account: &Arc<Account>, batcher: &Arc<Batcher>) -> world::Task {
     })
 }
 
+/// A host with handlers of its own, or with none.
+fn in_parts(builder: Builder) -> Builder {
+    match one_of(&[0, 1, 2]) {
+        0 => builder,
+        1 => builder.pull_handler_for(Kind::Int64).pull_handler(),
+        _ => (builder.pull_handler_for(Kind::String))
+            .pull_handler_for(Kind::Object)
+            .pull_handler(),
+    }
+}
+
 /// Two threads take batches, two take results; a flush and a close wait.
 fn pull() {
     let bounds = Bounds {
         flights: one_of(&[1, 2, 3]),
-        size: one_of(&[1, 2]),
+        size: one_of(&[1, 2, 3]),
         ..Bounds::default()
     };
     let account = Account::mixed(bounds);
     let delay = one_of(&[Timeout::ZERO, microseconds(10), FOREVER]);
     let batcher = Arc::new(
-        account
-            .pulls(account.builder())
+        in_parts(account.pulls(account.builder()))
             .max_delay(delay)
             .build()
             .expect("a batcher"),
@@ -110,9 +125,41 @@ fn p24_p29_pull() {
             "Complete OK",
             "discarded DISCARDED Maybe",
             "discarded DISCARDED No",
+            "kept a part",
+            "took results",
         ],
         pull,
     );
+}
+
+/// A completer takes the first of two sets that its batch sets free; the second is for whoever waits for results.
+fn ordered() {
+    let account = Account::new(Bounds {
+        flights: 2,
+        size: 1,
+        ..Bounds::default()
+    });
+    let builder = account.pulls(account.builder()).delivery(Delivery::Ordered);
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let reader = reader(&account, &batcher);
+    world::join([producer(1, 2, &account, &batcher)]);
+    let batches = [0, 1].map(|_| batcher.next_batch(FOREVER).expect("a batch"));
+    for batch in &batches {
+        account.see(batch.number(), batch.tags());
+    }
+    for batch in batches.into_iter().rev() {
+        account.end(batch);
+    }
+    account.wait_for_all();
+    ensure(batcher.close(FOREVER).is_ok(), "close");
+    reader.join();
+    drop(batcher);
+    account.finish();
+}
+
+#[test]
+fn p19_ordered_sets_are_told_of() {
+    explore("ordered", 100, &["took results"], ordered);
 }
 
 /// One event loop that waits for the descriptor alone serves a pulled batcher: no wake-up is missing.
@@ -124,8 +171,7 @@ fn event_loop() {
     let account = Account::mixed(bounds);
     let delay = one_of(&[Timeout::ZERO, microseconds(10)]);
     let batcher = Arc::new(
-        account
-            .pulls(account.builder())
+        in_parts(account.pulls(account.builder()))
             .max_delay(delay)
             .build()
             .expect("a batcher"),
@@ -163,6 +209,16 @@ fn p23_p29_event_loop() {
 #[test]
 fn control_pullers_are_not_told() {
     must_catch("pullers_untold", 1000, pull);
+}
+
+#[test]
+fn control_pullers_of_parts_are_not_told() {
+    must_catch("parts_untold", 1000, pull);
+}
+
+#[test]
+fn control_takers_of_results_are_not_told() {
+    must_catch("sets_untold", 1000, ordered);
 }
 
 #[test]
