@@ -2,6 +2,7 @@
 
 #include "glue.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,30 +203,54 @@ static PyObject *batch_set(PyObject *object, PyObject *args)
     return status == MB_OK ? done(self, status) : row < 0 ? raise_status(status, NULL) : refused(self, status, value);
 }
 
-/* set_list(list, rows or None) -> list of (place, exception) for the places that hold an exception: they are not set */
-static PyObject *batch_set_list(PyObject *object, PyObject *args)
+/* A list of integers alone, or of floats alone, goes in one call. NOT_TAKEN: it is not such a list, or no error is set. */
+static mb_status set_alike(BatchObject *self, PyObject *list, size_t count)
+{
+    struct alike alike;
+    mb_status status = NOT_TAKEN;
+    if (!list_alike(list, count, &alike)) {
+        return NOT_TAKEN;
+    }
+    status = alike.floats ? self->host->api->mb_batch_set_float64s(self->batch, alike.cells, NULL, count)
+                          : self->host->api->mb_batch_set_int64s(self->batch, alike.cells, NULL, count);
+    free(alike.cells);
+    return status;
+}
+
+/* set_list(list) -> list of (place, exception) for the places that hold an exception: they are not set. A list of another
+   length fails the part. */
+static PyObject *batch_set_list(PyObject *object, PyObject *list)
 {
     BatchObject *self = SELF(object);
-    PyObject *list, *rows, *exceptions;
-    if (!PyArg_ParseTuple(args, "O!O", &PyList_Type, &list, &rows) || gone(self)) {
+    mb_batch_view view;
+    mb_status status;
+    PyObject *exceptions;
+    size_t count = PyList_Check(list) ? (size_t)PyList_Size(list) : 0;
+    if (!get_view(self, &view)) {
         return NULL;
+    }
+    if (count != view.count) {
+        char text[96];
+        int length = snprintf(text, sizeof text, "the handler returned %zu results for %zu values", count, view.count);
+        status = self->host->api->mb_batch_fail_all(self->batch, MB_ERR_RESULT_COUNT, "", text, (size_t)length);
+        return status == MB_OK ? PyList_New(0) : done(self, status);
+    }
+    status = set_alike(self, list, count);
+    if (status != NOT_TAKEN) {
+        return status == MB_OK ? PyList_New(0) : done(self, status);
     }
     exceptions = PyList_New(0);
     for (Py_ssize_t at = 0; exceptions != NULL && at < PyList_Size(list); at++) {
         PyObject *value = Py_NewRef(PyList_GetItem(list, at));
-        size_t row = rows == Py_None ? (size_t)at : PyLong_AsSize_t(PyList_GetItem(rows, at));
-        if (PyObject_IsInstance(value, PyExc_BaseException) == 1) {
+        if (PyExceptionInstance_Check(value)) {
             PyObject *pair = Py_BuildValue("nO", at, value);
             if (pair == NULL || PyList_Append(exceptions, pair) < 0) {
                 Py_CLEAR(exceptions);
             }
             Py_XDECREF(pair);
-        } else {
-            mb_status status = set_one(self, row, value);
-            if (status != MB_OK) {
-                Py_CLEAR(exceptions);
-                refused(self, status, value);
-            }
+        } else if ((status = set_one(self, (size_t)at, value)) != MB_OK) {
+            Py_CLEAR(exceptions);
+            refused(self, status, value);
         }
         Py_DECREF(value);
     }
@@ -257,6 +282,23 @@ static PyObject *batch_set_numbers(PyObject *object, PyObject *args)
     return done(self, status);
 }
 
+/* set_strings(data, int32 offsets, validity bytes or None) */
+static PyObject *batch_set_strings(PyObject *object, PyObject *args)
+{
+    BatchObject *self = SELF(object);
+    Py_buffer data, offsets, validity;
+    mb_status status;
+    if (gone(self) || !PyArg_ParseTuple(args, "y*y*z*", &data, &offsets, &validity)) {
+        return NULL;
+    }
+    status = self->host->api->mb_batch_set_strings(self->batch, data.buf, offsets.buf, validity.buf,
+                                                   offsets.len < 4 ? 0 : (size_t)offsets.len / 4 - 1);
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&validity);
+    return done(self, status);
+}
+
 /* fail(row, code, type name, message); row -1: the whole part */
 static PyObject *batch_fail(PyObject *object, PyObject *args)
 {
@@ -284,7 +326,14 @@ static PyObject *batch_keep(PyObject *object, PyObject *ignored)
     }
     status = self->host->api->mb_batch_keep(self->batch);
     self->held |= status == MB_OK;
+    self->kept |= status == MB_OK;
     return done(self, status);
+}
+
+static PyObject *batch_is_kept(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    return PyBool_FromLong(SELF(object)->kept || SELF(object)->batch == NULL);
 }
 
 #define ENDS(name)                                                    \
@@ -310,6 +359,31 @@ ENDS(complete)
 ENDS(complete_ok)
 ENDS(free)
 
+/* finish() -> None, or a set of results that was ready then, as take_results hands it out. Its handler has returned: a pulled
+   batch is completed, unless it was kept. */
+static PyObject *batch_finish(PyObject *object, PyObject *ignored)
+{
+    BatchObject *self = SELF(object);
+    mb_batch *batch = self->batch;
+    mb_results *results = NULL;
+    mb_status status;
+    (void)ignored;
+    if (!self->held || self->kept || batch == NULL) {
+        Py_RETURN_NONE;
+    }
+    self->batch = NULL;
+    if (!self->host->delivers) {
+        status = self->host->api->mb_batch_complete(batch);
+    } else {
+        status = self->host->api->mb_batch_complete_next(batch, &results);
+    }
+    host_drain(self->host);
+    if (results != NULL) {
+        return results_taken(self->host, results);
+    }
+    return status == MB_OK || status == MB_ERR_TOO_LATE ? Py_NewRef(Py_None) : raise_status(status, NULL);
+}
+
 #define METHOD(name, how) {#name, batch_##name, how, NULL}
 static PyMethodDef batch_methods[] = {
     METHOD(info, METH_NOARGS),
@@ -317,10 +391,13 @@ static PyMethodDef batch_methods[] = {
     METHOD(cells, METH_NOARGS),
     METHOD(values, METH_O),
     METHOD(set, METH_VARARGS),
-    METHOD(set_list, METH_VARARGS),
+    METHOD(set_list, METH_O),
+    METHOD(set_strings, METH_VARARGS),
     METHOD(set_numbers, METH_VARARGS),
     METHOD(fail, METH_VARARGS),
     METHOD(keep, METH_NOARGS),
+    METHOD(is_kept, METH_NOARGS),
+    METHOD(finish, METH_NOARGS),
     METHOD(complete, METH_NOARGS),
     METHOD(complete_ok, METH_NOARGS),
     METHOD(free, METH_NOARGS),

@@ -29,31 +29,31 @@ static PyObject *push_all(struct host *host, push_fn push, const void *what, siz
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.deadline = bulk->deadline;
+    options.if_full = host->asks;
     for (;;) {
         size_t more = 0;
         /* only a batcher of others may block here; for ours the time is that of copying */
         Py_BEGIN_ALLOW_THREADS
-        status = push(host, what, done, count - done, tags == NULL ? NULL : tags + done, bulk->first + done,
-                      bulk->deadline != 0 ? &options : NULL, &more);
+        status = push(host, what, done, count - done, tags == NULL ? NULL : tags + done, bulk->first + done, &options, &more);
         Py_END_ALLOW_THREADS
         done += more;
-        if (!is_full(status) || !bulk->wait || !host->blocks || host->manual) {
+        if (status != MB_ERR_WOULD_WAIT) {
             break;
         }
         if (more > 0) {
             begun = clock_now(); /* push_timeout is a value's */
         }
-        while (is_full(status) && remaining(host->push_timeout, begun) > 0) {
-            int64_t left = remaining(host->push_timeout, begun);
-            Py_BEGIN_ALLOW_THREADS
-            status = host->api->mb_batcher_room(host->batcher, left > 50 * MB_MS ? 50 * MB_MS : left);
-            Py_END_ALLOW_THREADS
-            if (PyErr_CheckSignals() < 0) {
+        while (status == MB_ERR_WOULD_WAIT && bulk->wait && remaining(host->push_timeout, begun) > 0) {
+            mb_status room = wait_room_for(host, remaining(host->push_timeout, begun));
+            if (room == NOT_TAKEN) {
                 *accepted = done;
                 return NULL;
             }
+            status = is_full(room) ? MB_ERR_WOULD_WAIT : room;
         }
-        if (status != MB_OK) {
+        if (status == MB_ERR_WOULD_WAIT) {
+            options.if_full = MB_IF_FULL_REFUSE;
+        } else if (status != MB_OK) {
             break;
         }
     }
@@ -97,6 +97,18 @@ static mb_status push_cells(struct host *host, const void *what, size_t from, si
     }
     free(shifted);
     return status;
+}
+
+/* claim_tags(): whoever pushes has tags from REPLY_TAGS on */
+PyObject *host_claim_tags(PyObject *self, PyObject *ignored)
+{
+    struct host *host = HOST(self);
+    (void)ignored;
+    if (host->submits) {
+        return raise_status(MB_ERR_INVALID_ARGUMENT, "tags are below 2**63 in a batcher that submit is used with");
+    }
+    host->high_tags = true;
+    Py_RETURN_NONE;
 }
 
 static PyObject *wrong_tags(void)
@@ -169,6 +181,43 @@ static mb_value *read_list(struct host *host, PyObject *list, size_t *count, PyO
     return values;
 }
 
+bool list_alike(PyObject *list, size_t count, struct alike *to)
+{
+    PyObject *first = count == 0 ? NULL : PyList_GetItem(list, 0);
+    int64_t *cells;
+    double *numbers;
+    size_t at;
+    to->floats = first != NULL && PyFloat_CheckExact(first);
+    if (first == NULL || (!to->floats && !PyLong_CheckExact(first)) || (cells = malloc(count * sizeof *cells)) == NULL) {
+        return false;
+    }
+    numbers = (double *)cells;
+    for (at = 0; at < count; at++) {
+        PyObject *object = PyList_GetItem(list, (Py_ssize_t)at);
+        if (to->floats) {
+            if (!PyFloat_CheckExact(object)) {
+                break;
+            }
+            numbers[at] = PyFloat_AsDouble(object);
+        } else {
+            int overflow;
+            if (!PyLong_CheckExact(object)) {
+                break;
+            }
+            cells[at] = PyLong_AsLongLongAndOverflow(object, &overflow);
+            if (overflow) {
+                break;
+            }
+        }
+    }
+    if (at < count) {
+        free(cells);
+        return false;
+    }
+    to->cells = cells;
+    return true;
+}
+
 /* push_values(list, tags or None, first tag, deadline, wait) -> (accepted, status). Values before one that cannot be read
    are pushed, and the status is that one's. */
 PyObject *host_push_values(PyObject *self, PyObject *args)
@@ -185,6 +234,22 @@ PyObject *host_push_values(PyObject *self, PyObject *args)
     if (bulk.tags.buf != NULL && bulk.tags.len / 8 != PyList_Size(given)) {
         PyBuffer_Release(&bulk.tags);
         return wrong_tags();
+    }
+    {
+        struct cells what = {NULL, NULL, 0};
+        struct alike alike;
+        count = (size_t)PyList_Size(given);
+        if (list_alike(given, count, &alike)) {
+            what.values = alike.cells;
+            what.floats = alike.floats;
+            if (host_enter(host)) {
+                answer = push_all(host, push_cells, &what, count, &bulk, &accepted);
+                host_leave(host);
+            }
+            free(alike.cells);
+            PyBuffer_Release(&bulk.tags);
+            return answer;
+        }
     }
     /* strings are borrowed from the list while the GIL is free: it must not change */
     list = PyList_GetSlice(given, 0, PyList_Size(given));
@@ -297,6 +362,13 @@ static struct host *map_host(PyObject *on_batch)
     return host;
 }
 
+static void map_free(struct host *host)
+{
+    host_drain(host);
+    Py_CLEAR(host->on_batch);
+    host_unhold(host);
+}
+
 static PyObject *map_done(struct host *host, mb_status status, mb_results *results, mb_error *error)
 {
     PyObject *columns = NULL;
@@ -306,9 +378,7 @@ static PyObject *map_done(struct host *host, mb_status status, mb_results *resul
         columns = results_columns(host, results, false);
         host->api->mb_results_free(results);
     }
-    host_drain(host);
-    Py_CLEAR(host->on_batch);
-    host_unhold(host);
+    map_free(host);
     return columns;
 }
 
@@ -340,6 +410,36 @@ PyObject *map_numbers(PyObject *module, PyObject *args)
                                                    &host->handlers[DEFAULT_HANDLER], &results, &error);
     }
     PyBuffer_Release(&cells);
+    PyBuffer_Release(&validity);
+    return host == NULL ? NULL : map_done(host, status, results, error);
+}
+
+/* map_strings(on_batch, data, int32 offsets, validity or None, size, batches) -> columns */
+PyObject *map_strings(PyObject *module, PyObject *args)
+{
+    PyObject *on_batch;
+    Py_buffer data, offsets, validity;
+    unsigned long long size, batches;
+    mb_map_options options;
+    mb_results *results = NULL;
+    mb_error *error = NULL;
+    mb_status status = MB_OK;
+    struct host *host;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Oy*y*z*KK", &on_batch, &data, &offsets, &validity, &size, &batches)) {
+        return NULL;
+    }
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.max_batch_size = size;
+    options.batches = batches;
+    host = map_host(on_batch);
+    if (host != NULL) {
+        status = host->api->mb_map_strings(data.buf, offsets.buf, validity.buf, (size_t)offsets.len / 4 - 1, &options,
+                                           handle, &host->handlers[DEFAULT_HANDLER], &results, &error);
+    }
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&offsets);
     PyBuffer_Release(&validity);
     return host == NULL ? NULL : map_done(host, status, results, error);
 }
@@ -377,9 +477,7 @@ PyObject *map_values(PyObject *module, PyObject *args)
         if (values != NULL) {
             value_refused(host, status, PyList_GetItem(list, (Py_ssize_t)count), NULL);
         }
-        host_drain(host);
-        Py_CLEAR(host->on_batch);
-        host_unhold(host);
+        map_free(host);
     } else {
         status = host->api->mb_map_values(values, count, &options, handle, &host->handlers[DEFAULT_HANDLER], &results,
                                           &error);

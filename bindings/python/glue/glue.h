@@ -17,6 +17,9 @@
 /* The index of the default handler, after those of the kinds. */
 #define DEFAULT_HANDLER MB_KINDS
 
+/* Tags of replies have this bit; a batcher that uses submit leaves it to them. */
+#define REPLY_TAGS ((uint64_t)1 << 63)
+
 struct host;
 
 /* A reference to a Python object that the engine holds: the word of an object is its address. */
@@ -38,6 +41,13 @@ struct handler {
     int which;
 };
 
+/* The slots of replies, see reply.c. */
+struct replies {
+    struct slot *slots;
+    uint32_t count;
+    uint32_t free;
+};
+
 /* A batcher as Python holds it. The Python object owns one hold on the memory, the engine another as long as it may call
    back, and so does every batch that Python holds. */
 struct host {
@@ -47,7 +57,7 @@ struct host {
     bool attached;               /* Somebody else's batcher: it is never freed here. */
     bool map;                    /* No batcher: references live until the map has ended. */
     bool manual;                 /* Callbacks run inside calls, on threads that may enter Python. */
-    bool blocks;                 /* A push that finds no room waits: here, without the GIL. */
+    uint64_t asks;               /* if_full of pushes: a push that finds no room waits here, without the GIL; or 0. */
     bool closing;                /* Nobody enters a call any more; the last to leave frees the batcher. */
     int64_t push_timeout;
     atomic_uint users;           /* Calls under way without the GIL. */
@@ -57,6 +67,15 @@ struct host {
     struct handler handlers[MB_KINDS + 1];
     mb_shared shared;
     unsigned long freeing;       /* The thread that frees the batcher: callbacks inside may still call. */
+    unsigned forks;              /* What `forks` was when it was made. */
+    bool delivers;               /* Its results are taken here, so that submit can promise them. */
+    bool wanted;                 /* There is an on_result: rows of others than replies are wanted as columns. */
+    bool submits;                /* Tags from REPLY_TAGS on are those of replies; */
+    bool high_tags;              /* or of whoever pushes. */
+    struct replies replies;
+    PyObject *thrown;            /* {tag: exception} of values that a handler of Python's failed, until they are delivered. */
+    _Atomic(struct line *) lines; /* Lines of log that wait for a thread that may enter Python. */
+    PyObject *on_log;            /* Called with (level, message), levels as logging has them; or NULL. */
     PyObject *self;              /* The Host, borrowed; NULL once it goes. */
     PyObject *on_batch;          /* Called in manual mode: (Batch, which). */
     PyObject *on_results;        /* Called in manual mode: (tuple of columns). */
@@ -69,34 +88,102 @@ typedef struct {
     struct host *host;
 } HostObject;
 
+struct thread_wait;
+
+/* See reply.c. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *pusher;            /* The Batcher, and its Host, until the result is there. */
+    PyObject *host;
+    uint64_t tag;
+    PyObject *value;             /* The result, the exception, or the message of a cancel. */
+    PyObject *callback;          /* The first that is to be told, and in which context on which loop (None: on none). */
+    PyObject *context;
+    PyObject *loop;
+    PyObject *more;              /* [loop, callback, context, ...] of others. */
+    struct thread_wait *threads; /* That wait for it. */
+    uint8_t state;
+    uint8_t handled;             /* Of one that was cancelled. */
+    bool blocking;               /* asyncio's sign that a task really awaits it. */
+} ReplyObject;
+
 typedef struct {
     PyObject_HEAD
     struct host *host;
     PyObject *owner;             /* The Host: its callbacks are wanted as long as the batch may give objects back. */
     mb_batch *batch;             /* NULL once it was completed, freed, or its handler returned. */
     bool held;                   /* Kept or pulled: completed or freed here. */
+    bool kept;                   /* Past its handler. */
 } BatchObject;
 
 /* module.c */
 extern PyObject *make_error;         /* microbatch._error.make(code, message) */
+extern PyObject *make_row_error;     /* microbatch._error.of_row(code, type name, message, outcome, handled) */
 extern PyObject *foreign_class;      /* microbatch._error.ForeignObject */
 extern PyTypeObject *host_type;
 extern PyTypeObject *batch_type;
+extern PyTypeObject *pusher_type;
 PyObject *raise_status(mb_status status, const char *message);           /* always NULL */
 PyObject *raise_error(const mb_api *api, mb_status status, mb_error *error); /* frees error */
 bool is_full(mb_status status);
 
+/* callback.c */
+mb_status handle(void *user_data, mb_batch *batch, const mb_api *api);
+void on_result(void *user_data, const mb_results *results, const mb_api *api);
+void on_line(void *user_data, int32_t level, const char *message, size_t length);
+void release_object(void *user_data, uint64_t word);
+void host_drain(struct host *host);          /* gives back what waits to be given back, and tells lines of log */
+
+/* wait.c */
+int64_t remaining(int64_t timeout, int64_t begun);   /* of a time-out that began then */
+int64_t clock_now(void);
+typedef mb_status (*wait_fn)(struct host *host, void *what, int64_t timeout);
+mb_status wait_for(struct host *host, wait_fn wait, void *what, int64_t timeout, bool signals);
+mb_status wait_room_for(struct host *host, int64_t timeout);
+PyObject *none_or_raise(mb_status status);
+PyObject *host_room(PyObject *self, PyObject *args);
+PyObject *host_flush(PyObject *self, PyObject *args);
+PyObject *host_flush_begin(PyObject *self, PyObject *ignored);
+PyObject *host_flush_end(PyObject *self, PyObject *args);
+PyObject *host_next_batch(PyObject *self, PyObject *args);
+PyObject *host_next_results(PyObject *self, PyObject *args);
+PyObject *host_take_batch(PyObject *self, PyObject *timeout);
+PyObject *host_take_results(PyObject *self, PyObject *timeout);
+PyObject *host_has_room(PyObject *self, PyObject *ignored);
+PyObject *results_taken(struct host *host, mb_results *results);
+
+/* close.c */
+PyObject *host_close(PyObject *self, PyObject *args);
+
+/* stats.c */
+PyObject *host_stats(PyObject *self, PyObject *ignored);
+PyObject *host_stats_text(PyObject *self, PyObject *ignored);
+
+/* reply.c */
+extern unsigned forks;               /* How often this process is the child of a fork. */
+extern PyTypeObject *reply_type;
+extern PyType_Spec reply_spec;
+bool reply_setup(PyObject *module);
+ReplyObject *reply_new(PyObject *pusher, PyObject *host);
+void reply_refused(ReplyObject *self);                               /* its push was: takes it */
+bool replies_resolve(struct host *host, const mb_results *results);  /* true: there are rows of others */
+void replies_discard(struct host *host);
+void replies_free(struct host *host);
+PyObject *wake(PyObject *module, PyObject *list);
+
+/* push.c */
+extern PyType_Spec pusher_spec;
+extern PyTypeObject *producer_type;
+extern PyType_Spec producer_spec;
+PyObject *producer_new(PyObject *module, PyObject *pusher);
+
 /* host.c */
 void host_unhold(struct host *host);
-void host_drain(struct host *host);          /* gives back what waits to be given back */
 bool host_enter(struct host *host);          /* before a call without the GIL; false: closed, an error is set */
 void host_leave(struct host *host);          /* after it */
 void batch_end(BatchObject *self);           /* its handler has returned */
 PyObject *batch_new(struct host *host, mb_batch *batch, bool held);
-mb_status handle(void *user_data, mb_batch *batch, const mb_api *api);
 struct host *host_new(const mb_api *api);
-int64_t remaining(int64_t timeout, int64_t begun);   /* of a time-out that began then */
-int64_t clock_now(void);
 extern PyType_Spec host_spec;
 extern PyType_Spec batch_spec;
 
@@ -116,6 +203,14 @@ void reference_dispose(struct host *host, struct reference *reference, bool tell
 PyObject *results_columns(struct host *host, const mb_results *results, bool pulled);  /* pulled: freed with them */
 
 /* bulk.c */
+/* The cells of a list of integers alone or of floats alone; free them. */
+struct alike {
+    void *cells;
+    bool floats;
+};
+bool list_alike(PyObject *list, size_t count, struct alike *to);     /* false: it is another list, or there is no memory */
+PyObject *map_strings(PyObject *module, PyObject *args);
+PyObject *host_claim_tags(PyObject *self, PyObject *ignored);
 PyObject *host_push_numbers(PyObject *self, PyObject *args);
 PyObject *host_push_strings(PyObject *self, PyObject *args);
 PyObject *host_push_values(PyObject *self, PyObject *args);

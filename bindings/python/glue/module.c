@@ -3,9 +3,11 @@
 #include "glue.h"
 
 PyObject *make_error;
+PyObject *make_row_error;
 PyObject *foreign_class;
 PyTypeObject *host_type;
 PyTypeObject *batch_type;
+PyTypeObject *pusher_type;
 
 PyObject *raise_status(mb_status status, const char *message)
 {
@@ -32,13 +34,14 @@ bool is_full(mb_status status)
 
 static PyObject *setup(PyObject *module, PyObject *args)
 {
-    PyObject *make, *foreign;
+    PyObject *make, *of_row, *foreign;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OO", &make, &foreign)) {
+    if (!PyArg_ParseTuple(args, "OOO", &make, &of_row, &foreign)) {
         return NULL;
     }
     if (make_error == NULL) {
         make_error = Py_NewRef(make);
+        make_row_error = Py_NewRef(of_row);
         foreign_class = Py_NewRef(foreign);
     }
     Py_RETURN_NONE;
@@ -136,7 +139,19 @@ static PyObject *duration(PyObject *module, PyObject *text)
     return status == MB_OK ? PyLong_FromLongLong(ns) : raise_error(mb_api_table(), status, error);
 }
 
+/* forked(): in the child */
+static PyObject *forked(PyObject *module, PyObject *ignored)
+{
+    (void)module;
+    (void)ignored;
+    forks++;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"forked", forked, METH_NOARGS, NULL},
+    {"wake", wake, METH_O, NULL},
+    {"producer", producer_new, METH_O, NULL},
     {"duration", duration, METH_O, NULL},
     {"unraisable", unraisable, METH_VARARGS, NULL},
     {"setup", setup, METH_VARARGS, NULL},
@@ -145,6 +160,7 @@ static PyMethodDef methods[] = {
     {"names", names, METH_NOARGS, NULL},
     {"map_numbers", map_numbers, METH_VARARGS, NULL},
     {"map_values", map_values, METH_VARARGS, NULL},
+    {"map_strings", map_strings, METH_VARARGS, NULL},
     {"arrow_array", arrow_array, METH_VARARGS, NULL},
     {"arrow_stream", arrow_stream, METH_O, NULL},
     {"arrow_export", arrow_export, METH_VARARGS, NULL},
@@ -159,21 +175,22 @@ static int exec(PyObject *module)
                                            "PyGILState, which does not know sub-interpreters");
         return -1;
     }
-    if (host_type == NULL) {
-        host_type = (PyTypeObject *)PyType_FromSpec(&host_spec);
+    struct {
+        PyTypeObject **type;
+        PyType_Spec *spec;
+    } types[] = {{&host_type, &host_spec},     {&batch_type, &batch_spec}, {&buffer_type, &buffer_spec},
+                 {&pusher_type, &pusher_spec}, {&reply_type, &reply_spec}, {&producer_type, &producer_spec}};
+    for (size_t at = 0; at < sizeof types / sizeof *types; at++) {
+        if (*types[at].type == NULL) {
+            *types[at].type = (PyTypeObject *)PyType_FromSpec(types[at].spec);
+        }
+        if (*types[at].type == NULL || PyModule_AddType(module, *types[at].type) < 0) {
+            return -1;
+        }
     }
-    if (batch_type == NULL) {
-        batch_type = (PyTypeObject *)PyType_FromSpec(&batch_spec);
-    }
-    if (buffer_type == NULL) {
-        buffer_type = (PyTypeObject *)PyType_FromSpec(&buffer_spec);
-    }
-    if (buffer_type == NULL || host_type == NULL || batch_type == NULL || PyModule_AddType(module, host_type) < 0
-        || PyModule_AddType(module, batch_type) < 0
-        || PyModule_AddStringConstant(module, "version", mb_api_table()->mb_version_string()) < 0) {
-        return -1;
-    }
-    return 0;
+    return PyModule_AddStringConstant(module, "version", mb_api_table()->mb_version_string()) < 0 || !reply_setup(module)
+             ? -1
+             : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

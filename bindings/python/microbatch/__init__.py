@@ -16,8 +16,8 @@ from ._batched import Batched, batched
 from ._batcher import OPTIONS, Batcher
 from ._error import STATUSES, Error, Failure, ForeignObject, MapError, Status, Timeout
 from ._map import map, map_batches
+from ._microbatch import Producer, Reply
 from ._microbatch import version as __version__
-from ._reply import Reply
 from ._results import Result, Results
 from ._stats import Histogram, Stats
 
@@ -60,6 +60,7 @@ __all__ = [
     "Native",
     "OnBatch",
     "OptionInfo",
+    "Producer",
     "Reply",
     "Result",
     "Results",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
 from ._batcher import Batcher
-from ._reply import Reply
+from ._microbatch import Reply
 from ._time import Option
 
 T = TypeVar("T")

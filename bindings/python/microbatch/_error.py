@@ -80,6 +80,15 @@ def make(code: int, message: str | None = None) -> Error:
     return Timeout(code, message) if code == CODES["TIMEOUT"] else Error(code, message)
 
 
+def of_row(code: int, type_name: str, message: str | None, outcome: int, handled: int) -> Error:
+    """Why a value has no result."""
+    if type_name:
+        return Error(code, message, type_name=type_name, handled=HANDLED[handled], outcome=OUTCOMES[outcome])
+    error = make(code, message)
+    error.outcome, error.handled = OUTCOMES[outcome], HANDLED[handled]
+    return error
+
+
 def named(name: str, message: str | None = None) -> Error:
     return make(CODES[name], message)
 
@@ -116,7 +125,7 @@ def describe(failure: BaseException) -> tuple[int, str, str]:
     return CODES["HANDLER_FAILED"], type(failure).__name__, message
 
 
-_microbatch.setup(make, ForeignObject)
+_microbatch.setup(make, of_row, ForeignObject)
 KINDS, TRIGGERS, OUTCOMES, HANDLED = _microbatch.names()
 INT64, FLOAT64 = KINDS.index("int64"), KINDS.index("float64")
 EXPIRED_CODES = frozenset((CODES["HANDLER_TIMEOUT"], CODES["DEADLINE"]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any
+
+from . import _microbatch
+from ._threads import Delivery
 
 if TYPE_CHECKING:
     from ._batcher import Batcher
@@ -35,7 +37,7 @@ def _drain() -> None:
         limit = batcher._timeouts["drain_at_exit"]
         left = 0
         try:
-            if batcher._loop is not None or limit == 0:
+            if batcher._driver is not None or limit == 0:
                 left = host.stats()["outstanding"]
             else:
                 try:
@@ -56,10 +58,9 @@ def _drain() -> None:
 
 def _after_fork() -> None:
     """In the child: locks that were held by threads that are not here are made anew; calls answer FORKED."""
+    _microbatch.forked()
     for batcher in list(_open):
-        batcher._lock = threading.Lock()
-        batcher._delivered = threading.Condition()
-        batcher._results_ended = True
+        batcher._delivery = Delivery()
     _open.clear()
 
 

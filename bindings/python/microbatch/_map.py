@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _microbatch
-from ._batch import Batch, Work
+from ._batch import Batch, OnBatch, Work, set_results
 from ._columns import Numbers, Strings, chunks_of
-from ._error import INT64, Error, MapError, named
+from ._error import MapError, named
 from ._results import Results
 
 
@@ -41,30 +41,14 @@ def map(
     MapError then has all results.
     """
     numpy = _numpy_of(values)
-    chunks = chunks_of(values)
-    thrown: dict[int, BaseException] = {}
-    if len(chunks) == 1 and isinstance(chunks[0], Numbers):
-        numbers = chunks[0]
-        as_array = numbers.validity is None
-        work = Work(_on_arrays(handler, numpy) if as_array else handler, thrown.setdefault)  # type: ignore[arg-type]
-        columns = _microbatch.map_numbers(
-            _caller(work), numbers.cells, numbers.floats, numbers.validity, max_batch_size, batches
-        )
-    else:
-        everything: list[Any] = []
-        for chunk in chunks:
-            everything += _listed(chunk)
-        work = Work(handler, thrown.setdefault)  # type: ignore[arg-type]
-        columns = _microbatch.map_values(_caller(work), everything, max_batch_size, batches)
-    if work.is_async:
-        raise named("INVALID_ARGUMENT", "map has no loop: its handler cannot be async")
-    results: Results[Any] = Results(columns)
+    run = _Run(handler, numpy, arrays=True)
+    results: Results[Any] = run(values, max_batch_size, batches)
     failure = results.first_error()
     if failure is not None:
         error = MapError(failure.code, failure.message, type_name=failure.type_name, handled=failure.handled)
         error.outcome = failure.outcome
         error.results = results
-        raise error from next((thrown[tag] for tag in results.tags if tag in thrown), None)
+        raise error from next((run.thrown[tag] for tag in results.tags if tag in run.thrown), None)
     answer = results.values
     if isinstance(answer, memoryview):
         if numpy is not None:
@@ -79,50 +63,63 @@ def map_batches(
     values: Iterable[Any], handler: Callable[[Batch[Any]], Any], *, max_batch_size: int = 0, batches: int = 0
 ) -> Results[Any]:
     """`map` for a handler that takes the Batch; answers all Results, failed ones too, instead of raising."""
-    from ._batch import on_batch
+    return _Run(OnBatch(handler), None, arrays=False)(values, max_batch_size, batches)
 
-    try:
-        columns: Any = None
-        work = Work(on_batch(handler))
+
+class _Run:
+    """One map: its handler, and what that threw."""
+
+    def __init__(self, handler: Callable[[Any], Any], numpy: Any, arrays: bool) -> None:
+        self.work = Work(handler)
+        self.thrown = self.work.thrown = {}
+        self.numpy = numpy
+        self.arrays = arrays and not self.work.takes_batch
+        self.cells: memoryview[Any] | None = None
+        self.interrupt: BaseException | None = None
+        if self.work.is_async:
+            raise named("INVALID_ARGUMENT", "map has no loop: its handler cannot be async")
+
+    def __call__(self, values: Iterable[Any], size: int, batches: int) -> Results[Any]:
         chunks = chunks_of(values)
         if len(chunks) == 1 and isinstance(chunks[0], Numbers):
+            numbers = chunks[0]
+            if self.arrays and numbers.validity is None:
+                self.cells = memoryview(numbers.cells).cast("B").cast("d" if numbers.floats else "q")
+                self.work = Work(OnBatch(self._on_array(self.work.function)))
+                self.work.thrown = self.thrown
             columns = _microbatch.map_numbers(
-                _caller(work), chunks[0].cells, chunks[0].floats, chunks[0].validity, max_batch_size, batches
+                self._call, numbers.cells, numbers.floats, numbers.validity, size, batches
             )
+        elif len(chunks) == 1 and isinstance(chunks[0], Strings) and not chunks[0].large:
+            strings = chunks[0]
+            columns = _microbatch.map_strings(self._call, strings.data, strings.offsets, strings.validity, size, batches)
         else:
             everything: list[Any] = []
             for chunk in chunks:
                 everything += _listed(chunk)
-            columns = _microbatch.map_values(_caller(work), everything, max_batch_size, batches)
-    except Error:
-        raise
-    return Results(columns)
+            columns = _microbatch.map_values(self._call, everything, size, batches)
+        if self.interrupt is not None:
+            raise self.interrupt
+        return Results(columns)
 
-
-def _caller(work: Work) -> Callable[[_microbatch.Batch, int], int]:
-    def call(handle: _microbatch.Batch, which: int) -> int:
-        work.run(Batch(handle, None))
+    def _call(self, handle: _microbatch.Batch, which: int) -> int:
+        if self.interrupt is None:
+            self.interrupt = self.work.run(handle)
         return 0
 
-    return call
+    def _on_array(self, handler: Callable[[Any], Any]) -> Callable[[Batch[Any]], None]:
+        """The same handler, given each batch as a slice of the caller's own array."""
 
+        def on_array(batch: Batch[Any]) -> None:
+            assert self.cells is not None
+            first = batch.tags[0]
+            part = self.cells[first : first + len(batch)]
+            results = handler(part if self.numpy is None else self.numpy.frombuffer(part, dtype=part.format))
+            if results is None:
+                raise TypeError("the handler returned None instead of a sequence of results")
+            set_results(batch._handle, results, self.thrown)
 
-def _on_arrays(handler: Callable[[Any], Any], numpy: Any) -> Any:
-    """The same handler, given arrays instead of lists."""
-    from ._batch import OnBatch
-
-    if isinstance(handler, OnBatch):
-        return handler
-
-    def on_array(batch: Batch[Any]) -> None:
-        view = batch.numbers
-        values = view if numpy is None else numpy.frombuffer(view, dtype="i8" if batch._kind == INT64 else "f8")
-        results = handler(values)
-        if results is None:
-            raise TypeError("the handler returned None instead of a sequence of results")
-        batch.set_all(results)
-
-    return OnBatch(on_array)
+        return on_array
 
 
 def _listed(chunk: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from . import _microbatch
-from ._error import CODES, FLOAT64, HANDLED, INT64, KINDS, OUTCOMES, Error, make
+from ._error import CODES, FLOAT64, HANDLED, INT64, KINDS, OUTCOMES, Error, make, of_row
 
 R = TypeVar("R")
 _OK = OUTCOMES.index("ok")
@@ -32,7 +32,7 @@ class Results(Generic[R]):
 
     __slots__ = ("batch", "kind", "tags", "_outcomes", "_handled", "_values", "_kind", "_set")
 
-    def __init__(self, columns: tuple[int, int, bytes, bytes | None, bytes | None, Any, object]) -> None:
+    def __init__(self, columns: _microbatch.Columns) -> None:
         self.batch, self._kind, tags, self._outcomes, self._handled, self._values, self._set = columns
         self.kind = KINDS[self._kind] if self._kind < len(KINDS) else "mixed"
         self.tags = memoryview(tags).cast("Q")
@@ -59,12 +59,8 @@ class Results(Generic[R]):
 
     def _error(self, row: int) -> Error:
         code, type_name, message = self._values[row]
-        error = make(code, message)
-        if type_name:
-            error = Error(code, message, type_name=type_name)
-        error.outcome = OUTCOMES[self._outcomes[row]] if self._outcomes is not None else "ok"
-        error.handled = HANDLED[self._handled[row]] if self._handled is not None else HANDLED[-1]
-        return error
+        outcome = self._outcomes[row] if self._outcomes is not None else _OK
+        return of_row(code, type_name, message, outcome, self._handled[row] if self._handled is not None else -1)
 
     def __iter__(self) -> Iterator[Result]:
         values = self.values

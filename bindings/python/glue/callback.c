@@ -1,0 +1,170 @@
+/* What the engine calls: handlers and results in manual mode, where threads may enter Python; releases and lines of log, which
+   its own threads only note. */
+
+#include "glue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A handler in manual mode or of a map: the thread is one that called in. */
+mb_status handle(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    const struct handler *handler = user_data;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *object = batch_new(handler->host, batch, false);
+    PyObject *answer = NULL;
+    mb_status status = MB_ERR_HANDLER_FAILED;
+    (void)api;
+    if (object != NULL) {
+        answer = PyObject_CallFunction(handler->host->on_batch, "Oi", object, handler->which);
+        batch_end((BatchObject *)object);
+    }
+    if (answer != NULL) {
+        status = (mb_status)PyLong_AsLong(answer);
+    }
+    if (PyErr_Occurred() != NULL) {
+        PyErr_WriteUnraisable(handler->host->on_batch);
+        status = MB_ERR_HANDLER_FAILED;
+    }
+    Py_XDECREF(answer);
+    Py_XDECREF(object);
+    PyGILState_Release(state);
+    return status;
+}
+
+void on_result(void *user_data, const mb_results *results, const mb_api *api)
+{
+    struct host *host = user_data;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *columns, *answer = NULL;
+    (void)api;
+    if (replies_resolve(host, results)) {
+        columns = results_columns(host, results, false);
+        answer = columns == NULL ? NULL : PyObject_CallFunctionObjArgs(host->on_results, columns, NULL);
+        if (answer == NULL) {
+            PyErr_WriteUnraisable(host->on_results);
+        }
+        Py_XDECREF(columns);
+        Py_XDECREF(answer);
+    }
+    PyGILState_Release(state);
+}
+
+/* The engine's reference to an object ends. Its own threads only note it; in manual mode the thread may enter Python. */
+void release_object(void *user_data, uint64_t word)
+{
+    struct host *host = user_data;
+    struct reference *reference = (struct reference *)(uintptr_t)word;
+    int handing = HANDING;
+    if (atomic_compare_exchange_strong(&reference->state, &handing, RELEASED)) {
+        return;
+    }
+    if (host->manual) {
+        PyGILState_STATE state = PyGILState_Ensure();
+        reference_dispose(host, reference, true);
+        PyGILState_Release(state);
+        return;
+    }
+    reference->next = atomic_load(&host->released);
+    while (!atomic_compare_exchange_weak(&host->released, &reference->next, reference)) {
+    }
+}
+
+/* ---- Lines of log ---- */
+
+struct line {
+    struct line *next;
+    int32_t level;
+    size_t length;
+    char message[];
+};
+
+static void tell(struct host *host, int32_t level, const char *message, size_t length)
+{
+    PyObject *answer = NULL;
+    if (host->on_log != NULL) {
+        answer = PyObject_CallFunction(host->on_log, "is#", 10 * ((int)level + 1), message, (Py_ssize_t)length);
+        if (answer == NULL) {
+            PyErr_WriteUnraisable(host->on_log);
+        }
+    }
+    Py_XDECREF(answer);
+}
+
+static int drain_pending(void *user_data)
+{
+    struct host *host = user_data;
+    host_drain(host);
+    host_unhold(host);
+    return 0;
+}
+
+/* The engine's own threads only note it, and ask the main thread to look. */
+void on_line(void *user_data, int32_t level, const char *message, size_t length)
+{
+    struct host *host = user_data;
+    struct line *line;
+    if (host->manual) {
+        PyGILState_STATE state = PyGILState_Ensure();
+        tell(host, level, message, length);
+        PyGILState_Release(state);
+        return;
+    }
+    line = malloc(sizeof *line + length);
+    if (line == NULL) {
+        return;
+    }
+    line->level = level;
+    line->length = length;
+    memcpy(line->message, message, length);
+    line->next = atomic_load(&host->lines);
+    while (!atomic_compare_exchange_weak(&host->lines, &line->next, line)) {
+    }
+    atomic_fetch_add(&host->holds, 1);
+    if (Py_AddPendingCall(drain_pending, host) < 0) {
+        host_unhold(host); /* whoever calls in next looks */
+    }
+}
+
+static void drain_lines(struct host *host)
+{
+    struct line *line = atomic_exchange(&host->lines, NULL);
+    struct line *in_order = NULL;
+    while (line != NULL) {
+        struct line *next = line->next;
+        line->next = in_order;
+        in_order = line;
+        line = next;
+    }
+    while (in_order != NULL) {
+        struct line *next = in_order->next;
+        tell(host, in_order->level, in_order->message, in_order->length);
+        free(in_order);
+        in_order = next;
+    }
+}
+
+void host_drain(struct host *host)
+{
+    struct reference *reference = NULL;
+    struct reference *in_order = NULL;
+    if (atomic_load_explicit(&host->lines, memory_order_relaxed) != NULL) {
+        drain_lines(host);
+    }
+    if (atomic_load_explicit(&host->released, memory_order_relaxed) == NULL) {
+        return;
+    }
+    reference = atomic_exchange(&host->released, NULL);
+    while (reference != NULL) {
+        struct reference *next = reference->next;
+        reference->next = in_order;
+        in_order = reference;
+        reference = next;
+    }
+    while (in_order != NULL) {
+        struct reference *next = in_order->next;
+        reference_dispose(host, in_order, !host->map);
+        in_order = next;
+    }
+}
+

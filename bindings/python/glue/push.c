@@ -1,0 +1,495 @@
+/* Pushing one value: the type that Batcher is made from, so that a push is one call in C; and producers. */
+
+#include "glue.h"
+
+#include <string.h>
+
+/* ---- Through the batcher, or one of its producers ---- */
+
+/* What a push goes through: a producer if there is one. if_full: see MB_IF_FULL_*; 0 where the engine never waits. */
+static mb_status push_once(struct host *host, mb_producer *producer, const mb_value *value, uint64_t tag, int64_t deadline,
+                           uint64_t if_full)
+{
+    const mb_api *api = host->api;
+    mb_push_options options;
+    mb_status status;
+    if (producer == NULL && deadline == 0 && if_full == 0 && !host->attached) {
+        switch (value->kind) {
+        case MB_KIND_INT64:
+            return api->mb_batcher_push_int64(host->batcher, value->as.int64, tag);
+        case MB_KIND_FLOAT64:
+            return api->mb_batcher_push_float64(host->batcher, value->as.float64, tag);
+        case MB_KIND_STRING:
+            return api->mb_batcher_push_string(host->batcher, value->as.string.data, value->as.string.length, tag);
+        default:
+            break;
+        }
+    }
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.deadline = deadline;
+    options.if_full = if_full;
+    if (!host->attached) {
+        return producer == NULL ? api->mb_batcher_push_value(host->batcher, value, tag, &options)
+                                : api->mb_producer_push_value(producer, value, tag, &options);
+    }
+    Py_BEGIN_ALLOW_THREADS /* its owner may have it block */
+    status = producer == NULL ? api->mb_batcher_push_value(host->batcher, value, tag, &options)
+                              : api->mb_producer_push_value(producer, value, tag, &options);
+    Py_END_ALLOW_THREADS
+    return status;
+}
+
+/* Whether this thread may wait for room: not on a loop, and not in a callback. */
+static bool may_wait(PyObject *pusher)
+{
+    PyObject *answer;
+    bool may;
+    answer = PyObject_CallMethod(pusher, "_may_wait", NULL);
+    may = answer == Py_True;
+    Py_XDECREF(answer);
+    return may;
+}
+
+/* Pushes, and waits for room where that is wanted. false: an error is set. */
+static bool push_object(struct host *host, mb_producer *producer, PyObject *pusher, PyObject *object, uint64_t tag,
+                        int64_t deadline)
+{
+    mb_value value;
+    PyObject *keep;
+    mb_status status = value_read(host, object, &value, &keep);
+    if (status != MB_OK) {
+        value_refused(host, status, object, NULL);
+        return false;
+    }
+    status = push_once(host, producer, &value, tag, deadline, host->asks);
+    if (status == MB_ERR_WOULD_WAIT) {
+        int64_t begun = clock_now();
+        int64_t limit = may_wait(pusher) ? host->push_timeout : 0;
+        while (status == MB_ERR_WOULD_WAIT && remaining(limit, begun) > 0) {
+            mb_status room = wait_room_for(host, remaining(limit, begun));
+            status = room == MB_OK ? push_once(host, producer, &value, tag, deadline, host->asks)
+                   : is_full(room) ? MB_ERR_WOULD_WAIT
+                                   : room;
+        }
+        if (status == MB_ERR_WOULD_WAIT) {
+            status = push_once(host, producer, &value, tag, deadline, MB_IF_FULL_REFUSE);
+        }
+    }
+    if (status != MB_OK) {
+        if (PyErr_Occurred() == NULL) {
+            value_refused(host, status, object, &value);
+        }
+        value_forget(host, &value);
+    }
+    Py_XDECREF(keep);
+    return status == MB_OK;
+}
+
+/* ---- Arguments ---- */
+
+/* value, tag (where there is one), deadline and timeout; by place only the first two. */
+struct arguments {
+    PyObject *value;
+    PyObject *tag;
+    PyObject *deadline;
+    PyObject *timeout;
+};
+
+static bool parse(const char *name, PyObject *const *args, Py_ssize_t count, PyObject *names, bool tagged,
+                  struct arguments *to)
+{
+    Py_ssize_t named = names == NULL ? 0 : PyTuple_Size(names);
+    memset(to, 0, sizeof *to);
+    if (count > (tagged ? 2 : 1)) {
+        PyErr_Format(PyExc_TypeError, "%s takes %s; %zd came", name, tagged ? "a value and a tag" : "one value", count);
+        return false;
+    }
+    to->value = count > 0 ? args[0] : NULL;
+    to->tag = count > 1 ? args[1] : NULL;
+    for (Py_ssize_t at = 0; at < named; at++) {
+        PyObject *key = PyTuple_GetItem(names, at);
+        PyObject **place = PyUnicode_CompareWithASCIIString(key, "deadline") == 0  ? &to->deadline
+                         : PyUnicode_CompareWithASCIIString(key, "timeout") == 0   ? &to->timeout
+                         : PyUnicode_CompareWithASCIIString(key, "value") == 0     ? &to->value
+                         : tagged && PyUnicode_CompareWithASCIIString(key, "tag") == 0 ? &to->tag
+                                                                                   : NULL;
+        if (place == NULL || *place != NULL) {
+            PyErr_Format(PyExc_TypeError, place == NULL ? "%s takes no argument %R" : "%s got %R twice", name, key);
+            return false;
+        }
+        *place = args[count + at];
+    }
+    if (to->value == NULL) {
+        PyErr_Format(PyExc_TypeError, "%s takes a value", name);
+        return false;
+    }
+    return true;
+}
+
+/* The deadline on the batcher's clock, 0 for none; -1: an error is set. */
+static int64_t deadline_of(PyObject *pusher, const struct arguments *from)
+{
+    PyObject *answer;
+    int64_t deadline;
+    if ((from->deadline == NULL || from->deadline == Py_None) && (from->timeout == NULL || from->timeout == Py_None)) {
+        return 0;
+    }
+    answer = PyObject_CallMethod(pusher, "_deadline", "OO", from->deadline == NULL ? Py_None : from->deadline,
+                                 from->timeout == NULL ? Py_None : from->timeout);
+    deadline = answer == NULL ? -1 : PyLong_AsLongLong(answer);
+    Py_XDECREF(answer);
+    if (PyErr_Occurred() != NULL) {
+        return -1;
+    }
+    return deadline < 0 ? 1 : deadline; /* long past: it expires */
+}
+
+static bool tag_of(struct host *host, PyObject *given, uint64_t *tag)
+{
+    *tag = given == NULL ? 0 : PyLong_AsUnsignedLongLong(given);
+    if (*tag == (uint64_t)-1 && PyErr_Occurred() != NULL) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            PyErr_Clear();
+            value_refused(host, MB_ERR_OUT_OF_RANGE, given, NULL);
+        }
+        return false;
+    }
+    if (*tag >= REPLY_TAGS) {
+        if (host->submits) {
+            raise_status(MB_ERR_INVALID_ARGUMENT, "tags are below 2**63 in a batcher that submit is used with");
+            return false;
+        }
+        host->high_tags = true;
+    }
+    return true;
+}
+
+/* ---- What Batcher is made from ---- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *host;              /* The Host; NULL once the batcher is freed. */
+} PusherObject;
+
+static struct host *open_host(PyObject *self)
+{
+    PyObject *object = ((PusherObject *)self)->host;
+    struct host *host = object == NULL ? NULL : HOST(object);
+    bool inside = host != NULL && host->freeing != 0 && host->freeing == PyThread_get_thread_ident();
+    if (host == NULL || host->batcher == NULL || (host->closing && !inside)) {
+        raise_status(MB_ERR_CLOSED, "the batcher is freed");
+        return NULL;
+    }
+    host_drain(host);
+    return host;
+}
+
+static PyObject *pusher_push(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    struct arguments given;
+    struct host *host = open_host(self);
+    uint64_t tag;
+    int64_t deadline;
+    bool pushed;
+    if (host == NULL || !parse("push", args, count, names, true, &given) || !tag_of(host, given.tag, &tag)
+        || (deadline = deadline_of(self, &given)) < 0 || !host_enter(host)) {
+        return NULL;
+    }
+    pushed = push_object(host, NULL, self, given.value, tag, deadline);
+    host_leave(host);
+    return pushed ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *pusher_submit(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    struct arguments given;
+    struct host *host = open_host(self);
+    ReplyObject *reply;
+    int64_t deadline;
+    bool pushed;
+    if (host == NULL || !parse("submit", args, count, names, false, &given)
+        || (deadline = deadline_of(self, &given)) < 0) {
+        return NULL;
+    }
+    if (!host->delivers) {
+        return raise_status(MB_ERR_WRONG_MODE, "submit needs results: not with count_results, results=pull, or attached");
+    }
+    if (host->high_tags) {
+        return raise_status(MB_ERR_INVALID_ARGUMENT, "tags from 2**63 on are in use by push, and submit needs them");
+    }
+    host->submits = true;
+    reply = reply_new(self, ((PusherObject *)self)->host);
+    if (reply == NULL) {
+        return NULL;
+    }
+    if (!host_enter(host)) {
+        reply_refused(reply);
+        return NULL;
+    }
+    pushed = push_object(host, NULL, self, given.value, reply->tag, deadline);
+    host_leave(host);
+    if (!pushed) {
+        reply_refused(reply);
+        return NULL;
+    }
+    return (PyObject *)reply;
+}
+
+static PyObject *pusher_get_host(PyObject *self, void *closure)
+{
+    PyObject *host = ((PusherObject *)self)->host;
+    (void)closure;
+    return Py_NewRef(host == NULL ? Py_None : host);
+}
+
+static int pusher_set_host(PyObject *self, PyObject *value, void *closure)
+{
+    PusherObject *pusher = (PusherObject *)self;
+    PyObject *old = pusher->host;
+    (void)closure;
+    if (value != NULL && value != Py_None && Py_TYPE(value) != host_type) {
+        PyErr_SetString(PyExc_TypeError, "a Host");
+        return -1;
+    }
+    pusher->host = value == NULL || value == Py_None ? NULL : Py_NewRef(value);
+    Py_XDECREF(old);
+    return 0;
+}
+
+static int pusher_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((PusherObject *)self)->host);
+    return 0;
+}
+
+static int pusher_clear(PyObject *self)
+{
+    Py_CLEAR(((PusherObject *)self)->host);
+    return 0;
+}
+
+static void pusher_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    pusher_clear(self);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+#define KEYWORDS(function) ((PyCFunction)(void (*)(void))function), METH_FASTCALL | METH_KEYWORDS
+static PyMethodDef pusher_methods[] = {
+    {"submit", KEYWORDS(pusher_submit),
+     "submit(value, *, deadline=None, timeout=None)\n--\n\n"
+     "Pushes a value and returns its Reply: await it, or call its `result(timeout)`.\n\n"
+     "deadline: when the value expires if it still waits, in seconds of the batcher's clock (`now`). timeout: the same, from\n"
+     "now on. Where waiting for room would block a loop, a full queue raises QUEUE_FULL at once: `await aroom()`."},
+    {"push", KEYWORDS(pusher_push),
+     "push(value, tag=0, *, deadline=None, timeout=None)\n--\n\n"
+     "Pushes a value whose result goes to on_result, with this tag: any number from 0 to 2**64 - 1; below 2**63 if `submit` is\n"
+     "used too."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef pusher_attributes[] = {
+    {"_host", pusher_get_host, pusher_set_host, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot pusher_slots[] = {
+    {Py_tp_dealloc, pusher_dealloc},
+    {Py_tp_traverse, pusher_traverse},
+    {Py_tp_clear, pusher_clear},
+    {Py_tp_methods, pusher_methods},
+    {Py_tp_getset, pusher_attributes},
+    {0, NULL},
+};
+
+PyType_Spec pusher_spec = {
+    "microbatch._microbatch.Pusher", sizeof(PusherObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, pusher_slots,
+};
+
+/* ---- Producers ---- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *pusher;            /* The Batcher. */
+    PyObject *host;              /* NULL once the producer is freed. */
+    mb_producer *producer;
+    unsigned long pushing;       /* The thread whose push waits for room: a producer is for one at a time. */
+} ProducerObject;
+
+PyTypeObject *producer_type;
+
+/* producer() of a Batcher */
+PyObject *producer_new(PyObject *module, PyObject *pusher)
+{
+    struct host *host;
+    ProducerObject *self;
+    mb_status status;
+    (void)module;
+    if (!PyObject_TypeCheck(pusher, pusher_type)) {
+        PyErr_SetString(PyExc_TypeError, "a Batcher");
+        return NULL;
+    }
+    host = open_host(pusher);
+    self = host == NULL ? NULL : (ProducerObject *)PyType_GenericAlloc(producer_type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    status = host->api->mb_producer_new(host->batcher, &self->producer);
+    if (status != MB_OK) {
+        self->producer = NULL;
+        Py_DECREF((PyObject *)self);
+        return raise_status(status, NULL);
+    }
+    self->pusher = Py_NewRef(pusher);
+    self->host = Py_NewRef(((PusherObject *)pusher)->host);
+    return (PyObject *)self;
+}
+
+static struct host *producer_host(ProducerObject *self)
+{
+    if (self->producer == NULL) {
+        raise_status(MB_ERR_CLOSED, "the producer is freed");
+        return NULL;
+    }
+    if (self->pushing != 0) {
+        raise_status(MB_ERR_INVALID_ARGUMENT, "another thread is pushing through this producer: it is for one at a time");
+        return NULL;
+    }
+    return open_host(self->pusher);
+}
+
+static PyObject *producer_push(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    ProducerObject *self = (ProducerObject *)object;
+    struct arguments given;
+    struct host *host = producer_host(self);
+    uint64_t tag;
+    int64_t deadline;
+    bool pushed;
+    if (host == NULL || !parse("push", args, count, names, true, &given) || !tag_of(host, given.tag, &tag)
+        || (deadline = deadline_of(self->pusher, &given)) < 0 || !host_enter(host)) {
+        return NULL;
+    }
+    self->pushing = PyThread_get_thread_ident();
+    pushed = push_object(host, self->producer, self->pusher, given.value, tag, deadline);
+    self->pushing = 0;
+    host_leave(host);
+    return pushed ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *producer_submit(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    ProducerObject *self = (ProducerObject *)object;
+    struct arguments given;
+    struct host *host = producer_host(self);
+    ReplyObject *reply;
+    int64_t deadline;
+    bool pushed;
+    if (host == NULL || !parse("submit", args, count, names, false, &given)
+        || (deadline = deadline_of(self->pusher, &given)) < 0) {
+        return NULL;
+    }
+    if (!host->delivers || host->high_tags) {
+        return raise_status(MB_ERR_WRONG_MODE, "submit needs results, and tags from 2**63 on for itself");
+    }
+    host->submits = true;
+    reply = reply_new(self->pusher, self->host);
+    if (reply == NULL || !host_enter(host)) {
+        if (reply != NULL) {
+            reply_refused(reply);
+        }
+        return NULL;
+    }
+    self->pushing = PyThread_get_thread_ident();
+    pushed = push_object(host, self->producer, self->pusher, given.value, reply->tag, deadline);
+    self->pushing = 0;
+    host_leave(host);
+    if (!pushed) {
+        reply_refused(reply);
+        return NULL;
+    }
+    return (PyObject *)reply;
+}
+
+static PyObject *producer_free(PyObject *object, PyObject *ignored)
+{
+    ProducerObject *self = (ProducerObject *)object;
+    (void)ignored;
+    if (self->pushing != 0) {
+        return raise_status(MB_ERR_INVALID_ARGUMENT, "another thread is pushing through this producer");
+    }
+    if (self->producer != NULL) {
+        HOST(self->host)->api->mb_producer_free(self->producer);
+        self->producer = NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *producer_enter(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    return Py_NewRef(object);
+}
+
+static PyObject *producer_exit(PyObject *object, PyObject *ignored)
+{
+    return producer_free(object, ignored);
+}
+
+static int producer_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((ProducerObject *)object)->pusher);
+    Py_VISIT(((ProducerObject *)object)->host);
+    return 0;
+}
+
+static int producer_clear(PyObject *object)
+{
+    ProducerObject *self = (ProducerObject *)object;
+    if (self->producer != NULL) {
+        HOST(self->host)->api->mb_producer_free(self->producer);
+        self->producer = NULL;
+    }
+    Py_CLEAR(self->pusher);
+    Py_CLEAR(self->host);
+    return 0;
+}
+
+static void producer_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    producer_clear(object);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef producer_methods[] = {
+    {"push", KEYWORDS(producer_push), "push(value, tag=0, *, deadline=None, timeout=None)\n--\n\nAs Batcher.push."},
+    {"submit", KEYWORDS(producer_submit), "submit(value, *, deadline=None, timeout=None)\n--\n\nAs Batcher.submit."},
+    {"free", producer_free, METH_NOARGS, "Frees it; what it pushed goes its way. Also the end of `with`."},
+    {"__enter__", producer_enter, METH_NOARGS, NULL},
+    {"__exit__", producer_exit, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot producer_slots[] = {
+    {Py_tp_doc, "A way into a batcher for one thread: its values keep their order among themselves, and not with those of others."},
+    {Py_tp_dealloc, producer_dealloc},
+    {Py_tp_traverse, producer_traverse},
+    {Py_tp_clear, producer_clear},
+    {Py_tp_methods, producer_methods},
+    {0, NULL},
+};
+
+PyType_Spec producer_spec = {
+    "microbatch.Producer", sizeof(ProducerObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, producer_slots,
+};

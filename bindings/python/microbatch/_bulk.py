@@ -1,0 +1,55 @@
+"""Many values in one call."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._columns import Numbers, Strings, chunks_of
+from ._error import Error, make
+
+if TYPE_CHECKING:
+    from ._batcher import Batcher
+
+REPLY_TAGS = 2**63
+"""Tags of replies have this bit."""
+
+
+def push_all(batcher: Batcher[Any, Any], values: Iterable[Any], tags: Sequence[int] | int, due: int) -> int:
+    """Pushes a source chunk by chunk, each in one call."""
+    first, given = (tags, None) if isinstance(tags, int) else (0, array.array("Q", tags))
+    host, wait, taken = batcher._the_host(), batcher._may_wait(), 0
+    if first >= REPLY_TAGS or (given is not None and any(tag >= REPLY_TAGS for tag in given)):
+        host.claim_tags()
+    for chunk in chunks_of(values):
+        if isinstance(chunk, Numbers):
+            mine = None if given is None else given[taken : taken + chunk.rows]
+            accepted, status = host.push_numbers(
+                chunk.cells, chunk.floats, chunk.validity, mine, first + taken, due, wait
+            )
+        elif isinstance(chunk, Strings):
+            mine = None if given is None else given[taken : taken + chunk.rows]
+            accepted, status = host.push_strings(
+                chunk.data, chunk.offsets, chunk.large, chunk.validity, mine, first + taken, due, wait
+            )
+        else:
+            count = len(chunk.values)
+            mine = None if given is None else given[taken : taken + count] if len(given) >= taken + count else given
+            accepted, status = host.push_values(chunk.values, mine, first + taken, due, wait)
+        taken += accepted
+        if status != 0:
+            error = _explain(batcher, chunk, accepted, status)
+            error.accepted = taken
+            raise error
+    return taken
+
+
+def _explain(batcher: Batcher[Any, Any], chunk: Any, place: int, status: int) -> Error:
+    if not isinstance(chunk, (Numbers, Strings)):
+        try:
+            batcher._the_host().check(chunk.values[place])
+        except Error as why:
+            if why.code == status:
+                return why
+    return make(status)
