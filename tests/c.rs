@@ -71,6 +71,7 @@ const PROGRAMS: &[Program] = &[
     c99("double_free.c"),
     c99("exit.c"),
     c99("fork.c"),
+    c99("fork_everywhere.c"),
     c99("keep.c"),
     c99("late_results.c"),
     c99("null.c"),
@@ -135,6 +136,12 @@ const EXCLUDED: &[Exclusion] = &[
         reason: "a fork while other threads allocate leaves the sanitizer's own allocator locked in the child",
     },
     Exclusion {
+        source: "fork_everywhere.c",
+        link: Link::Sanitized,
+        part: Some("WITHOUT_BUSY_FORKS"),
+        reason: "a fork while other threads allocate leaves the sanitizer's own allocator locked in the child",
+    },
+    Exclusion {
         source: "exit.c",
         link: Link::Sanitized,
         part: Some("WITHOUT_LEAKS_OF_FORKS"),
@@ -176,6 +183,7 @@ tests! {
     p30_stderr_is_silent: "stderr_silent.c", "Nothing is written to 1 and 2; no environment is read.";
     p30_use_after_free: "use_after_free.c", "Freed, completed, or borrowed too long.";
     p30_wrong_handle: "wrong_handle.c", "Another type, an address, a random word, for every function.";
+    p31_fork_at_every_point: "fork_everywhere.c", "Between any two calls, and at any moment of other threads' lives; then exit.";
     p31_fork: "fork.c", "The child gets FORKED at once, and has batchers of its own; the parent is untouched.";
     p32_dlclose: "dlclose.c", "Loaded, used from threads, unloaded; then the threads end.";
     p32_drain_at_exit: "exit.c", "exit() drains what asks for it, in bounded time.";

@@ -1368,6 +1368,53 @@ fn p24_close_zero_discards_at_once() {
     assert_eq!(batcher.stats().unwrap().batches, 1);
 }
 
+/// Fails if an idle handler thread gets the batch that close(0) has just sealed.
+#[test]
+fn p24_close_zero_hands_nothing_to_an_idle_handler() {
+    let _watchdog = watchdog();
+    for _ in 0..1000 {
+        let batcher = Batcher::builder()
+            .max_delay(FOREVER)
+            .handler(echo)
+            .build()
+            .unwrap();
+        batcher.push(1, 0).unwrap();
+        assert_eq!(batcher.close(Timeout::ZERO).unwrap().left, 1);
+        assert_eq!(batcher.stats().unwrap().batches, 0);
+    }
+}
+
+/// Fails if deadlines and time-outs wait for an on_result that does not return, while every handler is busy too: the
+/// thread that keeps the time is the one that delivers then.
+#[test]
+fn p20_p21_time_goes_on_while_every_thread_is_in_a_callback() {
+    let _watchdog = watchdog();
+    let (door, delivery) = (Door::default(), Door::default());
+    let (behind, delivered) = (delivery.clone(), Arc::new(AtomicU64::new(0)));
+    let sets = delivered.clone();
+    let batcher = stuck(&door, 1, 0, |builder| {
+        let builder = builder.threads(1).handler_timeout(ms(60)).queue_capacity(2);
+        builder.on_result(move |_| {
+            sets.fetch_add(1, SeqCst);
+            behind.pass();
+        })
+    });
+    let _opens = (door.opens_at_end(), delivery.opens_at_end());
+    let after = |nanos| PushOptions::new().deadline(batcher.now().unwrap() + nanos);
+    batcher.push_with(1, 1, after(1_000_000)).unwrap();
+    wait_until(|| delivered.load(SeqCst) == 1);
+    // The time thread is in on_result, the handler thread in its handler.
+    batcher.push_with(2, 2, after(1_000_000)).unwrap();
+    wait_until(|| batcher.stats().unwrap().expired == 3);
+    let stats = batcher.stats().unwrap();
+    assert_eq!((stats.stuck, stats.undelivered), (1, 3));
+    assert_eq!(delivered.load(SeqCst), 1);
+    delivery.open();
+    door.open();
+    batcher.close(FOREVER).unwrap();
+    assert_eq!(delivered.load(SeqCst), 3);
+}
+
 /// Fails if close with nothing outstanding waits, or counts what was discarded earlier for other reasons.
 #[test]
 fn p24_close_of_an_idle_batcher_leaves_nothing() {

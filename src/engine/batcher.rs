@@ -11,7 +11,7 @@ use super::options::{Clock, Limits, Mode, Options, ResultsMode};
 use super::producer::Stages;
 use super::queue::Front;
 use super::step::{Role, Seat, thread_main};
-use super::value::{Kind, Trigger};
+use super::value::Kind;
 use crate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::sync::thread::Thread;
 use crate::sync::{Apart, Condvar, Gate, Mutex, Shared, clock, fork, thread};
@@ -329,21 +329,6 @@ impl Inner {
                 None => return,
             }
         }
-    }
-
-    /// Seals what is open, for good.
-    pub(crate) fn stop_taking(&self) {
-        self.gate.visit(|front| {
-            if front.closed {
-                return;
-            }
-            self.join_stages(front);
-            front.closed = true;
-            let mut core = self.core.lock();
-            self.seal(front, &mut core, Trigger::Close);
-            self.touch(&mut core);
-        });
-        self.room.notify_all();
     }
 }
 

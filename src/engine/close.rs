@@ -109,34 +109,43 @@ impl Inner {
         this.wait_closed()
     }
 
+    /// Takes no more and seals what is open, for good. If the time-out is over, what waits and flies is discarded under
+    /// the same locks: no handler gets it any more.
     fn begin_close(&self, timeout: i64) {
-        self.stop_taking();
-        let now = self.now();
-        let due = if timeout == FOREVER {
-            FOREVER
-        } else {
-            forming::after(now, timeout.max(0))
-        };
-        let mut core = self.core.lock();
-        let close = core.close.get_or_insert(Closing {
-            due: FOREVER,
-            discarded: false,
-            left: 0,
-            running: None,
+        self.gate.visit(|front| {
+            let first = !front.closed;
+            if first {
+                self.join_stages(front);
+                front.closed = true;
+            }
+            let mut core = self.core.lock();
+            if first {
+                self.seal(front, &mut core, Trigger::Close);
+            }
+            let now = self.now();
+            let due = if timeout == FOREVER {
+                FOREVER
+            } else {
+                forming::after(now, timeout.max(0))
+            };
+            let close = core.close.get_or_insert(Closing {
+                due: FOREVER,
+                discarded: false,
+                left: 0,
+                running: None,
+            });
+            close.due = close.due.min(due);
+            if close.due <= now && !close.discarded {
+                self.sweep_locked(front, &mut core, now);
+            }
+            if core.drained(true) && self.pulls_results() {
+                self.results.notify_all();
+            }
+            self.touch(&mut core);
         });
-        close.due = close.due.min(due);
-        let sweep = close.due <= now && !close.discarded;
-        if core.drained(true) && self.pulls_results() {
-            self.results.notify_all();
-        }
-        self.touch(&mut core);
-        drop(core);
         self.room.notify_all();
         self.work.notify_all();
         self.results.notify_all();
-        if sweep {
-            self.sweep(now);
-        }
     }
 
     /// Waits until a threaded batcher is drained, or its leftovers are discarded and delivered.

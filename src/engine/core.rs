@@ -238,8 +238,10 @@ pub(crate) struct Core {
     pub(crate) spin: Spin,
     pub(crate) time_due: i64,
     pub(crate) time_sleeps: bool,
-    /// The time thread is in a callback: whoever sleeps for work keeps the time meanwhile.
+    /// The only time thread is in a callback: whoever sleeps for work keeps the time meanwhile.
     pub(crate) time_away: bool,
+    /// There is a second time thread.
+    pub(crate) stand_in: bool,
     /// Pushes that wait, and changes that they wait for, by kind of room.
     pub(crate) room_waiters: [u32; 2],
     pub(crate) room_changes: [u64; 2],
@@ -302,6 +304,7 @@ impl Core {
             time_due: FOREVER,
             time_sleeps: false,
             time_away: false,
+            stand_in: false,
             room_waiters: [0; 2],
             room_changes: [0; 2],
             room_spin: Spin::default(),

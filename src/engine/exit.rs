@@ -2,51 +2,54 @@
 
 use super::batcher::Inner;
 use super::error::{Error, Status};
-use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Mutex, Shared, fork};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::fork::PerProcess;
+use crate::sync::{Mutex, Shared};
 
-/// Batchers to drain. They stay here until they are freed.
-static BATCHERS: Mutex<Vec<Shared<Inner>>> = Mutex::new(Vec::new());
+/// Batchers to drain. They stay here until they are freed. A forked child has a list of its own: what its parent made it
+/// does not drain, and a thread that it does not have may hold the lock of the parent's for ever.
+static BATCHERS: PerProcess<Mutex<Vec<Shared<Inner>>>> = PerProcess::new();
 
-/// Fork epoch of the process that set the hook, plus one; 0 before. A forked child inherits the hook, not the job.
-static HOOKED: AtomicU32 = AtomicU32::new(0);
+/// The hook is set. A forked child inherits it.
+static HOOKED: AtomicBool = AtomicBool::new(false);
 
 /// Notes a batcher whose leftovers `exit` is to drain.
 pub(crate) fn register(engine: &Shared<Inner>) -> Result<(), Error> {
-    let mut batchers = BATCHERS.lock();
-    if batchers.try_reserve(1).is_err() {
-        return Err(Error::bare(Status::NO_MEMORY));
-    }
-    // SYNC: Relaxed; the lock orders it.
-    if HOOKED.load(Ordering::Relaxed) == 0 && !crate::sync::thread::at_exit(drain) {
+    let no_memory = || Error::bare(Status::NO_MEMORY);
+    let batchers = BATCHERS
+        .get_or_make(|| Mutex::new(Vec::new()))
+        .ok_or_else(no_memory)?;
+    let mut batchers = batchers.lock();
+    batchers.try_reserve(1).map_err(|_| no_memory())?;
+    // SYNC: Relaxed; the lock orders it. A fork between the two lines has the child set the hook again, which then finds
+    // nothing to drain.
+    if !HOOKED.load(Ordering::Relaxed) && !crate::sync::thread::at_exit(drain) {
         return Err(Error::new(
             Status::SYSTEM,
             "drain_at_exit",
             format_args!("the exit hook could not be set up: the process has no room for one more"),
         ));
     }
-    // A forked child inherits the hook; it is this process's from now on.
-    HOOKED.store(fork::epoch() + 1, Ordering::Relaxed);
+    HOOKED.store(true, Ordering::Relaxed);
     batchers.push(engine.clone());
     Ok(())
 }
 
 /// The batcher is being freed.
 pub(crate) fn forget(engine: &Shared<Inner>) {
-    if engine.limits.drain_at_exit > 0 {
-        let mut batchers = BATCHERS.lock();
+    if engine.limits.drain_at_exit > 0
+        && let Some(batchers) = BATCHERS.get()
+    {
+        let mut batchers = batchers.lock();
         batchers.retain(|other| !Shared::ptr_eq(other, engine));
     }
 }
 
 /// Runs in `exit`: closes each batcher with its own bound.
 extern "C" fn drain() {
-    // SYNC: Relaxed; set long before exit, and exit runs on one thread.
-    if HOOKED.load(Ordering::Relaxed) != fork::epoch() + 1 {
-        return;
-    }
+    let Some(batchers) = BATCHERS.get() else { return };
     loop {
-        let Some(engine) = BATCHERS.lock().pop() else {
+        let Some(engine) = batchers.lock().pop() else {
             return;
         };
         if !engine.is_foreign() {

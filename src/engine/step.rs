@@ -85,12 +85,13 @@ impl Inner {
             let left_to_others =
                 record.role == Role::Time && self.can_deliver(&core) && self.wake_deliverer(&mut core);
             if !left_to_others && let Some(step) = self.take_ready(&mut core, engine, record) {
-                if record.role == Role::Time {
-                    core.time_away = true;
-                    self.hand_time_over(&mut core);
-                }
+                let alone = record.role == Role::Time && self.leave_clock(&mut core);
                 // A thread that was woken for a batch and goes into on_result passes the wake on.
                 self.wake_sleeper(&mut core);
+                drop(core);
+                if alone {
+                    self.find_stand_in(engine);
+                }
                 return step;
             }
             if core.stop {
@@ -120,6 +121,29 @@ impl Inner {
                     drop(self.sleep(core, FOREVER));
                 }
             }
+        }
+    }
+
+    /// The time thread goes into a callback, which may take its time: somebody else looks at the clock. True if there is
+    /// to be a second time thread for that.
+    fn leave_clock(&self, core: &mut Core) -> bool {
+        if core.stand_in {
+            // It is not in a callback, as nobody delivers beside this thread: it looks again.
+            self.owe_time();
+            return false;
+        }
+        core.time_away = true;
+        self.hand_time_over(core);
+        let timed = self.limits.handler_timeout != FOREVER || self.next_time_event(core) < FOREVER;
+        core.stand_in = timed && !core.stop;
+        core.stand_in
+    }
+
+    /// A second time thread. It stays, and the two stand in for each other.
+    fn find_stand_in(&self, engine: &Shared<Inner>) {
+        if Inner::spawn(engine, false).is_err() {
+            // The handler threads look at the clock when they come back.
+            self.core.lock().stand_in = false;
         }
     }
 

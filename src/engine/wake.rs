@@ -3,6 +3,7 @@
 use super::batcher::Inner;
 use super::core::{Core, Ready, Room};
 use super::forming::{self, FOREVER};
+use super::queue::Front;
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
 
@@ -85,6 +86,12 @@ impl Inner {
         self.wakes.fetch_add(WORKER, Ordering::Relaxed);
     }
 
+    /// Owes a wake to the time threads that sleep.
+    pub(super) fn owe_time(&self) {
+        // SYNC: Relaxed; see `pay`.
+        self.wakes.fetch_or(TIME, Ordering::Relaxed);
+    }
+
     /// Pays the wakes that are owed. A wake is a system call of microseconds, and whoever it wakes wants the core lock
     /// and the gate first thing: whoever owes one pays it once it has left both.
     #[inline]
@@ -108,7 +115,7 @@ impl Inner {
             self.room.notify_all();
         }
         if owed & TIME != 0 {
-            self.time.notify_one();
+            self.time.notify_all();
         }
     }
 
@@ -161,8 +168,7 @@ impl Inner {
             let due = self.next_time_event(core);
             if due < core.time_due || deliver || core.stop {
                 core.time_sleeps = false;
-                // SYNC: Relaxed; see `pay`.
-                self.wakes.fetch_or(TIME, Ordering::Relaxed);
+                self.owe_time();
             }
         }
         self.hand_time_over(core);
@@ -264,26 +270,31 @@ impl Inner {
     pub(crate) fn sweep(&self, now: i64) {
         self.gate.visit(|front| {
             let mut core = self.core.lock();
-            if core.next_deadline <= now {
-                self.expire_waiting(front, &mut core, now);
-            }
-            self.expire_flights(&mut core, now);
-            if let Some(close) = core.close
-                && !close.discarded
-                && close.due <= now
-            {
-                let running = core.delivering.then_some(core.deliveries);
-                let left = close.left + self.discard_all(&mut core);
-                core.close = Some(super::core::Closing {
-                    due: close.due,
-                    discarded: true,
-                    left,
-                    running,
-                });
-                self.done.notify_all();
-            }
+            self.sweep_locked(front, &mut core, now);
             self.touch(&mut core);
         });
+    }
+
+    /// `sweep` for those who hold both locks and `touch` afterwards.
+    pub(super) fn sweep_locked(&self, front: &mut Front, core: &mut Core, now: i64) {
+        if core.next_deadline <= now {
+            self.expire_waiting(front, core, now);
+        }
+        self.expire_flights(core, now);
+        if let Some(close) = core.close
+            && !close.discarded
+            && close.due <= now
+        {
+            let running = core.delivering.then_some(core.deliveries);
+            let left = close.left + self.discard_all(core);
+            core.close = Some(super::core::Closing {
+                due: close.due,
+                discarded: true,
+                left,
+                running,
+            });
+            self.done.notify_all();
+        }
     }
 
     pub(super) fn sweep_if_due(&self, now: i64) {

@@ -3,7 +3,9 @@
 //! The epoch grows in every child that `fork()` makes. A `clone` or `_Fork` called directly runs no handler
 //! and goes unnoticed.
 
-use super::atomic::{AtomicBool, AtomicU32, Ordering};
+use super::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use super::boxed::try_box;
+use core::ptr::null_mut;
 
 static EPOCH: AtomicU32 = AtomicU32::new(0);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
@@ -36,6 +38,58 @@ pub(crate) fn install() -> Result<(), i32> {
 unsafe extern "C" fn forked() {
     // SYNC: Relaxed; the child has one thread.
     EPOCH.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Something that each process has one of. A forked child makes its own and leaves its parent's alone: a thread that
+/// the child does not have may have been in the middle of changing that, with its lock held. One that was made stays
+/// for good.
+pub(crate) struct PerProcess<T> {
+    newest: AtomicPtr<OfProcess<T>>,
+}
+
+struct OfProcess<T> {
+    epoch: u32,
+    value: T,
+}
+
+impl<T> PerProcess<T> {
+    pub(crate) const fn new() -> PerProcess<T> {
+        PerProcess {
+            newest: AtomicPtr::new(null_mut()),
+        }
+    }
+
+    /// This process's, if it has one.
+    pub(crate) fn get(&self) -> Option<&T> {
+        // SYNC: Acquire pairs with the exchange of `get_or_make` - the value.
+        let newest = self.newest.load(Ordering::Acquire);
+        // SAFETY: null, or a leaked box, which is never freed and never changed but by its own means.
+        let newest = unsafe { newest.as_ref() }?;
+        (newest.epoch == epoch()).then_some(&newest.value)
+    }
+
+    /// This process's, made if there is none; None if memory ran out.
+    pub(crate) fn get_or_make(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        if let Some(value) = self.get() {
+            return Some(value);
+        }
+        // SYNC: Relaxed; only compared with.
+        let before = self.newest.load(Ordering::Relaxed);
+        let made = Box::into_raw(try_box(OfProcess {
+            epoch: epoch(),
+            value: make(),
+        })?);
+        // SYNC: Release pairs with the load of `get`. If another thread was first, its value counts.
+        if self
+            .newest
+            .compare_exchange(before, made, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
+            // SAFETY: the box was just leaked, and nobody was told of it.
+            drop(unsafe { Box::from_raw(made) });
+        }
+        self.get()
+    }
 }
 
 #[cfg(test)]
