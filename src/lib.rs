@@ -21,13 +21,14 @@ mod sync;
 
 pub use api::{
     Batch, Batcher, Builder, Closed, Failure, HeldBatch, Mark, Producer, PushOptions, ResultRow, Results,
-    RowError, Split, Tags, Timeout, Values, map, new_owner,
+    RowError, Split, Timeout, Values, map, new_owner,
 };
 pub use engine::error::{Error, Result, Status, StatusInfo};
 pub use engine::options::{Choice, Clock, Delivery, Mode, OnFull, OptionInfo, OptionKind, Options};
 pub use engine::queue::IfFull;
 pub use engine::stats::{Histogram, Stats};
 pub use engine::value::{Handled, Kind, Object, Outcome, Trigger, Value};
+pub use engine::writer::Tags;
 
 /// The README's Rust examples are tests.
 #[cfg(doctest)]

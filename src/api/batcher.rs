@@ -13,6 +13,7 @@ use crate::engine::options::FOREVER;
 use crate::engine::queue::IfFull;
 use crate::engine::stats::Stats;
 use crate::engine::value::{Kind, Value};
+use crate::engine::writer::Tags;
 use crate::sync::{Shared, try_box};
 use std::ffi::c_void;
 use std::fmt;
@@ -50,24 +51,6 @@ pub struct Mark(u64);
 pub struct Closed {
     /// Values that were discarded because the time-out came first; 0 if everything drained.
     pub left: u64,
-}
-
-/// The tags of a bulk push.
-#[derive(Clone, Copy, Debug)]
-pub enum Tags<'a> {
-    /// This tag, the next, and so on.
-    From(u64),
-    /// One for each value.
-    Each(&'a [u64]),
-}
-
-impl Tags<'_> {
-    fn of(&self, index: usize) -> Option<u64> {
-        match self {
-            Tags::From(first) => Some(first.wrapping_add(index as u64)),
-            Tags::Each(tags) => tags.get(index).copied(),
-        }
-    }
 }
 
 /// What a push can carry besides value and tag.
@@ -241,22 +224,16 @@ impl Batcher {
     }
 
     fn push_column(&self, kind: Kind, cells: &[u64], tags: Tags<'_>) -> (usize, Result) {
-        match tags {
-            Tags::From(first) => {
-                let tag = |row| first.wrapping_add(row as u64);
-                let (taken, status) = self.engine().push_cells(kind, cells, None, tag, 0, IfFull::Wait);
-                (taken, status.into_result())
-            }
-            Tags::Each(tags) => {
-                let count = cells.len().min(tags.len());
-                match self
-                    .engine()
-                    .push_cells(kind, &cells[..count], None, |row| tags[row], 0, IfFull::Wait)
-                {
-                    (taken, Status::OK) if taken < cells.len() => (taken, Err(Status::INVALID_ARGUMENT)),
-                    (taken, status) => (taken, status.into_result()),
-                }
-            }
+        let count = match tags {
+            Tags::From(_) => cells.len(),
+            Tags::Each(tags) => cells.len().min(tags.len()),
+        };
+        match self
+            .engine()
+            .push_cells(kind, &cells[..count], None, tags, 0, IfFull::Wait)
+        {
+            (taken, Status::OK) if taken < cells.len() => (taken, Err(Status::INVALID_ARGUMENT)),
+            (taken, status) => (taken, status.into_result()),
         }
     }
 

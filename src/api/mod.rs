@@ -8,7 +8,7 @@ mod producer;
 mod map;
 
 pub use batch::{Batch, Failure, HeldBatch, Values};
-pub use batcher::{Batcher, Closed, Mark, PushOptions, Tags, Timeout};
+pub use batcher::{Batcher, Closed, Mark, PushOptions, Timeout};
 pub use builder::Builder;
 pub use map::{Split, map, new_owner};
 pub use producer::Producer;

@@ -292,14 +292,17 @@ impl Batch {
         true
     }
 
-    /// Works out which kinds are present, once all rows are written.
+    /// Works out which kinds are present, once all rows are written; all columns can be read from then on.
     pub(crate) fn classify(&mut self) {
         self.finish_offsets();
-        let kinds = self.rows.kinds(self.len);
-        let same = kinds.len() < 2 || kinds[1..] == kinds[..kinds.len() - 1];
-        self.mask = match (same, kinds.first()) {
-            (true, Some(kind)) => 1 << kind,
-            _ => kinds.iter().fold(0, |mask, kind| mask | 1 << kind) & !(1 << REMOVED),
+        let common = self.rows.common_kind();
+        self.rows.spell_out(self.len);
+        self.mask = match common {
+            Some(kind) => 1 << kind,
+            None => {
+                let kinds = self.rows.kinds(self.len);
+                kinds.iter().fold(0, |mask, kind| mask | 1 << kind) & !(1 << REMOVED)
+            }
         };
         self.uniform = if self.mask.is_power_of_two() && self.removed == 0 {
             Kind::from_code(self.mask.trailing_zeros() as u8)

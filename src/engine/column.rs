@@ -3,8 +3,8 @@
 //! The only unsafe code of the engine's data path. Everything handed out is zeroed first, so every cell is
 //! initialised and reads need no proof; allocation failure is an `Option`, never an abort.
 
+use super::writer::{Common, Writer};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use crate::sync::fetch_to_write;
 use std::alloc::{Layout, alloc_zeroed, dealloc, realloc};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -225,6 +225,8 @@ pub(crate) struct Rows {
     capacity: usize,
     /// Where the input values are: inside `base`, or the caller's own array (`borrow_values`).
     values: NonNull<u64>,
+    /// What the rows have in common instead of it standing in the columns.
+    common: Common,
 }
 
 // SAFETY: owns `base` alone; `values` points into it, or at memory that `borrow_values` makes the caller keep.
@@ -240,6 +242,7 @@ impl Rows {
             base,
             capacity,
             values: base.cast(),
+            common: Common::default(),
         })
     }
 
@@ -272,14 +275,18 @@ impl Rows {
         unsafe { std::slice::from_raw_parts(self.values.as_ptr(), len) }
     }
 
+    /// The tags; spelled out first.
     pub(crate) fn tags(&self, len: usize) -> &[u64] {
         assert!(len <= self.capacity);
+        debug_assert!(self.common.first_tag.is_none());
         // SAFETY: the second column spans `capacity` zeroed cells.
         unsafe { std::slice::from_raw_parts(self.at::<u64>(8).as_ptr(), len) }
     }
 
+    /// The kind codes; spelled out first.
     pub(crate) fn kinds(&self, len: usize) -> &[u8] {
         assert!(len <= self.capacity);
+        debug_assert!(self.common.kind.is_none());
         // SAFETY: the first byte column spans `capacity` zeroed cells.
         unsafe { std::slice::from_raw_parts(self.at::<u8>(24).as_ptr(), len) }
     }
@@ -310,9 +317,13 @@ impl Rows {
 
     /// Writes one input row.
     pub(crate) fn put(&mut self, row: usize, cell: u64, tag: u64, kind: u8) {
-        let mut writer = self.writer(self.capacity);
-        writer.row = row;
-        writer.put(cell, tag, kind);
+        assert!(row < self.capacity);
+        self.own_values();
+        // SAFETY: the row is inside the columns, and `&mut self` excludes readers.
+        unsafe { store(self.values.as_ptr(), row, cell) };
+        // SAFETY: as above.
+        unsafe { store(self.at::<u64>(8).as_ptr(), row, tag) };
+        self.put_kind(row, kind);
     }
 
     pub(crate) fn put_kind(&mut self, row: usize, kind: u8) {
@@ -332,13 +343,29 @@ impl Rows {
     /// A cursor that appends rows below `limit`. It dangles when these Rows are dropped: see `Writer`.
     pub(crate) fn writer(&mut self, limit: usize) -> Writer {
         self.own_values();
-        Writer {
-            values: self.values.as_ptr(),
-            tags: self.at::<u64>(8).as_ptr(),
-            kinds: self.at::<u8>(24).as_ptr(),
-            row: 0,
-            limit: limit.min(self.capacity),
-        }
+        self.common = Common::default();
+        let kinds = self.at::<u8>(24).as_ptr();
+        Writer::attached(
+            self.values.as_ptr(),
+            self.capacity,
+            kinds,
+            limit.min(self.capacity),
+        )
+    }
+
+    /// Notes what the rows have in common, which the columns do not hold.
+    pub(crate) fn set_common(&mut self, common: Common) {
+        self.common = common;
+    }
+
+    /// What the rows had in common; the columns hold it from now on.
+    pub(super) fn take_common(&mut self) -> Common {
+        std::mem::take(&mut self.common)
+    }
+
+    /// The kind that all rows have in common, if the column does not hold it.
+    pub(crate) fn common_kind(&self) -> Option<u8> {
+        self.common.kind
     }
 
     /// Marks the results of the first `len` rows as not set.
@@ -375,59 +402,21 @@ impl Drop for Rows {
     }
 }
 
-/// The hot end of an open batch: three column pointers and how many rows may still be written.
-///
-/// Whoever keeps a Writer keeps the Rows it came from alive and unread below `row` until the writer is detached;
-/// `engine/queue.rs` is the only keeper and holds both in one struct behind one gate.
-pub(crate) struct Writer {
-    values: *mut u64,
-    tags: *mut u64,
-    kinds: *mut u8,
-    /// Rows written so far.
-    pub(crate) row: usize,
-    /// Rows that may be written without asking again.
-    pub(crate) limit: usize,
-}
-
-// SAFETY: the pointers belong to the Rows kept beside the writer, which are Send.
-unsafe impl Send for Writer {}
-
-impl Writer {
-    /// Appends as many of `cells` as the limit allows; answers how many. `tag` gives each one's tag.
-    pub(crate) fn put_many(&mut self, cells: &[u64], tag: impl Fn(usize) -> u64, kind: u8) -> usize {
-        let count = cells.len().min(self.limit.saturating_sub(self.row));
-        if count == 0 {
-            return 0;
-        }
-        // SAFETY: row + count <= limit <= capacity of the Rows behind the pointers (see the type's comment).
-        let values = unsafe { span(self.values, self.row, count) };
-        // SAFETY: as above.
-        let tags = unsafe { span(self.tags, self.row, count) };
-        // SAFETY: as above.
-        let kinds = unsafe { span(self.kinds, self.row, count) };
-        values.copy_from_slice(&cells[..count]);
-        for (index, place) in tags.iter_mut().enumerate() {
-            *place = tag(index);
-        }
-        kinds.fill(kind);
-        self.row += count;
-        count
-    }
-}
-
-/// How many rows ahead of the one written lines are asked for. On `job/1` of the bench 64 and 128 gain half of what 32
-/// does.
-const FETCH_AHEAD: usize = 32;
-
-/// Cells of a column, to be written.
+/// Writes cells of a column.
 ///
 /// # Safety
-/// `column` has `row + count` cells, nobody else reaches these while the span is used.
-unsafe fn span<'a, T: Cell>(column: *mut T, row: usize, count: usize) -> &'a mut [T] {
+/// `column` has `row + count` cells, and nobody else reaches these meanwhile.
+pub(super) unsafe fn fill<T: Cell>(column: *mut T, row: usize, count: usize, cell: impl Fn(usize) -> T) {
+    if count == 0 {
+        return;
+    }
     // SAFETY: the caller keeps `row` inside the column.
     let first = unsafe { column.add(row) };
     // SAFETY: the caller keeps all of it inside the column and to itself; cells are plain data, zeroed at first.
-    unsafe { std::slice::from_raw_parts_mut(first, count) }
+    let cells = unsafe { std::slice::from_raw_parts_mut(first, count) };
+    for (index, place) in cells.iter_mut().enumerate() {
+        *place = cell(index);
+    }
 }
 
 /// Writes one cell of a column.
@@ -435,65 +424,11 @@ unsafe fn span<'a, T: Cell>(column: *mut T, row: usize, count: usize) -> &'a mut
 /// # Safety
 /// `column` has more than `row` cells, and nobody reads this one meanwhile.
 #[inline(always)]
-unsafe fn store<T: Cell>(column: *mut T, row: usize, value: T) {
+pub(super) unsafe fn store<T: Cell>(column: *mut T, row: usize, value: T) {
     // SAFETY: the caller keeps `row` inside the column.
     let cell = unsafe { column.add(row) };
     // SAFETY: as above, and plain data needs no drop.
     unsafe { cell.write(value) };
-}
-
-impl Writer {
-    /// A writer with no batch: its limit is 0, so every push asks.
-    pub(crate) const fn detached() -> Writer {
-        Writer {
-            values: std::ptr::null_mut(),
-            tags: std::ptr::null_mut(),
-            kinds: std::ptr::null_mut(),
-            row: 0,
-            limit: 0,
-        }
-    }
-
-    /// Appends a row unless it would be the last below `limit`: whoever writes that one has more to do.
-    #[inline(always)]
-    pub(crate) fn put_inside(&mut self, cell: u64, tag: u64, kind: u8) -> bool {
-        let next = self.row + 1;
-        if next >= self.limit {
-            return false;
-        }
-        // SAFETY: row < next < limit.
-        unsafe { self.write(next, cell, tag, kind) };
-        true
-    }
-
-    /// Appends a row if `row < limit`.
-    #[inline(always)]
-    pub(crate) fn put(&mut self, cell: u64, tag: u64, kind: u8) -> bool {
-        if self.row >= self.limit {
-            return false;
-        }
-        // SAFETY: row < limit.
-        unsafe { self.write(self.row + 1, cell, tag, kind) };
-        true
-    }
-
-    /// Writes the row before `next`.
-    ///
-    /// # Safety
-    /// `row + 1 == next <= limit`.
-    #[inline(always)]
-    unsafe fn write(&mut self, next: usize, cell: u64, tag: u64, kind: u8) {
-        let row = self.row;
-        fetch_to_write(self.values.wrapping_add(row + FETCH_AHEAD));
-        fetch_to_write(self.tags.wrapping_add(row + FETCH_AHEAD));
-        // SAFETY: the caller keeps row < limit <= capacity of the Rows behind the pointers (see the type's comment).
-        unsafe { store(self.values, row, cell) };
-        // SAFETY: as above.
-        unsafe { store(self.tags, row, tag) };
-        // SAFETY: as above.
-        unsafe { store(self.kinds, row, kind) };
-        self.row = next;
-    }
 }
 
 #[cfg(test)]
@@ -515,17 +450,6 @@ mod tests {
             assert_eq!(address % ALIGN, 0);
         }
         assert!(rows.values(100).iter().all(|v| *v == 0));
-    }
-
-    #[test]
-    fn a_writer_stops_at_its_limit() {
-        let mut rows = Rows::new(2).expect("memory");
-        let mut writer = rows.writer(2);
-        assert!(writer.put(7, 70, 2));
-        assert!(writer.put(8, 80, 2));
-        assert!(!writer.put(9, 90, 2));
-        assert_eq!(rows.values(2), [7, 8]);
-        assert_eq!(rows.tags(2), [70, 80]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub(crate) mod options;
 pub(crate) mod value;
 pub(crate) mod column;
+pub(crate) mod writer;
 pub(crate) mod batch;
 pub(crate) mod forming;
 pub(crate) mod push;

@@ -6,12 +6,12 @@
 
 use super::batch::{Batch, REMOVED, Release};
 use super::batcher::Inner;
-use super::column::Writer;
 use super::core::{Core, OpenInfo, Room};
 use super::error::Status;
 use super::forming::{self, FOREVER, Lack, Load, Open};
 use super::options::OnFull;
 use super::value::{Kind, Outcome, Trigger};
+use super::writer::{Tags, Writer};
 use crate::sync::Shared;
 
 /// What stands behind the gate: the open batch and how far pushes may go on without asking.
@@ -105,7 +105,7 @@ impl Front {
 
     /// Values accepted since the start.
     pub(crate) fn accepted(&self) -> u64 {
-        self.accepted_before + self.writer.row as u64
+        self.accepted_before + self.writer.row() as u64
     }
 
     fn bytes_accepted(&self) -> u64 {
@@ -113,14 +113,14 @@ impl Front {
     }
 
     fn open_bytes(&self) -> u64 {
-        8 * self.writer.row as u64 + self.extra
+        8 * self.writer.row() as u64 + self.extra
     }
 
     /// Values of the open batch that wait.
     pub(crate) fn open_live(&self) -> u64 {
         self.open
             .as_ref()
-            .map_or(0, |batch| (self.writer.row - batch.removed) as u64)
+            .map_or(0, |batch| (self.writer.row() - batch.removed) as u64)
     }
 
     pub(crate) fn load(&self, core: &Core) -> Load {
@@ -135,7 +135,7 @@ impl Front {
     fn set_limits(&mut self, inner: &Inner, core: &Core) {
         let load = self.load(core);
         (self.count_limit, self.byte_limit) =
-            forming::row_limit(&inner.limits, self.writer.row as u64, self.extra, load);
+            forming::row_limit(&inner.limits, self.writer.row() as u64, self.extra, load);
         self.narrow();
     }
 
@@ -150,7 +150,7 @@ impl Front {
     #[inline(always)]
     fn narrow(&mut self) {
         let by_bytes = self.byte_limit.saturating_sub(self.extra) / 8;
-        self.writer.limit = self.count_limit.min(by_bytes) as usize;
+        self.writer.set_limit(self.count_limit.min(by_bytes) as usize);
     }
 
     fn count_refusal(&mut self, status: Status) {
@@ -188,21 +188,26 @@ impl Inner {
     /// Pushes a value of 8 bytes: null, bool, int64 or float64.
     #[inline(always)]
     pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
-        if self.takes(kind) {
-            // Nothing in here calls, so that the common push keeps everything in registers.
-            let taken = self
-                .gate
-                .push_if_owner(|front| front.writer.put_inside(cell, tag, kind as u8));
-            if taken == Some(true) {
-                return Status::OK;
-            }
+        if self.push_inside(kind, cell, tag) {
+            return Status::OK;
         }
         self.push_cell_asking(kind, cell, tag)
     }
 
+    /// The common push, by the thread that owns the gate and into the midst of a batch; else false, and nothing
+    /// happened. Nothing in here calls, so that it keeps everything in registers.
+    #[inline(always)]
+    pub(crate) fn push_inside(&self, kind: Kind, cell: u64, tag: u64) -> bool {
+        self.takes(kind)
+            && self
+                .gate
+                .push_if_owner(|front| front.writer.put_inside(cell, tag, kind as u8))
+                == Some(true)
+    }
+
     /// The same for a thread that does not own the gate, and for the value that fills a batch or finds none open.
     #[inline(never)]
-    fn push_cell_asking(&self, kind: Kind, cell: u64, tag: u64) -> Status {
+    pub(crate) fn push_cell_asking(&self, kind: Kind, cell: u64, tag: u64) -> Status {
         if self.put_asking(kind, cell, tag) {
             return Status::OK;
         }
@@ -211,15 +216,7 @@ impl Inner {
 
     /// `push_cell` for a host that says what becomes of a value without room.
     pub(crate) fn push_cell_if(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status {
-        if self.takes(kind) {
-            let taken = self
-                .gate
-                .push_if_owner(|front| front.writer.put_inside(cell, tag, kind as u8));
-            if taken == Some(true) {
-                return Status::OK;
-            }
-        }
-        if self.put_asking(kind, cell, tag) {
+        if self.push_inside(kind, cell, tag) || self.put_asking(kind, cell, tag) {
             return Status::OK;
         }
         self.push_slow(Push {
@@ -237,7 +234,7 @@ impl Inner {
             if !front.writer.put(cell, tag, kind as u8) {
                 return false;
             }
-            if front.writer.row >= front.writer.limit {
+            if front.writer.is_full() {
                 self.filled(front);
             }
             true
@@ -261,8 +258,8 @@ impl Inner {
         }
         let taken = self.gate.push(move |front| {
             let bytes = front.open_bytes() + 8 + text.len() as u64;
-            let row = front.writer.row;
-            if bytes > front.byte_limit || row >= front.writer.limit {
+            let row = front.writer.row();
+            if bytes > front.byte_limit || front.writer.is_full() {
                 return false;
             }
             let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) else {
@@ -274,7 +271,7 @@ impl Inner {
             front.writer.put(0, tag, kind as u8);
             front.extra += text.len() as u64;
             front.narrow();
-            if front.writer.row >= front.writer.limit {
+            if front.writer.is_full() {
                 self.filled(front);
             }
             true
@@ -293,7 +290,7 @@ impl Inner {
         kind: Kind,
         cells: &[u64],
         validity: Option<&[u8]>,
-        tag: impl Fn(usize) -> u64,
+        tags: Tags<'_>,
         deadline: i64,
         if_full: IfFull,
     ) -> (usize, Status) {
@@ -303,10 +300,8 @@ impl Inner {
         while at < cells.len() {
             if whole && self.takes(kind) {
                 at += self.gate.push(|front| {
-                    let taken = front
-                        .writer
-                        .put_many(&cells[at..], |index| tag(at + index), kind as u8);
-                    if taken > 0 && front.writer.row >= front.writer.limit {
+                    let taken = front.writer.put_many(&cells[at..], tags.after(at), kind as u8);
+                    if taken > 0 && front.writer.is_full() {
                         self.filled(front);
                     }
                     taken
@@ -319,13 +314,16 @@ impl Inner {
             // One value asks all questions: it opens the next batch, waits for room, or is refused.
             let kind = if valid(at) { kind } else { Kind::Null };
             let cell = if valid(at) { cells[at] } else { 0 };
+            let Some(tag) = tags.of(at) else {
+                return (at, Status::INVALID_ARGUMENT);
+            };
             let status = if deadline == 0 {
-                self.push_cell_if(kind, cell, tag(at), if_full)
+                self.push_cell_if(kind, cell, tag, if_full)
             } else {
                 self.push_slow(Push {
                     deadline,
                     if_full,
-                    ..Push::cell(kind, cell, tag(at))
+                    ..Push::cell(kind, cell, tag)
                 })
             };
             if !status.is_ok() {
@@ -341,7 +339,7 @@ impl Inner {
     #[cold]
     #[inline(never)]
     fn filled(&self, front: &mut Front) {
-        if forming::seals_after(&self.limits, front.writer.row as u64) {
+        if forming::seals_after(&self.limits, front.writer.row() as u64) {
             let mut core = self.core.lock();
             self.seal(front, &mut core, Trigger::Size);
             self.touch_later(&mut core);
@@ -432,7 +430,7 @@ impl Inner {
             }
         }
         let open = Open {
-            rows: front.writer.row as u64,
+            rows: front.writer.row() as u64,
             bytes: front.open_bytes(),
             opened_at: 0,
             full: false,
@@ -446,7 +444,7 @@ impl Inner {
             return refused(front, status);
         }
         core.room_wanted = None;
-        if forming::seals_after(&self.limits, front.writer.row as u64) {
+        if forming::seals_after(&self.limits, front.writer.row() as u64) {
             self.seal(front, &mut core, Trigger::Size);
         } else if self.limits.max_delay == 0 && core.is_idle(self.limits.max_in_flight) {
             // A thread is to be woken for this very value: with the batch sealed it needs not come back to the gate.
@@ -464,7 +462,7 @@ impl Inner {
         if !front.writer.put(cell, tag, kind) {
             let mut core = self.core.lock();
             let open = Open {
-                rows: front.writer.row as u64,
+                rows: front.writer.row() as u64,
                 bytes: front.open_bytes(),
                 opened_at: 0,
                 full: false,
@@ -489,12 +487,12 @@ impl Inner {
                 }
             }
             front.set_limits(self, &core);
-            if !forming::seals_after(&self.limits, front.writer.row as u64) {
+            if !forming::seals_after(&self.limits, front.writer.row() as u64) {
                 return true;
             }
             self.seal(front, &mut core, Trigger::Size);
             self.touch(&mut core);
-        } else if front.writer.row >= front.writer.limit {
+        } else if front.writer.is_full() {
             self.filled(front);
             self.pay();
         }
@@ -507,7 +505,7 @@ impl Inner {
         if opening && !self.open(front, core) {
             return Status::NO_MEMORY;
         }
-        let row = front.writer.row;
+        let row = front.writer.row();
         let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) else {
             return Status::INTERNAL;
         };
@@ -536,7 +534,7 @@ impl Inner {
             core.open_deadline = batch.earliest;
             core.next_deadline = core.next_deadline.min(push.deadline);
         }
-        front.writer.limit = front.writer.limit.max(row + 1);
+        front.writer.set_limit(front.writer.limit().max(row + 1));
         front.writer.put(push.cell, push.tag, push.kind as u8);
         front.extra += push.weight() - 8;
         Status::OK
@@ -574,7 +572,7 @@ impl Inner {
         let Some(mut shared) = front.open.take() else {
             return;
         };
-        let rows = front.writer.row;
+        let rows = front.writer.row();
         self.end_front(front);
         core.open = None;
         core.open_deadline = FOREVER;
@@ -585,7 +583,7 @@ impl Inner {
     }
 
     fn end_front(&self, front: &mut Front) {
-        front.accepted_before += front.writer.row as u64;
+        front.accepted_before += front.writer.row() as u64;
         front.bytes_before += front.open_bytes();
         front.writer = Writer::detached();
         front.extra = 0;
@@ -599,7 +597,8 @@ impl Inner {
             return;
         };
         if let Some(batch) = shared.get_mut() {
-            batch.len = front.writer.row;
+            batch.len = front.writer.row();
+            batch.rows.set_common(front.writer.common());
             batch.weight = front.open_bytes();
             batch.trigger = trigger;
             core.ledger.seal(batch.id, batch.len as u64);
@@ -635,7 +634,15 @@ impl Inner {
         status: Status,
         pick: impl Fn(&Batch, usize, u64, u64) -> bool,
     ) -> Result<u64, Status> {
-        let open_rows = front.writer.row;
+        let open_rows = front.writer.row();
+        if front.open.is_some() {
+            front.writer.spell_out();
+        }
+        for batch in &mut core.sealed {
+            if let Some(batch) = batch.get_mut() {
+                batch.rows.spell_out(batch.len);
+            }
+        }
         // Count first, so that one allocation serves all and nothing is half done when memory runs out.
         let (mut count, mut bytes) = (0, 0);
         for (batch, rows) in waiting(core, front, open_rows) {

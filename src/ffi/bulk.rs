@@ -21,6 +21,7 @@ use crate::engine::column::as_cells;
 use crate::engine::error::Status;
 use crate::engine::queue::IfFull;
 use crate::engine::value::{Kind, Value};
+use crate::engine::writer::Tags;
 use crate::sync::Shared;
 use std::ffi::c_void;
 
@@ -39,8 +40,7 @@ struct Bulk<'a> {
     engine: &'a Inner,
     validity: Option<&'a [u8]>,
     count: usize,
-    tags: Option<&'a [u64]>,
-    first_tag: u64,
+    tags: Tags<'a>,
     deadline: i64,
     if_full: IfFull,
     release: Option<Shared<ReleaseMany>>,
@@ -90,18 +90,19 @@ impl<'a> Bulk<'a> {
                 }
             };
             let validity = caller.optional_array(manner.validity, manner.count.div_ceil(8))?;
-            let tags = caller.optional_array(manner.tags, manner.count)?;
+            let tags = match caller.optional_array(manner.tags, manner.count)? {
+                Some(tags) => Tags::Each(tags),
+                None => Tags::From(manner.first_tag),
+            };
             Ok((options.deadline, options.if_full()?, release, validity, tags))
         };
         let (deadline, if_full, release, validity, tags) =
             check().map_err(|status| engine.count_refused(status))?;
-        let (count, first_tag) = (manner.count, manner.first_tag);
         Ok(Bulk {
             engine,
             validity,
-            count,
+            count: manner.count,
             tags,
-            first_tag,
             deadline,
             if_full,
             release,
@@ -109,17 +110,16 @@ impl<'a> Bulk<'a> {
         })
     }
 
+    /// There are as many tags as values.
     fn tag(&self, row: usize) -> u64 {
-        self.tags
-            .map_or(self.first_tag.wrapping_add(row as u64), |tags| tags[row])
+        self.tags.of(row).unwrap_or_default()
     }
 
     /// Pushes numbers.
     fn push_cells(self, kind: Kind, cells: &[u64]) -> Result<(), Status> {
-        let tag = |row| self.tag(row);
         let (taken, status) =
             self.engine
-                .push_cells(kind, cells, self.validity, tag, self.deadline, self.if_full);
+                .push_cells(kind, cells, self.validity, self.tags, self.deadline, self.if_full);
         self.accepted.set(taken);
         status.into_result()
     }

@@ -130,6 +130,27 @@ pub(crate) fn push_bool(to: &impl Taker, value: i32, tag: u64) -> Status {
     }
 }
 
+/// Pushes a value of 8 bytes, with all questions asked. Behind a call of its own, so that the common push needs neither
+/// guard nor stack: nothing in it can panic.
+///
+/// # Safety
+/// As for [`guard::run`].
+#[inline(never)]
+unsafe extern "C" fn push_cell_asking(
+    batcher: *mut mb_batcher,
+    kind: Kind,
+    cell: u64,
+    tag: u64,
+) -> mb_status {
+    // SAFETY: passed on.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => engine.push_cell_asking(kind, cell, tag),
+            Err(status) => status,
+        })
+    }
+}
+
 /// Pushes text, checked.
 #[inline(always)]
 pub(crate) fn push_text(
@@ -231,12 +252,13 @@ pub unsafe extern "C" fn mb_batcher_push_bool(batcher: *mut mb_batcher, value: i
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mb_batcher_push_int64(batcher: *mut mb_batcher, value: i64, tag: u64) -> mb_status {
     // SAFETY: the promise of this function's caller.
-    unsafe {
-        guard::push(|caller| match caller.engine(batcher) {
-            Ok(engine) => engine.push_cell(Kind::Int64, value as u64, tag),
-            Err(status) => status,
-        })
+    let caller = unsafe { Caller::promised() };
+    let inside = |engine: &Inner| engine.push_inside(Kind::Int64, value as u64, tag);
+    if caller.engine(batcher).is_ok_and(inside) {
+        return Status::OK.code();
     }
+    // SAFETY: as above.
+    unsafe { push_cell_asking(batcher, Kind::Int64, value as u64, tag) }
 }
 
 /// Pushes a floating-point number.
@@ -252,12 +274,13 @@ pub unsafe extern "C" fn mb_batcher_push_float64(
     tag: u64,
 ) -> mb_status {
     // SAFETY: the promise of this function's caller.
-    unsafe {
-        guard::push(|caller| match caller.engine(batcher) {
-            Ok(engine) => engine.push_cell(Kind::Float64, value.to_bits(), tag),
-            Err(status) => status,
-        })
+    let caller = unsafe { Caller::promised() };
+    let inside = |engine: &Inner| engine.push_inside(Kind::Float64, value.to_bits(), tag);
+    if caller.engine(batcher).is_ok_and(inside) {
+        return Status::OK.code();
     }
+    // SAFETY: as above.
+    unsafe { push_cell_asking(batcher, Kind::Float64, value.to_bits(), tag) }
 }
 
 /// Pushes a string: `length` bytes of UTF-8, copied.

@@ -41,8 +41,9 @@ const CHUNKS: usize = 1 << (INDEX_BITS - CHUNK_BITS);
 /// The place of one handle. A line of its own: pushes read a batcher's while batches come and go in others.
 #[repr(C, align(64))]
 pub(crate) struct Slot {
-    /// The word of the handle that lives here; else [`over`] of the last that did.
-    word: AtomicU64,
+    /// The word of the handle that lives here; else [`over`] of the last that did. Its complement, so that slots begin as
+    /// zeroes and NULL finds none.
+    word: Complement,
     object: AtomicPtr<()>,
     /// The batcher of a batch, as a handle word; for counting what comes too late.
     parent: AtomicU64,
@@ -53,6 +54,30 @@ pub(crate) struct Slot {
     of: AtomicU8,
     /// The next free slot, plus 1.
     next: AtomicU32,
+}
+
+/// A word kept as its complement.
+struct Complement(AtomicU64);
+
+impl Complement {
+    #[inline(always)]
+    fn load(&self, order: Ordering) -> u64 {
+        // SYNC: the caller's.
+        !self.0.load(order)
+    }
+
+    fn store(&self, word: u64, order: Ordering) {
+        // SYNC: the caller's.
+        self.0.store(!word, order);
+    }
+
+    /// Replaces `from` by `to`; false if another word is there.
+    fn replace(&self, from: u64, to: u64, order: Ordering) -> bool {
+        // SYNC: the caller's; on failure nothing is read.
+        self.0
+            .compare_exchange(!from, !to, order, Ordering::Relaxed)
+            .is_ok()
+    }
 }
 
 /// The batch is its holder's, not borrowed by a handler.
@@ -68,6 +93,9 @@ struct Table {
     /// The first free slot plus 1 in the low half; a count of changes in the high half, against ABA.
     free: AtomicU64,
 }
+
+/// The first chunk of each type, whose address every lookup knows. Memory that is not used is not resident.
+static FIRST: [[Slot; CHUNK_SLOTS]; TYPES] = [const { [const { Slot::new() }; CHUNK_SLOTS] }; TYPES];
 
 static TABLES: [Table; TYPES] = [const {
     Table {
@@ -105,7 +133,7 @@ fn over(word: u64) -> u64 {
 /// The slot of a live handle of this type.
 #[inline(always)]
 pub(crate) fn find(word: u64, of: Type) -> Option<&'static Slot> {
-    let slot = TABLES[of as usize].slot(word)?;
+    let slot = slot(of as usize, word)?;
     // SYNC: Acquire pairs with the Release store of `publish` - the object and what it points to.
     if slot.word.load(Ordering::Acquire) == word {
         Some(slot)
@@ -120,7 +148,7 @@ pub(crate) fn find_consumed(word: u64) -> Option<&'static Slot> {
     if word >> TAG_SHIFT != tag(Type::Batch as u8) || generation(word) == 0 {
         return None;
     }
-    let slot = TABLES[Type::Batch as usize].slot(word)?;
+    let slot = slot(Type::Batch as usize, word)?;
     // SYNC: Acquire pairs with the Release store of `retire` - the parent.
     let last = slot.consumed.load(Ordering::Acquire);
     let behind = generation(last).wrapping_sub(generation(word));
@@ -131,14 +159,22 @@ pub(crate) fn find_consumed(word: u64) -> Option<&'static Slot> {
 /// in it, `give_back` ends it.
 pub(crate) fn take(of: Type) -> Option<&'static Slot> {
     let table = &TABLES[of as usize];
-    table.pop().or_else(|| table.fresh(of))
+    table.pop(of).or_else(|| table.fresh(of))
+}
+
+/// The slot with this number, if its chunk exists.
+#[inline(always)]
+fn slot(of: usize, index: u64) -> Option<&'static Slot> {
+    let index = (index & INDEX_MASK) as usize;
+    match FIRST[of].get(index) {
+        Some(slot) => Some(slot),
+        None => TABLES[of].slot(index),
+    }
 }
 
 impl Table {
-    /// The slot with this number, if its chunk exists.
-    #[inline(always)]
-    fn slot(&self, index: u64) -> Option<&'static Slot> {
-        let index = (index & INDEX_MASK) as usize;
+    /// The slot with this number, beyond the first chunk, if its chunk exists.
+    fn slot(&self, index: usize) -> Option<&'static Slot> {
         // SYNC: Acquire pairs with the exchange of `chunk_for` - the zeroed slots.
         let chunk = self.chunks[index >> CHUNK_BITS].load(Ordering::Acquire);
         if chunk.is_null() {
@@ -150,12 +186,12 @@ impl Table {
         Some(unsafe { &*slot })
     }
 
-    fn pop(&self) -> Option<&'static Slot> {
+    fn pop(&self, of: Type) -> Option<&'static Slot> {
         // SYNC: Acquire pairs with the Release exchange of `give_back` - the `next` of the slot on top.
         let mut head = self.free.load(Ordering::Acquire);
         loop {
             let index = (head & u64::from(u32::MAX)).checked_sub(1)?;
-            let top = self.slot(index)?;
+            let top = slot(of as usize, index)?;
             // SYNC: Relaxed; ordered by the load of `free`. If another thread took `top` meanwhile, the count differs.
             let next = u64::from(top.next.load(Ordering::Relaxed));
             let new = ((head >> 32).wrapping_add(1) << 32) | next;
@@ -175,7 +211,8 @@ impl Table {
         // SYNC: Relaxed; the number alone is the thread's.
         let mut index = self.used.load(Ordering::Relaxed);
         loop {
-            if u64::from(index) > INDEX_MASK {
+            // The last number is that of a word of ones, which all slots begin with.
+            if u64::from(index) >= INDEX_MASK {
                 return None;
             }
             self.chunk_for(index as usize)?;
@@ -188,7 +225,7 @@ impl Table {
                 Err(now) => index = now,
             }
         }
-        let slot = self.slot(u64::from(index))?;
+        let slot = slot(of as usize, u64::from(index))?;
         // SYNC: Relaxed; nobody has a word of this slot yet.
         slot.word.store(over(u64::from(index)), Ordering::Relaxed);
         // SYNC: Relaxed; the slot is this thread's.
@@ -198,6 +235,9 @@ impl Table {
 
     /// Makes sure that the chunk of a slot exists.
     fn chunk_for(&self, index: usize) -> Option<()> {
+        if index < CHUNK_SLOTS {
+            return Some(());
+        }
         let place = &self.chunks[index >> CHUNK_BITS];
         // SYNC: Relaxed; only whether there is one.
         if !place.load(Ordering::Relaxed).is_null() {
@@ -209,11 +249,6 @@ impl Table {
         if chunk.is_null() {
             return None;
         }
-        // SAFETY: zeroed atomics are valid, and nobody else has the chunk yet.
-        let first = unsafe { &*chunk };
-        // The zero that all slots begin with would lead to slot 0.
-        // SYNC: Relaxed; published by the exchange below.
-        first.word.store(over(0), Ordering::Relaxed);
         // SYNC: Release pairs with the load of `slot` - the zeroed slots.
         if place
             .compare_exchange(null_mut(), chunk, Ordering::Release, Ordering::Relaxed)
@@ -227,6 +262,18 @@ impl Table {
 }
 
 impl Slot {
+    const fn new() -> Slot {
+        Slot {
+            word: Complement(AtomicU64::new(0)),
+            object: AtomicPtr::new(null_mut()),
+            parent: AtomicU64::new(0),
+            consumed: AtomicU64::new(0),
+            flags: AtomicU32::new(0),
+            of: AtomicU8::new(0),
+            next: AtomicU32::new(0),
+        }
+    }
+
     /// Puts an object in a taken slot and answers its handle. The generation before is over for good.
     pub(crate) fn publish(&self, object: *mut (), parent: u64, flags: u32) -> u64 {
         // SYNC: Relaxed; the slot is this thread's until the store below.
@@ -283,11 +330,7 @@ impl Slot {
     /// Ends a handle. True for the one caller that ended it; the object is that caller's then, and so is the slot.
     pub(crate) fn retire(&self, word: u64) -> bool {
         // SYNC: AcqRel; Acquire pairs with `publish` in whatever thread, Release with `is` and `find`.
-        if self
-            .word
-            .compare_exchange(word, over(word), Ordering::AcqRel, Ordering::Relaxed)
-            .is_err()
-        {
+        if !self.word.replace(word, over(word), Ordering::AcqRel) {
             return false;
         }
         if self.of() == Type::Batch as u8 {
@@ -358,8 +401,7 @@ mod tests {
         assert!(find(word, Type::Batcher).is_none());
         // Whatever a dead slot, or one never used, holds: that word finds nothing.
         for index in 0..3 {
-            let held = TABLES[Type::Batcher as usize]
-                .slot(index)
+            let held = super::slot(Type::Batcher as usize, index)
                 .unwrap()
                 .word
                 .load(Ordering::Relaxed);

@@ -35,9 +35,10 @@ include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 
 pub use api::{
     Batch, Batcher, Builder, Closed, Failure, HeldBatch, Mark, Producer, PushOptions, ResultRow, Results,
-    RowError, Split, Tags, Timeout, Values, map, new_owner,
+    RowError, Split, Timeout, Values, map, new_owner,
 };
 pub use engine::error::{Error, Result, Status, StatusInfo};
 pub use engine::options::{Choice, Clock, Delivery, Mode, OnFull, OptionInfo, OptionKind, Options};
 pub use engine::stats::{Histogram, Stats};
 pub use engine::value::{Handled, Kind, Object, Outcome, Trigger, Value};
+pub use engine::writer::Tags;
