@@ -67,7 +67,7 @@
    What a handler, on_result, a release function or the log may do with the batcher that called it:
 
        push, check, cancel, seal, stats, room      yes; a push never waits there
-       flush_begin                                 yes
+       flush_begin, flush_reached                  yes
        flush, flush_end, run, advance              MB_ERR_REENTRANT, and nothing happens
        next_batch, next_results                    MB_ERR_REENTRANT, and nothing happens
        close                                       begins, and answers MB_ERR_IN_PROGRESS
@@ -650,6 +650,16 @@ mb_status mb_batcher_flush_begin(mb_batcher *batcher, uint64_t *mark);
    Calls back in manual mode.
    Since: 0.1. */
 mb_status mb_batcher_flush_end(mb_batcher *batcher, uint64_t mark, int64_t timeout);
+
+/* Whether everything before the mark is delivered. It does nothing else: for those who share a batcher that
+   only its owner may drive. The descriptor no longer fires for this mark.
+
+   Returns: MB_OK; MB_ERR_IN_PROGRESS; MB_ERR_INVALID_ARGUMENT if mark was never given out;
+     MB_ERR_INVALID_HANDLE; MB_ERR_FORKED. A closed batcher answers as any other.
+   Threads: any, also in callbacks.
+   Blocks: never.
+   Since: 0.1. */
+mb_status mb_batcher_flush_reached(mb_batcher *batcher, uint64_t mark);
 
 /* Stops acceptance at once, waits until all values have their outcome and all results are delivered, and
    discards what is left when the time-out comes. Time-out 0 discards at once. Closing again waits too, and
@@ -1700,6 +1710,7 @@ struct mb_api {
     mb_status (*mb_batcher_flush)(mb_batcher *batcher, int64_t timeout);
     mb_status (*mb_batcher_flush_begin)(mb_batcher *batcher, uint64_t *mark);
     mb_status (*mb_batcher_flush_end)(mb_batcher *batcher, uint64_t mark, int64_t timeout);
+    mb_status (*mb_batcher_flush_reached)(mb_batcher *batcher, uint64_t mark);
     mb_status (*mb_batcher_close)(mb_batcher *batcher, int64_t timeout, uint64_t *left);
     mb_status (*mb_batcher_free)(mb_batcher *batcher);
     mb_status (*mb_batcher_abandon)(mb_batcher *batcher);

@@ -150,6 +150,7 @@ files! {
     hazards: "hazards.test.mjs",
     native_handlers: "native.test.mjs",
     the_package: "package.test.mjs",
+    shared: "shared.test.mjs",
     terminate: "terminate.test.mjs",
 }
 

@@ -64,6 +64,24 @@ impl Inner {
         }
     }
 
+    /// Whether everything before the mark is delivered; who asks here needs no descriptor.
+    pub(crate) fn flush_reached(&self, mark: u64) -> Status {
+        if self.is_foreign() {
+            return Status::FORKED;
+        }
+        let mut core = self.core.lock();
+        if mark > core.ledger.mark() {
+            return Status::INVALID_ARGUMENT;
+        }
+        core.forget_mark(mark);
+        self.touch(&mut core);
+        if core.ledger.reached(mark) {
+            Status::OK
+        } else {
+            Status::IN_PROGRESS
+        }
+    }
+
     /// `flush_begin` and `flush_end` in one.
     pub(crate) fn flush(engine: &Shared<Inner>, timeout: i64) -> Status {
         if engine.is_foreign() {

@@ -64,6 +64,9 @@ impl Inner {
             core.idle_since = 0;
         }
         self.touch(&mut core);
+        if core.fd.is_some() {
+            self.set_fd(&mut core);
+        }
     }
 
     /// Moves a given clock; backwards is ignored, and FOREVER never comes.

@@ -172,7 +172,10 @@ impl Inner {
             }
         }
         self.hand_time_over(core);
-        if core.fd.is_some() {
+        // While a host drives, what it is about to do keeps the descriptor firing: between its steps work is announced but
+        // not taken back, which would cost two system calls a batch.
+        let driven = self.is_manual() && core.drivers > 0 && core.fd_due == Some(i64::MIN);
+        if core.fd.is_some() && !driven {
             self.set_fd(core);
         }
     }

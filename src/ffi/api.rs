@@ -61,7 +61,7 @@ table! {
     error: mb_error_code, mb_error_message, mb_error_subject, mb_error_free;
     value: mb_kind_name, mb_owner_new;
     options: mb_options_init, mb_options_set, mb_option_table, mb_duration_parse;
-    batcher: mb_batcher_new, mb_batcher_seal, mb_batcher_flush, mb_batcher_flush_begin, mb_batcher_flush_end,
+    batcher: mb_batcher_new, mb_batcher_seal, mb_batcher_flush, mb_batcher_flush_begin, mb_batcher_flush_end, mb_batcher_flush_reached,
         mb_batcher_close, mb_batcher_free, mb_batcher_abandon;
     push: mb_batcher_push_null, mb_batcher_push_bool, mb_batcher_push_int64, mb_batcher_push_float64,
         mb_batcher_push_string, mb_batcher_push_bytes, mb_batcher_push_object, mb_batcher_push_value,

@@ -147,6 +147,21 @@ pub unsafe extern "C-unwind" fn mb_batcher_flush_end(
     }
 }
 
+/// Whether everything before the mark is delivered. It does nothing else: for those who share a batcher that only its owner
+/// may drive. The descriptor no longer fires for this mark.
+///
+/// Returns: `MB_OK`; `MB_ERR_IN_PROGRESS`; `MB_ERR_INVALID_ARGUMENT` if `mark` was never given out; `MB_ERR_INVALID_HANDLE`;
+/// `MB_ERR_FORKED`. A closed batcher answers as any other.
+/// Threads: any, also in callbacks. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batcher_flush_reached(batcher: *mut mb_batcher, mark: u64) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe { guard::run(|caller| caller.engine(batcher)?.flush_reached(mark).into_result()) }
+}
+
 /// Stops acceptance at once, waits until all values have their outcome and all results are delivered, and discards
 /// what is left when the time-out comes. Time-out 0 discards at once. Closing again waits too, and may bring the
 /// time-out forward. In manual mode it does what `mb_batcher_run` does and never waits; the time-out goes on under `run`.

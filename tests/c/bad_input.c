@@ -478,6 +478,7 @@ static void times(void)
     CHECK_STATUS(mb_batcher_flush_end(batcher, mark, -1), MB_ERR_INVALID_ARGUMENT);
     CHECK_STATUS(mb_batcher_flush_end(batcher, mark + 1, 0), MB_ERR_INVALID_ARGUMENT);
     CHECK_STATUS(mb_batcher_flush_end(batcher, UINT64_MAX, 0), MB_ERR_INVALID_ARGUMENT);
+    CHECK_STATUS(mb_batcher_flush_reached(batcher, mark + 1), MB_ERR_INVALID_ARGUMENT);
     CHECK_STATUS(mb_batcher_room(batcher, -1), MB_ERR_INVALID_ARGUMENT);
     CHECK_STATUS(mb_batcher_next_batch(batcher, -1, &batch), MB_ERR_INVALID_ARGUMENT);
     CHECK_STATUS(mb_batcher_next_results(batcher, -1, &results), MB_ERR_INVALID_ARGUMENT);

@@ -85,6 +85,7 @@ BATCHER_CALL(call_seal, mb_batcher_seal(batcher))
 BATCHER_CALL(call_flush, mb_batcher_flush(batcher, 0))
 BATCHER_CALL(call_flush_begin, mb_batcher_flush_begin(batcher, &outputs.mark))
 BATCHER_CALL(call_flush_end, mb_batcher_flush_end(batcher, 0, 0))
+BATCHER_CALL(call_flush_reached, mb_batcher_flush_reached(batcher, 0))
 BATCHER_CALL(call_close, mb_batcher_close(batcher, 0, &call_left))
 BATCHER_CALL(call_free, mb_batcher_free(batcher))
 BATCHER_CALL(call_abandon, mb_batcher_abandon(batcher))
@@ -165,6 +166,7 @@ static const call CALLS[] = {
     { "mb_batcher_flush", BATCHER, call_flush, 0 },
     { "mb_batcher_flush_begin", BATCHER, call_flush_begin, 0 },
     { "mb_batcher_flush_end", BATCHER, call_flush_end, 0 },
+    { "mb_batcher_flush_reached", BATCHER, call_flush_reached, 0 },
     { "mb_batcher_close", BATCHER, call_close, 0 },
     { "mb_batcher_push_null", BATCHER, call_push_null, 0 },
     { "mb_batcher_push_bool", BATCHER, call_push_bool, 0 },

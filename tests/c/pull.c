@@ -204,6 +204,32 @@ static void by_descriptor(void)
     ledger_close(&book);
 }
 
+/* P23: asking whether a mark is reached drives nothing, and the descriptor is not for those who ask so. */
+static void reached(void)
+{
+    mb_options options = timeless();
+    mb_batch *batch = NULL;
+    mb_results *results = NULL;
+    uint64_t mark = 0, empty = 0;
+    options.results = MB_RESULTS_PULL;
+    batcher = made(&options);
+    CHECK_OK(mb_batcher_push_int64(batcher, 1, 1));
+    CHECK_OK(mb_batcher_flush_begin(batcher, &mark));
+    CHECK_STATUS(mb_batcher_flush_reached(batcher, mark), MB_ERR_IN_PROGRESS);
+    CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
+    CHECK_OK(mb_batch_complete_ok(batch));
+    CHECK_STATUS(mb_batcher_flush_reached(batcher, mark), MB_ERR_IN_PROGRESS);
+    CHECK_OK(mb_batcher_next_results(batcher, 0, &results));
+    CHECK_OK(mb_results_free(results));
+    CHECK(!readable(0));
+    CHECK_OK(mb_batcher_flush_reached(batcher, mark));
+    CHECK_OK(mb_batcher_flush_begin(batcher, &empty));
+    CHECK(readable(-1));
+    CHECK_OK(mb_batcher_flush_reached(batcher, empty));
+    CHECK(!readable(0));
+    CHECK_OK(mb_batcher_free(batcher));
+}
+
 /* ---- the wrong mode ------------------------------------------------------------------------------------- */
 
 static void wrong_modes(void)
@@ -307,6 +333,7 @@ int main(void)
     in_threads();
     timeouts();
     by_descriptor();
+    reached();
     wrong_modes();
     results_only();
     failures();

@@ -7,6 +7,7 @@ static mb_status after_close(const call *made, int manual, int pulled)
 {
     static const struct { const char *name; mb_status manual, threaded; } ANSWERS[] = {
         { "mb_batcher_flush_end", MB_OK, MB_OK },
+        { "mb_batcher_flush_reached", MB_OK, MB_OK },
         { "mb_batcher_close", MB_OK, MB_OK },
         { "mb_batcher_cancel", MB_ERR_NOT_FOUND, MB_ERR_NOT_FOUND },
         { "mb_producer_new", MB_OK, MB_OK },

@@ -1,15 +1,23 @@
-// The whole job side by side with what people write by hand and with dataloader: push a number, batch by 256, the handler doubles
-// it, the result goes back to its owner; 10,000 outstanding. Rounds are interleaved; medians with their spread, in ns a value.
+// The whole job side by side with what people write by hand, with dataloader and with p-queue (which has no batches: a task for
+// each value): push a number, batch by 256, the handler doubles it, the result goes back to its owner; 10,000 outstanding. Rounds
+// are interleaved; medians with their spread, in ns a value, and ratios within each round.
 //
-//     npm run bench [rounds]
+//     npm run bench [rounds [name ...]]
 import DataLoader from 'dataloader';
+import PQueue from 'p-queue';
 import { Batcher } from 'microbatch';
 
 const VALUES = 10_240;
 const BATCH = 256;
 const TURNS = 20;
 const rounds = Number(process.argv[2] ?? 15);
+const chosen = process.argv.slice(3);
 const double = (values) => values.map((value) => value * 2);
+const doubleColumn = (values) => {
+  const results = new Float64Array(values.length);
+  for (let row = 0; row < results.length; row++) results[row] = values[row] * 2;
+  return results;
+};
 
 /** By hand, a Promise a value: what is submitted in one turn is handled in batches at its end. */
 class ByHand {
@@ -64,19 +72,21 @@ const ours = new Batcher(double, { maxBatchSize: BATCH });
 let bulkDone;
 let bulkSum = 0;
 let bulkCount = 0;
-const bulk = new Batcher((values) => values.map((value) => value * 2), {
-  maxBatchSize: BATCH, typedArrays: true, onResult(results) {
-    for (const value of results.values) bulkSum += value;
-    bulkCount += results.count;
+const bulk = new Batcher(doubleColumn, {
+  maxBatchSize: BATCH, typedArrays: true, onResult({ values }) {
+    for (let row = 0; row < values.length; row++) bulkSum += values[row];
+    bulkCount += values.length;
     if (bulkCount === VALUES) bulkDone(bulkSum);
   },
 });
+const queue = new PQueue({ concurrency: BATCH });
 
 const promises = async (submit) => sum(await Promise.all(Array.from(all, submit)));
 const sides = {
   'by hand, Promise': () => promises((value) => byHand.submit(value)),
   'dataloader': () => promises((value) => loader.load(value)),
   'microbatch, Promise': () => promises((value) => ours.submit(value)),
+  'p-queue': () => promises((value) => queue.add(() => value * 2)),
   'by hand, callback': () => new Promise((resolve) => {
     let total = 0;
     let count = 0;
@@ -89,20 +99,34 @@ const sides = {
   }),
 };
 
-const samples = Object.fromEntries(Object.keys(sides).map((name) => [name, []]));
-for (let round = -2; round < rounds; round++) {
-  for (const [name, side] of Object.entries(sides)) {
+// p-queue takes too long for as many turns as the others
+const turnsOf = (name) => (name === 'p-queue' ? 1 : TURNS);
+const names = Object.keys(sides).filter((name) => chosen.length === 0 || chosen.includes(name));
+const samples = Object.fromEntries(names.map((name) => [name, []]));
+for (let round = -3; round < rounds; round++) {
+  for (const name of names) {
+    const turns = turnsOf(name);
     const begun = process.hrtime.bigint();
-    for (let turn = 0; turn < TURNS; turn++) {
-      const total = await side();
+    for (let turn = 0; turn < turns; turn++) {
+      const total = await sides[name]();
       if (total !== WANTED) throw new Error(`${name}: ${total} instead of ${WANTED}`);
     }
     // the first rounds are for the compiler
-    if (round >= 0) samples[name].push(Number(process.hrtime.bigint() - begun) / (TURNS * VALUES));
+    if (round >= 0) samples[name].push(Number(process.hrtime.bigint() - begun) / (turns * VALUES));
   }
 }
-for (const [name, taken] of Object.entries(samples)) {
-  taken.sort((a, b) => a - b);
-  const at = (part) => taken[Math.floor(part * (taken.length - 1))].toFixed(1);
-  console.log(`${name.padEnd(22)} ${at(0.5).padStart(7)} ns a value (${at(0.1)} to ${at(0.9)})`);
+
+function spread(taken, digits) {
+  const sorted = [...taken].sort((a, b) => a - b);
+  const at = (part) => sorted[Math.floor(part * (sorted.length - 1))].toFixed(digits);
+  return `${at(0.5).padStart(7)} (${at(0.25)} to ${at(0.75)})`;
+}
+for (const name of names) console.log(`${name.padEnd(22)} ${spread(samples[name], 1)} ns a value`);
+for (const [ours, peer] of [
+  ['microbatch, Promise', 'by hand, Promise'], ['microbatch, Promise', 'dataloader'], ['microbatch, Promise', 'p-queue'],
+  ['microbatch, bulk', 'by hand, callback'], ['microbatch, bulk', 'by hand, Promise'],
+]) {
+  if (samples[ours] && samples[peer]) {
+    console.log(`${ours}: ${spread(samples[peer].map((taken, round) => taken / samples[ours][round]), 2)} times as fast as ${peer}`);
+  }
 }

@@ -2,6 +2,7 @@
 
 const { native, tables, KIND, STATUS } = require('./native.cjs');
 const { check, failureOf, MicrobatchError } = require('./error.cjs');
+const { OUT, ROWS, calls, copyOf, float64s, int64s, out } = require('./memory.cjs');
 const { ForeignObject, kindOf, many, plain, restoreObjects } = require('./values.cjs');
 
 const TAGS = 0;
@@ -21,19 +22,24 @@ class Batch {
   /** Kept or pulled: somebody completes it. */
   held;
 
+  /** What it is stands in `out`. */
   constructor(core, word, held) {
-    const told = native.batchInfo(core.host, word);
-    if (typeof told === 'number') {
-      check(told);
-    }
-    let kind;
-    let trigger;
-    [this.count, kind, trigger, this.age, this.number] = told;
-    this.kind = tables.kinds[kind] ?? 'mixed';
-    this.trigger = tables.triggers[trigger];
+    this.count = out[OUT.COUNT];
+    this.kind = tables.kinds[out[OUT.KIND]] ?? 'mixed';
+    this.trigger = tables.triggers[out[OUT.TRIGGER]];
+    this.number = out[OUT.NUMBER];
     this.#core = core;
     this.#word = word;
     this.held = held;
+  }
+
+  /** How old its first value was at its dispatch, in ns. */
+  get age() {
+    const age = native.batchAge(this.#core.host, this.#word);
+    if (typeof age === 'number') {
+      check(age);
+    }
+    return age;
   }
 
   #read(which) {
@@ -212,31 +218,70 @@ class Batch {
   }
 }
 
-/** What a handler returned becomes the results of its batch. */
-function answer(batch, returned) {
-  if (returned === undefined || batch.held) {
-    return;
-  }
+/** Something that results can be in. */
+function checked(returned) {
   if (!Array.isArray(returned) && !ArrayBuffer.isView(returned)) {
     throw new MicrobatchError(
       STATUS.HANDLER_FAILED,
       `a handler returns an array of results, a promise of one, or nothing after batch.set; it returned ${typeof returned}`,
     );
   }
+  return returned;
+}
+
+/**
+ * What a handler returned becomes the results of its batch: by a number or a typed array that the glue takes, or here.
+ */
+function answer(batch, returned) {
+  if (returned === undefined || batch.held) {
+    return 0;
+  }
+  if (returned instanceof Float64Array || returned instanceof BigInt64Array) {
+    return returned;
+  }
+  const count = checked(returned).length;
+  if (count <= ROWS) {
+    let row = 0;
+    for (let value; row < count && typeof (value = returned[row]) === 'number'; row++) {
+      float64s[row] = value;
+    }
+    if (row === count && row > 0) {
+      return count;
+    }
+  }
   batch.setAll(returned);
+  return 0;
+}
+
+/** The values of a batch as its handler gets them: of numbers they stand in the columns. */
+function valuesOf(core, batch) {
+  const { count, kind } = batch;
+  const column = count > ROWS ? undefined : kind === 'float64' ? float64s : kind === 'int64' ? int64s : undefined;
+  if (column === undefined) {
+    return core.typedArrays ? batch.columns : batch.values;
+  }
+  if (core.typedArrays) {
+    return copyOf(column, count);
+  }
+  const values = [];
+  for (let row = 0; row < count; row++) {
+    values.push(column[row]);
+  }
+  return values;
 }
 
 const isThenable = (value) => value !== null && typeof value === 'object' && typeof value.then === 'function';
 
-/** Called by the glue inside run, flush, close, free and map. Never throws. */
+/** Called by the glue inside run, flush, close, free and map: answers as `answer`, or a status. Never throws. */
 function onBatch(core, which, word) {
   let batch;
   try {
     batch = new Batch(core, word, false);
-    const returned = core.handlers[which](core.typedArrays ? batch.columns : batch.values, batch);
+    const returned = core.handlers[which](valuesOf(core, batch), batch);
     if (!isThenable(returned)) {
-      answer(batch, returned);
-    } else if (batch.held) {
+      return answer(batch, returned);
+    }
+    if (batch.held) {
       returned.then(undefined, core.report);
     } else {
       returned.then(undefined, () => {});
@@ -271,7 +316,9 @@ async function settle(core, batch, promise) {
   batch.held = false;
   try {
     const returned = await promise;
-    answer(batch, returned);
+    if (returned !== undefined) {
+      batch.setAll(checked(returned));
+    }
   } catch (thrown) {
     failed(core, batch, thrown);
   }
@@ -284,4 +331,6 @@ async function settle(core, batch, promise) {
   }
 }
 
-module.exports = { Batch, onBatch };
+calls.onBatch = onBatch;
+
+module.exports = { Batch };

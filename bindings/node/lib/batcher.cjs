@@ -2,33 +2,45 @@
 
 const { native, tables, KIND, STATUS } = require('./native.cjs');
 const { MicrobatchError, check } = require('./error.cjs');
-const { ForeignObject, kindOf, many } = require('./values.cjs');
-const { Core, out, SUBMITTED_BASE } = require('./core.cjs');
+const { ForeignObject, kindOf } = require('./values.cjs');
+const { CORE, Core, kept } = require('./core.cjs');
+const { out } = require('./memory.cjs');
 const { Batch } = require('./batch.cjs');
 const { Results } = require('./results.cjs');
 const { FOREVER, nanoseconds, read } = require('./options.cjs');
+const { Producer } = require('./producer.cjs');
+const { Pusher, readTag } = require('./pusher.cjs');
+const { lackOfRoom } = require('./shared.cjs');
+const { readStats, readText } = require('./stats.cjs');
+const { Stage, SUBMITTED_BASE, tagOf } = require('./submitted.cjs');
+const { waiting } = require('./waiting.cjs');
 const exit = require('./exit.cjs');
+
+const MAX_BATCH_SIZE = tables.options.find(({ name }) => name === 'max_batch_size').defaultValue;
 
 let owner;
 const ownerOfEnvironment = () => (owner ??= native.newOwner());
 
 /** Takes values, forms batches, has them handled and brings one result back for each. */
-class Batcher {
-  #core = new Core();
+class Batcher extends Pusher {
+  #core;
 
   constructor(handler, options = {}) {
-    const core = this.#core;
+    const core = new Core();
+    super(core);
+    this.#core = core;
     const { scripts, texts, mask, natives, ...settings } = read(handler, options, ownerOfEnvironment);
     Object.assign(core, settings);
     core.handlers = scripts;
-    core.submits = false;
-    core.pushesTop = false;
-    const made = native.newBatcher(core, texts, mask, natives, core.takesResults, core.owner);
+    const delivers = core.takesResults && !core.threaded;
+    const made = native.newBatcher(core, texts, mask, natives, delivers, core.owner);
     if (Array.isArray(made)) {
       throw new MicrobatchError(made[0], made[1]);
     }
     core.closeTimeout = out[0];
     core.drainAtExit = core.drains ? out[1] : 0;
+    core.waits = out[2] > 0 && out[2] < Number(FOREVER);
+    core.maxBatchSize = out[3] || MAX_BATCH_SIZE;
     core.host = made;
     if (!core.manual) {
       exit.hook();
@@ -38,245 +50,125 @@ class Batcher {
     }
   }
 
-  // ---- pushing ----
+  // ---- promises ----
 
   /** Pushes a value and promises its result. */
   submit(value, options) {
-    const core = this.#core;
-    core.submits = true;
-    if (typeof value === 'number' && options === undefined && core.takesResults && !core.pushesTop) {
-      return new Promise((resolve, reject) => core.stage(value, resolve, reject));
+    const { stage } = this.#core;
+    if (stage !== undefined && options === undefined) {
+      if (typeof value === 'number') {
+        return stage.number(value);
+      }
+      const kind = kindOf(value);
+      if (typeof kind !== 'number') {
+        return Promise.reject(kind);
+      }
+      if (kind !== KIND.bytes && !(value instanceof ForeignObject)) {
+        return stage.value(kind, value);
+      }
     }
     return this.#submit(value, options ?? {});
   }
 
-  #submit(value, { signal, deadline, size }) {
+  /** From the first submit on, what a turn submits is staged: unless others push too, who could come in between. */
+  #submits() {
     const core = this.#core;
-    return new Promise((resolve, reject) => {
-      if (!core.takesResults || core.pushesTop) {
-        throw new MicrobatchError(
-          STATUS.WRONG_MODE,
-          core.pushesTop
-            ? `a value was pushed with a tag of ${SUBMITTED_BASE} or above, which submit needs for itself`
-            : 'submit needs results: onResult is null or results is pull',
-        );
-      }
-      signal?.throwIfAborted();
-      const slot = core.slot(resolve, reject);
-      try {
-        this.#pushOne(value, core.tagOf(slot), deadline, size);
-      } catch (refused) {
-        core.unslot(slot);
-        throw refused;
-      }
-      if (signal) {
-        this.#cancelOnAbort(signal, slot, resolve, reject);
-      }
-    });
-  }
-
-  #cancelOnAbort(signal, slot, resolve, reject) {
-    const core = this.#core;
-    const abort = () => {
-      if (!core.last) {
-        core.sync();
-        native.cancel(core.host, core.tagOf(slot));
-      }
-      // what is in flight already is left to its handler; its result finds nobody
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    core.replace(slot, (settle) => (result) => {
-      signal.removeEventListener('abort', abort);
-      settle(result);
-    });
-  }
-
-  /** Pushes a value with a tag of yours, which comes back with its result in onResult. */
-  push(value, tag = 0, { deadline, size } = {}) {
-    if (typeof tag === 'bigint' && tag >= SUBMITTED_BASE) {
-      this.#claimTop();
-    }
-    this.#pushOne(value, this.#tag(tag), deadline, size);
-  }
-
-  #claimTop() {
-    if (this.#core.submits) {
-      throw new MicrobatchError(STATUS.INVALID_ARGUMENT, `tags from ${SUBMITTED_BASE} on are taken by submit`);
-    }
-    this.#core.pushesTop = true;
-  }
-
-  #tag(tag) {
-    const fits =
-      typeof tag === 'bigint' ? BigInt.asUintN(64, tag) === tag : Number.isSafeInteger(tag) && tag >= 0;
-    if (!fits) {
+    if (!core.takesResults || core.pushesTop) {
       throw new MicrobatchError(
-        STATUS.INVALID_ARGUMENT,
-        `the tag is ${String(tag)}: a whole number from 0 to 2^53 - 1, or a bigint below 2^64, is accepted`,
+        STATUS.WRONG_MODE,
+        core.pushesTop
+          ? `a value was pushed with a tag of ${SUBMITTED_BASE} or above, which submit needs for itself`
+          : 'submit needs results: onResult is null or results is pull',
       );
     }
-    return tag;
-  }
-
-  /** A bigint is a time on the batcher's clock in ns; a number of ms, or a text, is from now on. */
-  #deadline(deadline) {
-    if (deadline === undefined || typeof deadline === 'bigint') {
-      return deadline;
+    core.submits = true;
+    if (core.stage === undefined && !core.shared) {
+      core.stage = new Stage(core, core.promises, core);
     }
-    return native.now(this.#core.host) + nanoseconds(deadline, 'deadline');
   }
 
-  #pushOne(value, tag, deadline, size = 0) {
+  async #submit(value, { signal, deadline, size }) {
     const core = this.#core;
-    const kind = kindOf(value);
-    if (typeof kind !== 'number') {
-      throw kind;
+    this.#submits();
+    signal?.throwIfAborted();
+    const promise = core.promises.make();
+    const { place } = core.promises;
+    try {
+      this.pushOne(value, tagOf(place), deadline, size);
+    } catch (refused) {
+      core.promises.reject(place, refused);
     }
-    core.sync();
-    core.touch();
-    let status;
-    if (kind !== KIND.object) {
-      status = native.push(core.host, kind, value, tag, this.#deadline(deadline), 0);
-    } else if (value instanceof ForeignObject) {
-      status = native.pushForeign(core.host, value.owner, value.word, value.size, tag);
-    } else {
-      const word = core.objects.hold(value);
-      status = native.push(core.host, kind, word, tag, this.#deadline(deadline), size);
-      if (status !== 0) {
-        core.objects.release(word);
-      }
+    if (!signal) {
+      return promise;
     }
-    if (status !== 0) {
-      throw this.#refused(status, kind, value, size);
-    }
+    return waiting(signal, (resolve, reject) => {
+      const abort = () => {
+        if (!core.last) {
+          core.sync();
+          // what is in flight already is left to its handler; its result finds nobody
+          native.cancel(core.host, tagOf(place));
+        }
+      };
+      signal.addEventListener('abort', abort, { once: true });
+      const done = (settle) => (result) => {
+        signal.removeEventListener('abort', abort);
+        settle(result);
+      };
+      promise.then(done(resolve), done(reject));
+    });
   }
 
-  #refused(status, kind, value, size) {
-    const core = this.#core;
-    let message;
-    if (!core.last && !(value instanceof ForeignObject)) {
-      const told = native.check(core.host, kind, kind === KIND.object ? 0 : value, size, undefined);
-      message = Array.isArray(told) && told[0] === status ? told[1] : undefined;
-    }
-    return core.refusal(status, message);
+  /** Submits many values: a promise for each, in their order. */
+  submitMany(values, options) {
+    return Array.from(values, (value) => this.submit(value, options));
+  }
+
+  /** A way into the batcher of its own. */
+  producer() {
+    this.#core.sync();
+    return new Producer(this.#core);
   }
 
   /**
-   * Pushes many values: an array, a typed array, or any iterable. tags: one that counts up, or an array of them. Answers
-   * how many; if one is refused, those before it are taken and the error's `accepted` says how many.
+   * The address of an mb_shared, for other copies of the library in this process; good until the batcher is freed. From here
+   * on each submitted value crosses at once, so that what was submitted before another's push comes before it.
    */
-  pushMany(values, tags = 0, { deadline } = {}) {
+  share() {
     const core = this.#core;
-    const each = typeof tags === 'object' ? BigUint64Array.from(tags, (tag) => BigInt(this.#tag(tag))) : undefined;
-    const first = each ? 0 : this.#tag(tags);
-    const { float64s, int64s, values: all, kinds, words, error, foreign } = many(values, core.objects);
-    const count = (float64s ?? int64s ?? kinds).length;
-    if (each && each.length < count) {
-      words?.forEach((word) => core.objects.release(word));
-      throw new MicrobatchError(STATUS.INVALID_ARGUMENT, `${each.length} tags for ${count} values`, { accepted: 0 });
-    }
-    if (each ? each.some((tag) => tag >= SUBMITTED_BASE) : BigInt(first) + BigInt(count) > SUBMITTED_BASE) {
-      this.#claimTop();
-    }
     core.sync();
-    core.touch();
-    const until = this.#deadline(deadline);
-    const status = float64s
-      ? native.pushFloat64s(core.host, float64s, 0, count, each, first, until)
-      : int64s
-        ? native.pushInt64s(core.host, int64s, each, first, until)
-        : native.pushValues(core.host, all, kinds, each, first, until);
-    const accepted = out[0];
-    words?.forEach((word, row) => {
-      if (row >= accepted) {
-        core.objects.release(word);
-      }
-    });
-    if (status !== 0) {
-      throw Object.assign(core.refusal(status), { accepted });
+    const address = native.share(core.host);
+    if (typeof address === 'number') {
+      throw core.refusal(address);
     }
-    if (foreign) {
-      return accepted + this.#pushForeign(foreign, all.slice(accepted + 1), each?.slice(accepted) ?? BigInt(first) + BigInt(accepted), accepted);
+    core.pushes = true;
+    core.shared = true;
+    core.stage = undefined;
+    if (!core.manual) {
+      kept.add(core);
     }
-    if (error) {
-      throw Object.assign(error, { accepted });
-    }
-    return accepted;
-  }
-
-  /** A foreign object among many goes by itself: if it is refused at all is the engine's to say. */
-  #pushForeign(foreign, rest, tags, before) {
-    const each = typeof tags === 'object';
-    try {
-      this.push(foreign, each ? tags[0] : tags);
-      return 1 + this.pushMany(rest, each ? tags.slice(1) : tags + 1n);
-    } catch (refused) {
-      refused.accepted = before + (refused.accepted === undefined ? 0 : 1 + refused.accepted);
-      throw refused;
-    }
-  }
-
-  /** Throws what a push of this value would be refused with now. */
-  check(value, { size = 0 } = {}) {
-    const kind = kindOf(value);
-    if (typeof kind !== 'number') {
-      throw kind;
-    }
-    const foreign = value instanceof ForeignObject;
-    const payload = kind === KIND.object ? (foreign ? value.word : 0) : value;
-    const told = native.check(this.#core.host, kind, payload, foreign ? value.size : size, foreign ? value.owner : undefined);
-    if (Array.isArray(told)) {
-      throw new MicrobatchError(told[0], told[1]);
-    }
-    check(told);
+    return address;
   }
 
   /** Cancels every waiting value with this tag and answers how many. */
   cancel(tag) {
     this.#core.sync();
-    check(native.cancel(this.#core.host, this.#tag(tag)));
+    check(native.cancel(this.#core.host, readTag(tag)));
     return out[0];
   }
 
   /** What is lacking for a value to be taken now, by name; undefined if there is room. Throws CLOSED. */
   lackOfRoom() {
-    this.#core.sync();
-    const status = native.room(this.#core.host, 0);
-    for (const lack of ['QUEUE_FULL', 'QUEUE_FULL_BYTES', 'RESULTS_FULL']) {
-      if (status === STATUS[lack]) {
-        return lack;
-      }
-    }
-    check(status);
-    return undefined;
+    return lackOfRoom(this.#core);
   }
 
   /** Resolves when there is room for a value. */
   room({ signal } = {}) {
-    return this.#wait(signal, (resolve, reject) => {
+    return waiting(signal, (resolve, reject) => {
       if (!this.lackOfRoom()) {
         resolve();
       } else {
         this.#core.roomWaiters.push((status) => (status === 0 ? resolve() : reject(new MicrobatchError(status))));
       }
-    });
-  }
-
-  #wait(signal, begin) {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      if (!signal) {
-        begin(resolve, reject);
-        return;
-      }
-      const abort = () => reject(signal.reason);
-      const done = (settle) => (result) => {
-        signal.removeEventListener('abort', abort);
-        settle(result);
-      };
-      signal.addEventListener('abort', abort, { once: true });
-      begin(done(resolve), done(reject));
     });
   }
 
@@ -291,7 +183,7 @@ class Batcher {
   /** Seals, and resolves when every value accepted before is delivered. */
   flush({ signal } = {}) {
     const core = this.#core;
-    return this.#wait(signal, (resolve, reject) => {
+    return waiting(signal, (resolve, reject) => {
       core.touch();
       core.marks.push({
         mark: this.flushBegin(),
@@ -339,52 +231,58 @@ class Batcher {
       return Promise.resolve(core.left);
     }
     core.touch();
-    if (core.closing) {
-      core.closing.again = bound;
-      core.askClosed();
-      if (core.closing) {
-        core.closing.again = FOREVER;
-      }
-      return core.closing ? core.closing.promise : Promise.resolve(core.left);
+    const closing = (core.closing ??= this.#begin());
+    if (core.threaded) {
+      check(native.closeLater(core.host, bound));
+      return closing.promise;
     }
-    const closing = { again: bound, asking: false };
-    closing.promise = new Promise((resolve) => {
-      closing.done = (left) => {
-        core.closing = undefined;
-        core.closed = true;
-        core.left = left;
-        this.#finish();
-        resolve(left);
-      };
-    });
-    core.closing = closing;
+    closing.again = bound;
     core.askClosed();
     closing.again = FOREVER;
     return closing.promise;
   }
 
+  #begin() {
+    const core = this.#core;
+    const closing = { again: FOREVER, asking: false };
+    closing.promise = new Promise((resolve) => {
+      closing.done = (left) => {
+        core.closing = undefined;
+        core.closed = true;
+        core.left = left;
+        this.#finish(left);
+        resolve(left);
+      };
+    });
+    return closing;
+  }
+
   /** One step of a close in manual mode: {done, left}. */
   tryClose(timeout) {
-    this.#core.sync();
-    const status = native.close(this.#core.host, nanoseconds(timeout, 'timeout'));
+    const core = this.#core;
+    core.sync();
+    if (core.threaded) {
+      throw new MicrobatchError(STATUS.WRONG_MODE, 'tryClose is for mode = "manual": await close()');
+    }
+    const status = native.close(core.host, nanoseconds(timeout, 'timeout'));
     const left = out[0];
     if (status === STATUS.IN_PROGRESS) {
       return { done: false, left };
     }
     check(status === STATUS.TIMEOUT ? 0 : status);
-    this.#core.closed = true;
+    core.closed = true;
     return { done: true, left };
   }
 
   /** A drained batcher is given back as soon as nobody can want more of it than its stats. */
-  #finish() {
+  #finish(left) {
     const core = this.#core;
     if (core.manual || core.pulls) {
       core.look();
       return;
     }
-    // not inside its own callback, where free would be abandon
-    setImmediate(() => this.#last(() => native.free(core.host, false)));
+    // not inside its own callback, where free would be abandon; and no native handler that is late is waited for
+    setImmediate(() => this.#last(() => native.free(core.host, core.threaded && left > 0)));
   }
 
   #last(end) {
@@ -394,11 +292,23 @@ class Batcher {
     }
     core.sync();
     core.look();
+    if (core.last) {
+      return 0;
+    }
+    core.producers.forEach((word) => native.producerFree(core.host, word));
+    core.producers.clear();
+    if (core.threaded) {
+      // what is outstanding has its outcome before the batcher goes, and it is told
+      native.close(core.host, 0n);
+      core.pull();
+    }
     const last = { stats: this.stats(), text: this.statsText() };
     core.idle();
+    kept.delete(core);
     const status = end();
     core.last = last;
     core.closed = true;
+    core.stage = undefined;
     core.roomWaiters.splice(0).forEach((settle) => settle(STATUS.CLOSED));
     core.marks.splice(0).forEach(({ settle }) => settle(0));
     core.takers.splice(0).forEach((wake) => wake());
@@ -470,6 +380,10 @@ class Batcher {
   nextResults(use = (results) => results) {
     const core = this.#core;
     core.sync();
+    if (core.takesResults) {
+      // the loop of a threaded batcher pulls for onResult and promises
+      throw new MicrobatchError(STATUS.WRONG_MODE, 'nextResults needs results = "pull"');
+    }
     const word = native.nextResults(core.host);
     if (typeof word !== 'bigint') {
       check(word === STATUS.TIMEOUT ? 0 : word);
@@ -516,7 +430,7 @@ class Batcher {
       if (one !== undefined) {
         yield one;
       } else {
-        await this.#wait(signal, (resolve) => {
+        await waiting(signal, (resolve) => {
           core.takers.push(resolve);
           if (!core.manual) {
             native.watch(core.host, true);
@@ -544,91 +458,15 @@ class Batcher {
     if (core.last) {
       return core.last.text;
     }
-    const text = native.statsText(core.host);
-    if (typeof text === 'number') {
-      check(text);
-    }
-    return text;
+    core.sync();
+    return readText(native.statsText(core.host));
   }
 
   /** Objects the batcher holds a reference to. */
   get heldObjects() {
+    this.#core.sync();
     return this.#core.objects.size;
   }
-
-  /** The address of an mb_shared, for other copies of the library in this process; good until the batcher is freed. */
-  share() {
-    const address = native.share(this.#core.host);
-    if (typeof address === 'number') {
-      check(address);
-    }
-    return address;
-  }
 }
 
-const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
-
-function readStats(told) {
-  if (typeof told === 'number') {
-    check(told);
-  }
-  const stats = {};
-  for (const [name, value] of Object.entries(told)) {
-    stats[camel(name)] = value;
-  }
-  stats.triggers = Object.fromEntries(tables.triggers.map((name, at) => [name, told.triggers[at]]).filter(Boolean));
-  stats.refusals = Object.fromEntries(
-    tables.statuses.filter(({ code }) => code < 0 && told.refusals[-code] > 0).map(({ code, name }) => [name, told.refusals[-code]]),
-  );
-  return stats;
-}
-
-/** A batcher of another environment or another copy of the library, by its mb_shared: its pushes, not its results. */
-class SharedBatcher {
-  #core = new Core();
-
-  constructor(address) {
-    const core = this.#core;
-    core.manual = true;
-    const made = native.attach(core, address);
-    if (typeof made === 'number') {
-      check(made, `${String(address)} is not the address of an mb_shared`);
-    }
-    core.host = made;
-  }
-
-  push(value, tag = 0) {
-    const kind = kindOf(value);
-    if (typeof kind !== 'number') {
-      throw kind;
-    }
-    const foreign = value instanceof ForeignObject;
-    if (kind === KIND.object && !foreign) {
-      throw new MicrobatchError(STATUS.WRONG_OWNER, 'an object of this environment means nothing to another owner');
-    }
-    check(
-      foreign
-        ? native.pushForeign(this.#core.host, value.owner, value.word, value.size, tag)
-        : native.push(this.#core.host, kind, value, tag, undefined, 0),
-    );
-  }
-
-  seal() {
-    check(native.seal(this.#core.host));
-  }
-
-  cancel(tag) {
-    check(native.cancel(this.#core.host, tag));
-    return out[0];
-  }
-
-  stats() {
-    return readStats(native.stats(this.#core.host));
-  }
-
-  statsText() {
-    return native.statsText(this.#core.host);
-  }
-}
-
-module.exports = { Batcher, SharedBatcher, ownerOfEnvironment };
+module.exports = { Batcher, ownerOfEnvironment };

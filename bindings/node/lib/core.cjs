@@ -1,125 +1,64 @@
 'use strict';
 // What a batcher is behind its face: the glue's host, tables of objects and promises, and who waits for what.
 
-const { native, STATUS } = require('./native.cjs');
+const { native, KIND, STATUS } = require('./native.cjs');
 const { MicrobatchError } = require('./error.cjs');
+const { OUT, ROWS, float64s, out, report, tagHalves } = require('./memory.cjs');
 const { Objects } = require('./values.cjs');
 const { Results } = require('./results.cjs');
-const { onBatch } = require('./batch.cjs');
+const { Promises, SUBMITTED } = require('./submitted.cjs');
 
-/** The upper half of the tags of submitted values; the lower half is a place in a table. */
-const SUBMITTED = 0xffffffff;
-const SUBMITTED_BASE = BigInt(SUBMITTED) << 32n;
-const STAGE = 1024;
+/** Where a batcher, or whatever pushes, keeps its core. */
+const CORE = Symbol('core');
 
-/** Batchers with values outstanding: they live, and keep the process alive. */
-const busy = new Set();
+/** Batchers that must not be lost: with values outstanding, or shared. Those with values keep the process alive. */
+const kept = new Set();
 
-/** What went wrong where nobody can catch it. */
-function report(thrown) {
-  process.nextTick(() => {
-    throw thrown;
-  });
-}
+/** Sets of results taken in one turn of the loop, so that others have theirs. */
+const SETS_A_TURN = 64;
+/** How long the loop looks away from results that nobody takes, in ms. */
+const LOOK_AWAY = 1;
 
 class Core {
   host;
   handlers;
   objects = new Objects();
+  promises = new Promises();
+  /** Values submitted in this turn; undefined before the first submit. */
+  stage = undefined;
   report = report;
+  /** Whether the engine's own threads run the handlers. */
+  threaded = false;
+  manual = false;
   busy = false;
   maps = false;
+  shared = false;
+  submits = false;
+  /** Whether a result may be for somebody else than a promise. */
+  pushes = false;
+  /** Whether a push was refused for want of room: then the descriptor fires until somebody looks. */
+  wantsRoom = false;
   /** Callers of flush, room, close, next batch and next results. */
   marks = [];
   roomWaiters = [];
   takers = [];
+  producers = new Set();
   closing = undefined;
   closed = false;
   /** The last stats of a batcher that was given back. */
   last = undefined;
 
   #thrown = new Map();
-  #resolve = [];
-  #reject = [];
-  #free = [];
-  #stage = 0;
-  #stageValues;
-  #stageTags;
-  #stageSlots;
-  #flushing = () => this.sync();
 
-  // ---- promises ----
+  // ---- pushing ----
 
-  /** A place for a promise that its value's tag names. */
-  slot(resolve, reject) {
-    const slot = this.#free.length > 0 ? this.#free.pop() : this.#resolve.length;
-    this.#resolve[slot] = resolve;
-    this.#reject[slot] = reject;
-    return slot;
-  }
-
-  tagOf(slot) {
-    return SUBMITTED_BASE + BigInt(slot);
-  }
-
-  /** Wraps both ends of a promise. */
-  replace(slot, wrap) {
-    this.#resolve[slot] = wrap(this.#resolve[slot]);
-    this.#reject[slot] = wrap(this.#reject[slot]);
-  }
-
-  /** Takes a promise out: its value has a result, or was refused. */
-  unslot(slot) {
-    this.#resolve[slot] = undefined;
-    this.#reject[slot] = undefined;
-    this.#free.push(slot);
-  }
-
-  /** Numbers submitted in one turn go to the engine in one call, before anything else does. */
-  stage(value, resolve, reject) {
-    if (!this.#stageValues) {
-      this.#stageValues = new Float64Array(STAGE);
-      this.#stageTags = new BigUint64Array(STAGE);
-      this.#stageSlots = new Uint32Array(this.#stageTags.buffer).fill(SUBMITTED);
-    }
-    if (this.#stage === 0) {
-      this.touch();
-      queueMicrotask(this.#flushing);
-    }
-    this.#stageValues[this.#stage] = value;
-    this.#stageSlots[2 * this.#stage] = this.slot(resolve, reject);
-    if (++this.#stage === STAGE) {
-      this.sync();
-    }
-  }
-
-  /** Hands over what is staged. */
+  /** Hands over what is staged: before anything else that the engine is told or asked. */
   sync() {
-    const count = this.#stage;
-    if (count === 0) {
-      return;
-    }
-    this.#stage = 0;
-    this.touch();
-    for (let from = 0; from < count; ) {
-      const status = native.pushFloat64s(
-        this.host, this.#stageValues, from, count - from, this.#stageTags, 0, undefined,
-      );
-      from += out[0];
-      if (status !== 0) {
-        this.refuse(this.#stageSlots[2 * from], status);
-        from++;
-      }
-    }
-  }
-
-  refuse(slot, status) {
-    const reject = this.#reject[slot];
-    this.unslot(slot);
-    reject(this.refusal(status));
+    this.stage?.cross();
   }
 
   refusal(status, message) {
+    this.wantsRoom ||= status === STATUS.QUEUE_FULL || status === STATUS.QUEUE_FULL_BYTES || status === STATUS.RESULTS_FULL;
     const code = status === STATUS.INVALID_HANDLE && this.closed ? STATUS.CLOSED : status;
     return new MicrobatchError(code, message, { handled: 'no' });
   }
@@ -140,39 +79,77 @@ class Core {
   }
 
   takeThrown(batch) {
-    const rows = this.#thrown.get(batch);
-    if (rows) {
-      this.#thrown.delete(batch);
+    if (this.#thrown.size === 0) {
+      return undefined;
     }
+    const rows = this.#thrown.get(batch);
+    this.#thrown.delete(batch);
     return rows;
   }
 
-  deliver(word) {
-    const results = new Results(this, word);
-    const halves = new Uint32Array(results.tags.buffer);
+  /** The glue has a set of results: what it is stands in `out`. */
+  delivered(word) {
+    try {
+      if (out[OUT.KIND] === KIND.float64 && !this.pushes && out[OUT.COUNT] <= ROWS) {
+        this.takeThrown(out[OUT.NUMBER]);
+        this.#settleNumbers(out[OUT.COUNT]);
+      } else {
+        this.#settle(new Results(this, word));
+      }
+    } catch (thrown) {
+      report(thrown);
+    }
+  }
+
+  #settleNumbers(count) {
+    const { promises } = this;
+    for (let row = 0; row < count; row++) {
+      // a number has no `then` to call: nothing else runs here
+      promises.take(tagHalves[2 * row])?.(float64s[row]);
+    }
+  }
+
+  #settle(results) {
+    const { promises } = this;
     const { allOk, values, count } = results;
     let pushed = !this.submits;
     if (this.submits) {
+      const halves = new Uint32Array(results.tags.buffer, results.tags.byteOffset, 2 * count);
       for (let row = 0; row < count; row++) {
-        const slot = halves[2 * row];
-        const resolve = this.#resolve[slot];
-        if (halves[2 * row + 1] !== SUBMITTED || !resolve) {
+        const resolve = halves[2 * row + 1] === SUBMITTED ? promises.take(halves[2 * row]) : undefined;
+        if (!resolve) {
           pushed = true;
           continue;
         }
         const error = allOk ? undefined : results.error(row);
-        const reject = this.#reject[slot];
-        this.unslot(slot);
-        if (error) {
-          reject(error);
-        } else {
-          resolve(values[row]);
-        }
+        resolve(error ? Promise.reject(error) : values[row]);
       }
     }
     if (pushed && this.onResult) {
       try {
         this.onResult(results);
+      } catch (thrown) {
+        report(thrown);
+      }
+    }
+  }
+
+  /** Takes the sets of results of a threaded batcher that are ready. */
+  pull(limit = Infinity) {
+    for (let sets = 0; sets < limit && this.takesResults && !this.last; sets++) {
+      const word = native.nextResults(this.host);
+      if (typeof word !== 'bigint') {
+        return;
+      }
+      this.delivered(word);
+      native.resultsFree(this.host, word);
+    }
+  }
+
+  released(word) {
+    for (const object of this.objects.release(word)) {
+      try {
+        this.onRelease?.(object);
       } catch (thrown) {
         report(thrown);
       }
@@ -185,7 +162,7 @@ class Core {
   touch() {
     if (!this.busy && !this.manual && this.host !== undefined) {
       this.busy = true;
-      busy.add(this);
+      kept.add(this);
       native.reference(this.host, true);
       if (!this.handles) {
         native.watch(this.host, true);
@@ -193,15 +170,38 @@ class Core {
     }
   }
 
-  /** The descriptor fired. */
+  /** The descriptor fired, or there is mail. */
   ready() {
-    if (native.run(this.host) === STATUS.INVALID_HANDLE) {
+    if (this.threaded) {
+      native.readMail(this.host);
+      if (this.last) {
+        return;
+      }
+      this.pull(SETS_A_TURN);
+    } else if (native.run(this.host) === STATUS.INVALID_HANDLE) {
       return;
     }
     this.look();
-    if (!this.handles && this.takers.length === 0 && !this.last && native.nextDue(this.host) <= native.now(this.host)) {
+    if (this.last || this.takers.length > 0) {
+      return;
+    }
+    if (!this.handles && native.nextDue(this.host) <= native.now(this.host)) {
       // a batch waits for somebody to take it: the loop looks again when somebody comes
       native.watch(this.host, false);
+    } else if (this.pulls && this.handles) {
+      this.#lookAway();
+    }
+  }
+
+  /** Results that nobody takes would fire the descriptor for ever, and what else is due would not be seen. */
+  #lookAway() {
+    native.outstanding(this.host);
+    if (out[0] > 0) {
+      native.watch(this.host, false);
+      const timer = setTimeout(() => this.last || native.watch(this.host, true), LOOK_AWAY);
+      if (!this.busy) {
+        timer.unref();
+      }
     }
   }
 
@@ -224,39 +224,60 @@ class Core {
         return false;
       });
     }
-    const room = native.room(this.host, 0);
-    if (this.roomWaiters.length > 0 && (room === 0 || room === STATUS.CLOSED)) {
-      const waiters = this.roomWaiters.splice(0);
-      waiters.forEach((settle) => settle(room));
+    if (this.wantsRoom || this.shared) {
+      this.#lookForRoom();
     }
     this.askClosed();
     if (!this.last && this.busy) {
       const outstanding = native.outstanding(this.host);
-      if (outstanding === 0 && (out[0] === 0 || this.pulls) && this.#stage === 0) {
+      if (outstanding === 0 && (out[0] === 0 || this.pulls) && (this.stage?.empty ?? true)) {
         this.idle();
       }
+    } else if (!this.last && this.shared && native.outstanding(this.host) > 0) {
+      this.touch();
+    }
+  }
+
+  #lookForRoom() {
+    const room = native.room(this.host, 0);
+    if (room === 0 || room === STATUS.CLOSED) {
+      this.wantsRoom = false;
+      const waiters = this.roomWaiters.splice(0);
+      waiters.forEach((settle) => settle(room));
     }
   }
 
   idle() {
     if (this.busy) {
       this.busy = false;
-      busy.delete(this);
+      if (!this.shared) {
+        kept.delete(this);
+      }
       native.reference(this.host, false);
     }
   }
 
+  // ---- the end ----
+
+  /** Begins a close, or asks how far it is. */
   askClosed() {
-    if (!this.closing || this.closing.asking) {
+    const { closing } = this;
+    if (!closing || closing.asking || this.threaded) {
       return;
     }
-    this.closing.asking = true;
-    const status = native.close(this.host, this.closing.again);
+    closing.asking = true;
+    const status = native.close(this.host, closing.again);
     const left = out[0];
-    this.closing.asking = false;
+    closing.asking = false;
     if (status !== STATUS.IN_PROGRESS) {
-      this.closing.done(left);
+      closing.done(left);
     }
+  }
+
+  /** A threaded batcher is closed: every outcome stands. */
+  closeEnded(status, left) {
+    this.pull();
+    this.closing?.done(left);
   }
 
   /** A held batch was completed: its results may be ready, and a pulled one gave its slot back. */
@@ -267,25 +288,4 @@ class Core {
   }
 }
 
-const out = native.setup(
-  (core) => core.ready(),
-  onBatch,
-  (core, word) => {
-    try {
-      core.deliver(word);
-    } catch (thrown) {
-      report(thrown);
-    }
-  },
-  (core, word) => {
-    for (const object of core.objects.release(word)) {
-      try {
-        core.onRelease?.(object);
-      } catch (thrown) {
-        report(thrown);
-      }
-    }
-  },
-);
-
-module.exports = { Core, busy, out, report, SUBMITTED_BASE };
+module.exports = { CORE, Core, kept };

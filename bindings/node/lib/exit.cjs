@@ -3,14 +3,26 @@
 // and the rest is reported.
 
 const { native, STATUS } = require('./native.cjs');
-const { busy, out } = require('./core.cjs');
+const { kept } = require('./core.cjs');
+const { out } = require('./memory.cjs');
 const { FOREVER } = require('./options.cjs');
 
 const NS_PER_MS = 1e6;
 let hooked = false;
 
+/** The engine's own threads go on: they are waited for. */
+function drainThreads(core) {
+  native.close(core.host, BigInt(core.drainAtExit));
+  const left = out[0];
+  core.pull();
+  return left;
+}
+
 function drain(core) {
   core.sync();
+  if (core.threaded) {
+    return drainThreads(core);
+  }
   const until = performance.now() + core.drainAtExit / NS_PER_MS;
   let left = native.outstanding(core.host);
   if (core.drainAtExit > 0 && core.handles && native.close(core.host, FOREVER) === STATUS.IN_PROGRESS) {
@@ -27,7 +39,7 @@ function drain(core) {
 
 function onExit() {
   let left = 0;
-  for (const core of [...busy]) {
+  for (const core of [...kept]) {
     left += core.last ? 0 : drain(core);
   }
   if (left > 0) {

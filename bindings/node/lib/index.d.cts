@@ -9,6 +9,8 @@ export type Outcome = 'ok' | 'failed' | 'expired' | 'cancelled' | 'discarded';
 export type Handled = 'no' | 'maybe' | 'yes';
 /** A number up to 2^53 - 1, or a bigint below 2^64. */
 export type Tag = number | bigint;
+/** What is lacking for a value to be taken. */
+export type Lack = 'QUEUE_FULL' | 'QUEUE_FULL_BYTES' | 'RESULTS_FULL';
 export type Column<T> = readonly T[] | Float64Array | BigInt64Array;
 
 /** Why a call was refused, or why a value has no result. */
@@ -163,9 +165,12 @@ export class Batcher<T = any, R = any> {
   submit(value: T, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): Promise<R>;
   push(value: T, tag?: Tag, options?: { deadline?: Duration | bigint; size?: number }): void;
   pushMany(values: Iterable<T> | ArrayLike<T>, tags?: Tag | ArrayLike<Tag>, options?: { deadline?: Duration | bigint }): number;
+  /** A promise for each value, in their order. */
+  submitMany(values: Iterable<T> | ArrayLike<T>, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): Promise<R>[];
   check(value: T, options?: { size?: number }): void;
+  producer(): Producer<T>;
   cancel(tag: Tag): number;
-  lackOfRoom(): 'QUEUE_FULL' | 'QUEUE_FULL_BYTES' | 'RESULTS_FULL' | undefined;
+  lackOfRoom(): Lack | undefined;
   room(options?: { signal?: AbortSignal }): Promise<void>;
   seal(): void;
   flush(options?: { signal?: AbortSignal }): Promise<void>;
@@ -194,11 +199,27 @@ export class Batcher<T = any, R = any> {
 /** A batcher of another environment or another copy of the library: its pushes, not its results. */
 export class SharedBatcher {
   constructor(address: bigint);
-  push(value: Scalar | ForeignObject, tag?: Tag): void;
-  seal(): void;
+  push(value: Scalar | ForeignObject, tag?: Tag, options?: { deadline?: Duration | bigint }): void;
+  pushMany(values: Iterable<Scalar> | ArrayLike<Scalar>, tags?: Tag | ArrayLike<Tag>, options?: { deadline?: Duration | bigint }): number;
+  check(value: Scalar | ForeignObject): void;
+  producer(): Producer<Scalar>;
   cancel(tag: Tag): number;
+  lackOfRoom(): Lack | undefined;
+  room(options?: { signal?: AbortSignal }): Promise<void>;
+  seal(): void;
+  flush(options?: { signal?: AbortSignal }): Promise<void>;
   stats(): Stats;
   statsText(): string;
+}
+
+/** A way into a batcher of its own: its values keep their order; that among several ways is given up for speed. */
+export class Producer<T = any> {
+  private constructor();
+  push(value: T, tag?: Tag, options?: { deadline?: Duration | bigint; size?: number }): void;
+  pushMany(values: Iterable<T> | ArrayLike<T>, tags?: Tag | ArrayLike<Tag>, options?: { deadline?: Duration | bigint }): number;
+  check(value: T, options?: { size?: number }): void;
+  free(): void;
+  [Symbol.dispose](): void;
 }
 
 export interface MapOptions {

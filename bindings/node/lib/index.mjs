@@ -2,5 +2,5 @@
 import microbatch from './index.cjs';
 
 export const {
-  status, version, Batcher, SharedBatcher, Batch, Results, MicrobatchError, Failure, MapError, ForeignObject, map, nativeSymbol,
+  status, version, Batcher, SharedBatcher, Producer, Batch, Results, MicrobatchError, Failure, MapError, ForeignObject, map, nativeSymbol,
 } = microbatch;

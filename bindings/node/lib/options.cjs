@@ -71,25 +71,38 @@ function read(handler, given, owner) {
       manual = value === 'manual';
     }
   }
-  // The engine is always told manual, so what only its threads could mean is refused in the words of this side.
-  if (given.threads) {
+  const handlers = readHandlers(handler, given.handlers ?? {});
+  const pulls = given.results === 'pull';
+  const takesResults = !pulls && given.onResult !== null;
+  // Native handlers run on the engine's threads. Others, and whoever pulls, are on the thread of the loop, which calls in:
+  // what only the engine's threads could mean is refused in the words of this side.
+  const threaded = handlers.native && !manual;
+  if (!threaded && given.threads) {
     throw refuse(`threads = ${given.threads}: handlers run in the event loop, which has one; maxInFlight is for several batches`);
   }
   if (given.clock === 'given' && !manual) {
     throw refuse('clock = "given": the event loop has the system\'s time; choose mode = "manual" with it');
   }
-  // Whoever calls run, the loop or the host, is JavaScript's own thread.
-  texts.push('mode', 'manual');
-  const handlers = readHandlers(handler, given.handlers ?? {});
-  const pulls = given.results === 'pull';
+  if (threaded) {
+    // a push must not hold up the loop
+    if (given.onFull === undefined || given.onFull === 'block') {
+      texts.push('on_full', 'reject');
+    }
+    if (takesResults) {
+      texts.push('results', 'pull');
+    }
+  } else {
+    texts.push('mode', 'manual');
+  }
   return {
     ...handlers,
     texts,
     manual,
+    threaded,
     pulls,
     owner: given.owner ?? owner(),
     drains: given.drainAtExit !== 0,
-    takesResults: !pulls && given.onResult !== null,
+    takesResults,
     onResult: callable(given.onResult, 'onResult'),
     onRelease: callable(given.onRelease, 'onRelease'),
     typedArrays: given.typedArrays === true,
@@ -130,7 +143,7 @@ function readHandlers(handler, byKind) {
       throw refuse(`the handler for ${kind} is ${String(one)}: a function, or {address, data} of a native one, is accepted`);
     }
   }
-  return { scripts, mask, natives, handles: mask !== 0 || natives.length > 0 };
+  return { scripts, mask, natives, native: mask === 0 && natives.length > 0, handles: mask !== 0 || natives.length > 0 };
 }
 
 module.exports = { FOREVER, nanoseconds, read };

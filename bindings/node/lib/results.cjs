@@ -1,7 +1,8 @@
 'use strict';
 
-const { native, tables } = require('./native.cjs');
+const { native, tables, KIND } = require('./native.cjs');
 const { MicrobatchError, check } = require('./error.cjs');
+const { OUT, ROWS, copyOf, float64s, int64s, out, tags: tagColumn } = require('./memory.cjs');
 const { plain, restoreObjects } = require('./values.cjs');
 
 /** A set of results: all rows of one batch, or of values that were never dispatched. Read whole, so it never dangles. */
@@ -12,14 +13,39 @@ class Results {
   #handled;
   #errors;
   #thrown;
+  #tags;
+  #firstTag;
 
   constructor(core, word) {
+    const kind = out[OUT.KIND];
+    if ((kind === KIND.float64 || kind === KIND.int64) && out[OUT.COUNT] <= ROWS) {
+      this.#fromColumns(kind);
+    } else {
+      this.#readAll(core, word);
+    }
+    this.#thrown = core.takeThrown(this.batch);
+  }
+
+  /** Numbers that are all OK: they stand in the columns until something else is called. */
+  #fromColumns(kind) {
+    this.count = out[OUT.COUNT];
+    this.kindCode = kind;
+    this.batch = out[OUT.NUMBER];
+    this.#values = copyOf(kind === KIND.float64 ? float64s : int64s, this.count);
+    if (out[OUT.COUNTS_UP] === 1 && this.count > 0) {
+      this.#firstTag = tagColumn[0];
+    } else {
+      this.#tags = copyOf(tagColumn, this.count);
+    }
+  }
+
+  #readAll(core, word) {
     const told = native.resultsRead(core.host, word);
     if (typeof told === 'number') {
       check(told);
     }
     let errors;
-    [this.count, this.kindCode, this.batch, this.tags, this.#values, this.#kinds, this.#outcomes, this.#handled, errors] =
+    [this.count, this.kindCode, this.batch, this.#tags, this.#values, this.#kinds, this.#outcomes, this.#handled, errors] =
       told;
     if (this.#kinds) {
       restoreObjects(this.#values, this.#kinds, core.objects);
@@ -30,7 +56,17 @@ class Results {
         this.#errors.set(errors[at], errors.slice(at + 1, at + 4));
       }
     }
-    this.#thrown = core.takeThrown(this.batch);
+  }
+
+  /** The tag of each row. */
+  get tags() {
+    if (!this.#tags) {
+      this.#tags = new BigUint64Array(this.count);
+      for (let row = 0; row < this.count; row++) {
+        this.#tags[row] = this.#firstTag + BigInt(row);
+      }
+    }
+    return this.#tags;
   }
 
   get allOk() {

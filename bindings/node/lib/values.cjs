@@ -129,57 +129,64 @@ function plain(values) {
 
 /**
  * Many values as the glue takes them: {float64s}, {int64s}, or {values, kinds} up to the first that has no form, which
- * `error` tells of. Objects are held from here on; `words` are theirs by row.
+ * `error` tells of; `foreign` is a foreign object that ended them, and `rest` what follows it. Objects are held from here on;
+ * `words` are theirs by row. Without `objects` none is taken.
  */
 function many(values, objects) {
   if (values instanceof Float64Array) {
-    return { float64s: values };
+    return { count: values.length, float64s: values };
   }
   if (values instanceof BigInt64Array) {
-    return { int64s: values };
+    return { count: values.length, int64s: values };
   }
   if (ArrayBuffer.isView(values) && !(values instanceof BigUint64Array) && !(values instanceof DataView)) {
-    return { float64s: Float64Array.from(values) };
+    return { count: values.length, float64s: new Float64Array(values) };
   }
   const all = Array.isArray(values) ? values : Array.from(values);
-  const count = all.length;
+  const first = typeof all[0];
+  const alike = (first === 'number' || first === 'bigint') && all.every((value) => typeof value === first);
+  if (alike && first === 'number') {
+    return { count: all.length, float64s: new Float64Array(all) };
+  }
+  if (alike && all.every((value) => BigInt.asIntN(64, value) === value)) {
+    return { count: all.length, int64s: new BigInt64Array(all) };
+  }
+  return mixed(all, objects);
+}
+
+function mixed(all, objects) {
+  const kinds = new Uint8Array(all.length);
+  const form = { values: all };
   let row = 0;
-  while (row < count && typeof all[row] === 'number') {
-    row++;
-  }
-  if (row === count && count > 0) {
-    return { float64s: Float64Array.from(all) };
-  }
-  const kinds = new Uint8Array(count);
-  let words;
-  let copy;
-  let error;
-  let foreign;
-  for (row = 0; row < count; row++) {
+  for (; row < all.length; row++) {
     const kind = kindOf(all[row]);
     if (typeof kind !== 'number') {
-      error = kind;
+      form.error = kind;
       break;
     }
     if (all[row] instanceof ForeignObject) {
-      foreign = all[row];
-      error = new MicrobatchError(STATUS.WRONG_OWNER);
+      form.foreign = all[row];
+      form.error = new MicrobatchError(STATUS.WRONG_OWNER);
+      form.rest = () => all.slice(row + 1);
       break;
     }
     kinds[row] = kind;
     if (kind === KIND.object) {
-      if (!words) {
-        words = new Map();
-        copy = all.slice();
+      if (!objects) {
+        form.error = new MicrobatchError(STATUS.WRONG_OWNER, 'an object of this environment means nothing to another owner');
+        break;
       }
-      copy[row] = objects.hold(all[row]);
-      words.set(row, copy[row]);
+      if (!form.words) {
+        form.words = new Map();
+        form.values = all.slice();
+      }
+      form.values[row] = objects.hold(all[row]);
+      form.words.set(row, form.values[row]);
     }
   }
-  if (!words && row === count && kinds.every((kind) => kind === KIND.int64) && count > 0) {
-    return { int64s: BigInt64Array.from(all) };
-  }
-  return { values: copy ?? all, kinds: kinds.subarray(0, row), words, error, foreign };
+  form.count = row;
+  form.kinds = kinds.subarray(0, row);
+  return form;
 }
 
 module.exports = { ForeignObject, Objects, kindOf, many, plain, restoreObjects };

@@ -11,23 +11,44 @@ void define(napi_env env, napi_value exports, const char *name, napi_callback fu
     napi_set_named_property(env, exports, name, made);
 }
 
-/* setup(onReady, onBatch, onResults, onRelease): what callbacks call. Answers the array for numbers. */
+static napi_value view(napi_env env, napi_typedarray_type type, size_t count, napi_value buffer, size_t offset)
+{
+    napi_value made = NULL;
+    napi_create_typedarray(env, type, count, buffer, offset, &made);
+    return made;
+}
+
+/* setup(onReady, onBatch, onResults, onRelease, onClosed): what the glue calls. Answers the memory that both sides read and
+   write: [out, float64 cells, int64 cells, tags, halves of tags, kinds] */
 static napi_value setup(napi_env env, napi_callback_info info)
 {
     struct state *state;
-    napi_value buffer, outputs;
+    napi_value buffer, views;
     void *data;
-    ARGUMENTS(4)
+    ARGUMENTS(5)
     napi_get_instance_data(env, (void **)&state);
     napi_create_reference(env, argv[0], 1, &state->on_ready);
     napi_create_reference(env, argv[1], 1, &state->on_batch);
     napi_create_reference(env, argv[2], 1, &state->on_results);
     napi_create_reference(env, argv[3], 1, &state->on_release);
-    napi_create_arraybuffer(env, OUTPUTS * sizeof(double), &data, &buffer);
-    napi_create_typedarray(env, napi_float64_array, OUTPUTS, buffer, 0, &outputs);
-    napi_create_reference(env, outputs, 1, &state->outputs);
-    state->out = data;
-    return outputs;
+    napi_create_reference(env, argv[4], 1, &state->on_closed);
+    if (napi_create_arraybuffer(env, sizeof *state->columns, &data, &buffer) != napi_ok) {
+        return NULL;
+    }
+    napi_create_reference(env, buffer, 1, &state->memory);
+    state->columns = data;
+    napi_create_array_with_length(env, 6, &views);
+    napi_set_element(env, views, 0, view(env, napi_float64_array, OUTPUTS, buffer, offsetof(struct columns, out)));
+    napi_set_element(env, views, 1,
+                     view(env, napi_float64_array, COLUMN_ROWS, buffer, offsetof(struct columns, cells)));
+    napi_set_element(env, views, 2,
+                     view(env, napi_bigint64_array, COLUMN_ROWS, buffer, offsetof(struct columns, cells)));
+    napi_set_element(env, views, 3,
+                     view(env, napi_biguint64_array, COLUMN_ROWS, buffer, offsetof(struct columns, tags)));
+    napi_set_element(env, views, 4,
+                     view(env, napi_uint32_array, 2 * COLUMN_ROWS, buffer, offsetof(struct columns, tags)));
+    napi_set_element(env, views, 5, view(env, napi_uint8_array, COLUMN_ROWS, buffer, offsetof(struct columns, kinds)));
+    return views;
 }
 
 static void state_free(napi_env env, void *data, void *hint)
@@ -47,6 +68,9 @@ NAPI_MODULE_INIT()
     }
     define(env, exports, "setup", setup);
     host_functions(env, exports);
+    mail_functions(env, exports);
+    share_functions(env, exports);
+    producer_functions(env, exports);
     push_functions(env, exports);
     batch_functions(env, exports);
     results_functions(env, exports);

@@ -12,25 +12,19 @@ static mb_status view_of(const struct host *host, mb_batch *batch, mb_batch_view
     return host->api->mb_batch_get_view(batch, view);
 }
 
-/* batchInfo(host, batch) -> [count, kind, trigger, age, number] or a status */
-static napi_value batch_info(napi_env env, napi_callback_info info)
+/* batchAge(host, batch) -> a bigint, or a status */
+static napi_value batch_age(napi_env env, napi_callback_info info)
 {
     mb_batch_view view;
     mb_status status;
-    napi_value told, age = NULL;
+    napi_value age = NULL;
     ARGUMENTS(2)
     status = view_of(host_of(env, argv[0]), BATCH(argv[1]), &view);
     if (status != MB_OK) {
         return number_of(env, status);
     }
-    napi_create_array_with_length(env, 5, &told);
-    napi_set_element(env, told, 0, number_of(env, (double)view.count));
-    napi_set_element(env, told, 1, number_of(env, view.kind));
-    napi_set_element(env, told, 2, number_of(env, view.trigger));
     napi_create_bigint_int64(env, view.age, &age);
-    napi_set_element(env, told, 3, age);
-    napi_set_element(env, told, 4, number_of(env, (double)view.number));
-    return told;
+    return age;
 }
 
 /* batchValues(host, batch) -> a Float64Array or BigInt64Array of a batch of numbers, or an array; a status on failure.
@@ -190,7 +184,7 @@ static napi_value batch_end(napi_env env, napi_callback_info info)
 
 void batch_functions(napi_env env, napi_value exports)
 {
-    define(env, exports, "batchInfo", batch_info);
+    define(env, exports, "batchAge", batch_age);
     define(env, exports, "batchValues", batch_values);
     define(env, exports, "batchColumn", batch_column);
     define(env, exports, "batchSet", batch_set);

@@ -1,9 +1,11 @@
-/* What the files of the glue share. The glue knows microbatch.h, Node-API and the poll handle of libuv; it holds no limits, no
+/* What the files of the glue share. The glue knows microbatch.h, Node-API and the handles of libuv; it holds no limits, no
    defaults and no codes of its own.
 
-   Everything here runs on the thread of one environment (the main thread or a worker): the batcher is in manual mode, its
-   descriptor is watched by the environment's own loop, and handlers run inside the calls of that thread. No other thread ever
-   touches the environment, so a worker can be terminated at any time. */
+   JavaScript is called on the thread of its environment (the main thread or a worker) only, and only inside a call that
+   this thread made. A batcher with handlers in JavaScript is in manual mode, its descriptor watched by the environment's
+   loop. One whose handlers are all native is threaded: the loop pulls its results, and what the engine's threads have to
+   say besides (objects given back, the end of a close) waits in the host's mail until the loop reads it. No other thread
+   ever touches the environment, so a worker can be terminated at any time. */
 
 #ifndef MICROBATCH_GLUE_H
 #define MICROBATCH_GLUE_H
@@ -15,6 +17,7 @@
 #include "microbatch.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +25,20 @@
 /* The index of the default handler, after those of the kinds. */
 #define DEFAULT_HANDLER MB_KINDS
 
-#define OUTPUTS 4
+/* Rows of the columns through which numbers go between C and JavaScript without an object for each batch. Larger batches
+   take typed arrays of their own. */
+#define COLUMN_ROWS 4096
+
+/* What calls leave in `out` for JavaScript, by its index. */
+enum { OUT_COUNT, OUT_KIND, OUT_NUMBER, OUT_TRIGGER, OUT_COUNTS_UP, OUTPUTS };
+
+/* Memory that JavaScript reads and writes too, one for each environment. Whoever wrote last owns it until the next call. */
+struct columns {
+    double out[8];
+    uint64_t cells[COLUMN_ROWS];
+    uint64_t tags[COLUMN_ROWS];
+    uint8_t kinds[COLUMN_ROWS];
+};
 
 /* What belongs to one environment. */
 struct state {
@@ -30,16 +46,48 @@ struct state {
     napi_ref on_batch;
     napi_ref on_results;
     napi_ref on_release;
-    napi_ref outputs;        /* Keeps the array alive whose memory `out` is. */
-    double *out;             /* Where calls leave numbers for JavaScript. */
+    napi_ref on_closed;
+    napi_ref memory;         /* Keeps the buffer alive that `columns` is. */
+    struct columns *columns;
 };
 
 struct host;
+
+/* What a shared batcher and those who reach it from other environments have in common: their calls and its end exclude each
+   other. Known by the address of its mb_shared. */
+struct share {
+    struct share *next;
+    mb_shared shared;
+    bool ended;
+    unsigned holds;
+};
 
 /* What a handler's trampoline is handed: whose it is and which. */
 struct handler {
     struct host *host;
     int32_t which;
+};
+
+/* A thread that waits in a close, so that the loop need not. */
+struct closer {
+    struct closer *next;
+    struct host *host;
+    pthread_t thread;
+    int64_t timeout;
+    uint64_t left;
+    mb_status status;
+    bool done;
+};
+
+/* What other threads have for the loop. */
+struct mail {
+    pthread_mutex_t lock;
+    uv_async_t *async;       /* NULL if the batcher is not threaded, or once the loop reads no more. */
+    bool over;               /* Nothing comes any more. */
+    uint64_t *words;         /* Objects that were given back. */
+    size_t count;
+    size_t capacity;
+    struct closer *closers;
 };
 
 /* A batcher as JavaScript holds it. */
@@ -51,15 +99,17 @@ struct host {
     napi_ref core;           /* The JavaScript side, weak. */
     uint32_t owner;
     bool attached;           /* Somebody else's: never freed here. */
-    bool gone;               /* The environment goes away, or JavaScript lost it: nothing is called any more. */
+    bool threaded;
+    atomic_bool gone;        /* The environment goes away, or JavaScript lost it: nothing is called any more. */
     pthread_t thread;
     uv_poll_t *poll;
-    bool closing;            /* The poll handle is on its way out: the environment waits for it. */
     bool referenced;         /* The poll handle keeps the process alive. */
+    unsigned closing;        /* Handles on their way out: the environment waits for them. */
     napi_async_cleanup_hook_handle hook;
-    unsigned holds;          /* The external of JavaScript, the engine, the poll handle. */
+    atomic_uint holds;       /* The external of JavaScript, the engine, each handle of the loop. */
+    struct mail mail;
     struct handler handlers[MB_KINDS + 1];
-    mb_shared shared;
+    struct share *share;
 };
 
 /* Values read from JavaScript: strings and bytes point into `data`. */
@@ -77,6 +127,8 @@ struct rows {
     }
 
 struct host *host_of(napi_env env, napi_value value);
+struct host *host_new(napi_env env, napi_value core, napi_value *external);
+void host_unhold(void *host);
 napi_value number_of(napi_env env, double number);
 napi_value word_of(napi_env env, const void *handle);
 napi_value text_of(napi_env env, const char *text, size_t length);
@@ -91,11 +143,42 @@ napi_value value_to_js(napi_env env, const mb_value *value);
 bool value_from(napi_env env, struct host *host, uint32_t kind, napi_value payload, uint64_t size, mb_value *value,
                 char **data);
 bool rows_from(napi_env env, struct host *host, napi_value values, napi_value kinds, struct rows *rows, size_t *count);
+bool staged_from(napi_env env, struct host *host, const uint64_t *cells, const uint8_t *kinds, size_t count, napi_value texts,
+                 struct rows *rows);
 void rows_free(struct rows *rows);
+const mb_push_options *deadline_from(napi_env env, napi_value value, mb_push_options *options);
+napi_value bulk_done(napi_env env, const struct host *host, mb_status status, size_t accepted);
+
+/* Callbacks of the engine. */
 mb_status run_handler(void *user_data, mb_batch *batch, const mb_api *api);
+void on_result(void *user_data, const mb_results *results, const mb_api *api);
+void release_object(void *user_data, uint64_t word);
+bool call(struct host *host, napi_ref function, size_t argc, napi_value *argv, napi_value *result);
+mb_status tell_batch(const struct host *host, mb_batch *batch);
+void tell_results(const struct host *host, const mb_results *results);
+
+/* Mail. */
+bool mail_open(struct host *host);
+void mail_hurry(struct host *host);
+void mail_over(void *host);
+void mail_close(struct host *host);
+void read_mail(struct host *host);
+void mail_word(struct host *host, uint64_t word);
+void handle_closed(uv_handle_t *handle);
+void loop_calls(struct host *host);
+
+/* Sharing. */
+void share_end(struct host *host);
+void share_unhold(struct host *host);
+bool share_enter(const struct host *host);
+void share_leave(const struct host *host);
+void guarded(napi_env env, napi_value exports, const char *name, napi_callback function);
 
 /* The functions of each file, by name. */
 void host_functions(napi_env env, napi_value exports);
+void mail_functions(napi_env env, napi_value exports);
+void share_functions(napi_env env, napi_value exports);
+void producer_functions(napi_env env, napi_value exports);
 void push_functions(napi_env env, napi_value exports);
 void batch_functions(napi_env env, napi_value exports);
 void results_functions(napi_env env, napi_value exports);

@@ -1,4 +1,4 @@
-/* The batcher: made, watched, driven, closed, freed; and its callbacks. */
+/* The batcher: made, watched, driven, closed, freed. */
 
 #include "glue.h"
 
@@ -8,10 +8,13 @@
 /* What makes an external one of ours: another addon's is refused. */
 static const napi_type_tag HOST_TAG = {0x6d6963726f626174, 0x63685f686f737431};
 
-static void host_unhold(void *data)
+void host_unhold(void *data)
 {
     struct host *host = data;
-    if (--host->holds == 0) {
+    if (atomic_fetch_sub(&host->holds, 1) == 1) {
+        share_unhold(host);
+        pthread_mutex_destroy(&host->mail.lock);
+        free(host->mail.words);
         free(host);
     }
 }
@@ -23,111 +26,47 @@ struct host *host_of(napi_env env, napi_value value)
     return host;
 }
 
-/* ---- Callbacks: inside a call of the environment's own thread, or not at all ---- */
-
-static napi_value function_of(const struct host *host, napi_ref reference)
-{
-    napi_value function = NULL;
-    napi_get_reference_value(host->env, reference, &function);
-    return function;
-}
-
-/* Whether JavaScript can be called: not from another thread that drives a shared batcher, not at the environment's end. */
-static bool can_call(const struct host *host)
-{
-    return !host->gone && pthread_equal(host->thread, pthread_self());
-}
-
-/* Calls function(core, arguments...). False if it threw, which it does only when the environment is being stopped. */
-static bool call(struct host *host, napi_ref function, size_t argc, napi_value *argv, napi_value *result)
-{
-    napi_value global, thrown;
-    napi_get_reference_value(host->env, host->core, &argv[0]);
-    if (argv[0] == NULL || napi_get_global(host->env, &global) != napi_ok) {
-        return false;
-    }
-    if (napi_call_function(host->env, global, function_of(host, function), argc, argv, result) == napi_ok) {
-        return true;
-    }
-    napi_get_and_clear_last_exception(host->env, &thrown);
-    return false;
-}
-
-mb_status run_handler(void *user_data, mb_batch *batch, const mb_api *api)
-{
-    const struct handler *handler = user_data;
-    struct host *host = handler->host;
-    napi_handle_scope scope;
-    napi_value argv[3], result = NULL;
-    mb_status status = MB_ERR_HANDLER_FAILED;
-    (void)api;
-    if (!can_call(host) || napi_open_handle_scope(host->env, &scope) != napi_ok) {
-        return status;
-    }
-    argv[1] = number_of(host->env, handler->which);
-    argv[2] = word_of(host->env, batch);
-    if (call(host, host->state->on_batch, 3, argv, &result)) {
-        status = int32_from(host->env, result);
-    }
-    napi_close_handle_scope(host->env, scope);
-    return status;
-}
-
-static void on_result(void *user_data, const mb_results *results, const mb_api *api)
-{
-    struct host *host = user_data;
-    napi_handle_scope scope;
-    napi_value argv[2], result;
-    (void)api;
-    if (!can_call(host) || napi_open_handle_scope(host->env, &scope) != napi_ok) {
-        return;
-    }
-    argv[1] = word_of(host->env, results);
-    call(host, host->state->on_results, 2, argv, &result);
-    napi_close_handle_scope(host->env, scope);
-}
-
-static void release_object(void *user_data, uint64_t word)
-{
-    struct host *host = user_data;
-    napi_handle_scope scope;
-    napi_value argv[2], result;
-    if (!can_call(host) || napi_open_handle_scope(host->env, &scope) != napi_ok) {
-        return;
-    }
-    argv[1] = number_of(host->env, (double)word);
-    call(host, host->state->on_release, 2, argv, &result);
-    napi_close_handle_scope(host->env, scope);
-}
-
 /* ---- The descriptor in the environment's loop ---- */
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+/* The loop found something to do: onReady(core). */
+void loop_calls(struct host *host)
 {
-    struct host *host = poll->data;
     napi_handle_scope scope;
-    napi_value core = NULL, result, thrown;
-    (void)status;
-    (void)events;
+    napi_value core = NULL, function, result, thrown;
     if (host->gone || napi_open_handle_scope(host->env, &scope) != napi_ok) {
         return;
     }
     napi_get_reference_value(host->env, host->core, &core);
-    if (core != NULL
-        && napi_make_callback(host->env, NULL, core, function_of(host, host->state->on_ready), 1, &core, &result)
-               == napi_pending_exception
+    if (core != NULL && napi_get_reference_value(host->env, host->state->on_ready, &function) == napi_ok
+        && napi_make_callback(host->env, NULL, core, function, 1, &core, &result) == napi_pending_exception
         && napi_get_and_clear_last_exception(host->env, &thrown) == napi_ok) {
         napi_fatal_exception(host->env, thrown);
     }
     napi_close_handle_scope(host->env, scope);
 }
 
-static void on_poll_closed(uv_handle_t *handle)
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    loop_calls(poll->data);
+}
+
+/* Once nothing of a freed batcher is in the loop, the environment need not wait for it. */
+static void unhook(struct host *host)
+{
+    if (host->batcher == NULL && host->poll == NULL && host->mail.async == NULL && host->closing == 0
+        && host->hook != NULL) {
+        napi_remove_async_cleanup_hook(host->hook);
+        host->hook = NULL;
+    }
+}
+
+void handle_closed(uv_handle_t *handle)
 {
     struct host *host = handle->data;
-    if (host->hook != NULL) {
-        napi_remove_async_cleanup_hook(host->hook);
-    }
+    host->closing--;
+    unhook(host);
     free(handle);
     host_unhold(host);
 }
@@ -191,7 +130,7 @@ static napi_value reference(napi_env env, napi_callback_info info)
 
 /* ---- The end ---- */
 
-/* Stops watching and gives the batcher back. The poll handle is closed by the loop's next turn. */
+/* Stops watching and gives the batcher back. The handles are closed by the loop's next turn. */
 static mb_status end(struct host *host, bool abandon)
 {
     mb_batcher *batcher = host->batcher;
@@ -201,28 +140,33 @@ static mb_status end(struct host *host, bool abandon)
         if (host->poll != NULL) {
             uv_poll_stop(host->poll);
         }
+        share_end(host);
+        mail_hurry(host);
         /* callbacks inside still have the handle, as the header promises */
         status = abandon ? host->api->mb_batcher_abandon(batcher) : host->api->mb_batcher_free(batcher);
+        read_mail(host);
     }
     host->batcher = NULL;
     if (host->poll != NULL) {
-        uv_close((uv_handle_t *)host->poll, on_poll_closed);
+        host->closing++;
+        uv_close((uv_handle_t *)host->poll, handle_closed);
         host->poll = NULL;
-        host->closing = true;
-    } else if (host->hook != NULL && !host->closing) {
-        napi_remove_async_cleanup_hook(host->hook);
-        host->hook = NULL;
     }
+    if (host->gone) {
+        mail_close(host);
+    }
+    unhook(host);
     return status;
 }
 
-/* The environment goes away: nothing can be called any more, and every value gets its outcome. */
+/* The environment goes away: nothing can be called any more, and every value gets its outcome. A native handler that runs on
+   a thread of the engine is not waited for. */
 static void on_environment_end(napi_async_cleanup_hook_handle hook, void *data)
 {
     struct host *host = data;
     (void)hook;
     host->gone = true;
-    end(host, false);
+    end(host, host->threaded);
 }
 
 /* JavaScript lost the batcher. */
@@ -231,9 +175,7 @@ static void host_lost(napi_env env, void *data, void *hint)
     struct host *host = data;
     (void)hint;
     host->gone = true;
-    if (host->batcher != NULL) {
-        end(host, false);
-    }
+    end(host, host->threaded);
     napi_delete_reference(env, host->core);
     host_unhold(host);
 }
@@ -249,7 +191,7 @@ static napi_value free_batcher(napi_env env, napi_callback_info info)
 
 /* ---- Made ---- */
 
-static struct host *host_new(napi_env env, napi_value core, napi_value *external)
+struct host *host_new(napi_env env, napi_value core, napi_value *external)
 {
     struct host *host = calloc(1, sizeof *host);
     if (host == NULL) {
@@ -259,6 +201,7 @@ static struct host *host_new(napi_env env, napi_value core, napi_value *external
     host->env = env;
     host->api = mb_api_table();
     host->thread = pthread_self();
+    pthread_mutex_init(&host->mail.lock, NULL);
     for (int32_t which = 0; which <= DEFAULT_HANDLER; which++) {
         host->handlers[which] = (struct handler){host, which};
     }
@@ -323,8 +266,8 @@ static void set_handlers(napi_env env, struct host *host, mb_options *options, u
     }
 }
 
-/* newBatcher(core, texts, scriptHandlers, nativeHandlers, takesResults, owner) -> external, or [status, message]; in out[0]
-   and out[1] close_timeout and drain_at_exit in nanoseconds, 0 for the default. texts: names and values of options.
+/* newBatcher(core, texts, scriptHandlers, nativeHandlers, takesResults, owner) -> external, or [status, message]; in out
+   close_timeout, drain_at_exit and max_delay in nanoseconds and max_batch_size, 0 for the default. texts: names and values of options.
    nativeHandlers: which, address, user_data, ... */
 static napi_value new_batcher(napi_env env, napi_callback_info info)
 {
@@ -338,8 +281,11 @@ static napi_value new_batcher(napi_env env, napi_callback_info info)
     host = host_new(env, argv[0], &external);
     status = host == NULL ? MB_ERR_NO_MEMORY : set_options(env, &options, argv[1], &error);
     if (status == MB_OK) {
-        host->state->out[0] = (double)options.close_timeout;
-        host->state->out[1] = (double)options.drain_at_exit;
+        host->state->columns->out[0] = (double)options.close_timeout;
+        host->state->columns->out[1] = (double)options.drain_at_exit;
+        host->state->columns->out[2] = (double)options.max_delay;
+        host->state->columns->out[3] = (double)options.max_batch_size;
+        host->threaded = options.mode != MB_MODE_MANUAL;
         /* at exit JavaScript's own hook drains: the engine's would call into an environment that is gone */
         options.drain_at_exit = 0;
         set_handlers(env, host, &options, (uint32_t)int32_from(env, argv[2]), argv[3]);
@@ -351,13 +297,16 @@ static napi_value new_batcher(napi_env env, napi_callback_info info)
         host->owner = options.owner = (uint32_t)word_from(env, argv[5]);
         options.object_release = release_object;
         options.object_data = host;
-        options.object_data_release = host_unhold;
-        status = mb_batcher_new(&options, &host->batcher, &error);
+        options.object_data_release = mail_over;
+        status = host->threaded && !mail_open(host) ? MB_ERR_SYSTEM : mb_batcher_new(&options, &host->batcher, &error);
     }
     if (status == MB_OK) {
         host->holds++;
         napi_add_async_cleanup_hook(env, on_environment_end, host, &host->hook);
         return external;
+    }
+    if (host != NULL) {
+        mail_close(host);
     }
     napi_create_array_with_length(env, 2, &answer);
     napi_set_element(env, answer, 0, number_of(env, status));
@@ -377,39 +326,6 @@ static napi_value new_map(napi_env env, napi_callback_info info)
         host->owner = (uint32_t)word_from(env, argv[1]);
     }
     return external;
-}
-
-/* attach(core, address of an mb_shared) -> external, or a status */
-static napi_value attach(napi_env env, napi_callback_info info)
-{
-    const mb_shared *shared;
-    struct host *host;
-    napi_value external;
-    ARGUMENTS(2)
-    shared = (const mb_shared *)(uintptr_t)word_from(env, argv[1]);
-    if (shared == NULL || shared->struct_size < sizeof *shared || shared->api == NULL) {
-        return number_of(env, MB_ERR_INVALID_ARGUMENT);
-    }
-    host = host_new(env, argv[0], &external);
-    if (host == NULL) {
-        return number_of(env, MB_ERR_NO_MEMORY);
-    }
-    host->attached = true;
-    host->api = shared->api;
-    host->batcher = shared->batcher;
-    return external;
-}
-
-/* share(host) -> the address of an mb_shared, good until the host is freed; or a status */
-static napi_value share(napi_env env, napi_callback_info info)
-{
-    struct host *host;
-    mb_status status;
-    ARGUMENTS(1)
-    host = host_of(env, argv[0]);
-    host->shared.struct_size = sizeof host->shared;
-    status = host->api->mb_batcher_share(host->batcher, &host->shared);
-    return status == MB_OK ? word_of(env, &host->shared) : number_of(env, status);
 }
 
 /* ---- Calls that are a status and at most one number ---- */
@@ -467,7 +383,7 @@ static napi_value cancel(napi_env env, napi_callback_info info)
     ARGUMENTS(2)
     host = host_of(env, argv[0]);
     status = host->api->mb_batcher_cancel(host->batcher, word_from(env, argv[1]), &count);
-    host->state->out[0] = (double)count;
+    host->state->columns->out[0] = (double)count;
     return number_of(env, status);
 }
 
@@ -480,7 +396,7 @@ static napi_value close_batcher(napi_env env, napi_callback_info info)
     ARGUMENTS(2)
     host = host_of(env, argv[0]);
     status = host->api->mb_batcher_close(host->batcher, int64_from(env, argv[1]), &left);
-    host->state->out[0] = (double)left;
+    host->state->columns->out[0] = (double)left;
     return number_of(env, status);
 }
 
@@ -493,7 +409,7 @@ static napi_value flush_begin(napi_env env, napi_callback_info info)
     ARGUMENTS(1)
     host = host_of(env, argv[0]);
     status = host->api->mb_batcher_flush_begin(host->batcher, &mark);
-    host->state->out[0] = (double)mark;
+    host->state->columns->out[0] = (double)mark;
     return number_of(env, status);
 }
 
@@ -506,7 +422,16 @@ static napi_value flush_end(napi_env env, napi_callback_info info)
     return number_of(env, host->api->mb_batcher_flush_end(host->batcher, word_from(env, argv[1]), 0));
 }
 
-/* nextBatch(host) -> a batch, or a status */
+/* flushReached(host, mark) -> status; drives nothing */
+static napi_value flush_reached(napi_env env, napi_callback_info info)
+{
+    struct host *host;
+    ARGUMENTS(2)
+    host = host_of(env, argv[0]);
+    return number_of(env, host->api->mb_batcher_flush_reached(host->batcher, word_from(env, argv[1])));
+}
+
+/* nextBatch(host) -> a batch, with what tell_batch says of it, or a status */
 static napi_value next_batch(napi_env env, napi_callback_info info)
 {
     struct host *host;
@@ -515,10 +440,13 @@ static napi_value next_batch(napi_env env, napi_callback_info info)
     ARGUMENTS(1)
     host = host_of(env, argv[0]);
     status = host->api->mb_batcher_next_batch(host->batcher, 0, &batch);
+    if (status == MB_OK) {
+        status = tell_batch(host, batch);
+    }
     return status == MB_OK ? word_of(env, batch) : number_of(env, status);
 }
 
-/* nextResults(host) -> a set of results, or a status */
+/* nextResults(host) -> a set of results, with what tell_results says of it, or a status */
 static napi_value next_results(napi_env env, napi_callback_info info)
 {
     struct host *host;
@@ -527,29 +455,32 @@ static napi_value next_results(napi_env env, napi_callback_info info)
     ARGUMENTS(1)
     host = host_of(env, argv[0]);
     status = host->api->mb_batcher_next_results(host->batcher, 0, &results);
-    return status == MB_OK ? word_of(env, results) : number_of(env, status);
+    if (status != MB_OK) {
+        return number_of(env, status);
+    }
+    tell_results(host, results);
+    return word_of(env, results);
 }
 
 void host_functions(napi_env env, napi_value exports)
 {
     define(env, exports, "newBatcher", new_batcher);
     define(env, exports, "newMap", new_map);
-    define(env, exports, "attach", attach);
-    define(env, exports, "share", share);
     define(env, exports, "free", free_batcher);
     define(env, exports, "watch", watch);
     define(env, exports, "reference", reference);
     define(env, exports, "run", run);
-    define(env, exports, "seal", seal);
-    define(env, exports, "room", room);
+    guarded(env, exports, "seal", seal);
+    guarded(env, exports, "room", room);
     define(env, exports, "advance", advance);
     define(env, exports, "flush", flush);
-    define(env, exports, "now", now);
+    guarded(env, exports, "now", now);
     define(env, exports, "nextDue", next_due);
-    define(env, exports, "cancel", cancel);
+    guarded(env, exports, "cancel", cancel);
     define(env, exports, "close", close_batcher);
-    define(env, exports, "flushBegin", flush_begin);
+    guarded(env, exports, "flushBegin", flush_begin);
     define(env, exports, "flushEnd", flush_end);
+    guarded(env, exports, "flushReached", flush_reached);
     define(env, exports, "nextBatch", next_batch);
     define(env, exports, "nextResults", next_results);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* Fills options if a deadline is given; NULL otherwise. */
-static const mb_push_options *deadline_from(napi_env env, napi_value value, mb_push_options *options)
+const mb_push_options *deadline_from(napi_env env, napi_value value, mb_push_options *options)
 {
     if (value == NULL || is_undefined(env, value)) {
         return NULL;
@@ -73,29 +73,26 @@ static napi_value check(napi_env env, napi_callback_info info)
 }
 
 /* How bulk pushes end: the status, and in out[0] how many were accepted. */
-static napi_value bulk_done(napi_env env, const struct host *host, mb_status status, size_t accepted)
+napi_value bulk_done(napi_env env, const struct host *host, mb_status status, size_t accepted)
 {
-    host->state->out[0] = (double)accepted;
+    host->state->columns->out[0] = (double)accepted;
     return number_of(env, status);
 }
 
-/* pushFloat64s(host, Float64Array, from, count, tags, firstTag, deadline) -> status */
+/* pushFloat64s(host, Float64Array, tags, firstTag, deadline) -> status */
 static napi_value push_float64s(napi_env env, napi_callback_info info)
 {
     struct host *host;
     mb_push_options room;
-    size_t accepted = 0, from;
+    size_t accepted = 0, count = 0;
     const double *values;
-    const uint64_t *tags;
     mb_status status;
-    ARGUMENTS(7)
+    ARGUMENTS(5)
     host = host_of(env, argv[0]);
-    from = (size_t)word_from(env, argv[2]);
-    values = typed_from(env, argv[1], NULL);
-    tags = typed_from(env, argv[4], NULL);
+    values = typed_from(env, argv[1], &count);
     status = host->api->mb_batcher_push_float64s(
-        host->batcher, values + from, NULL, (size_t)word_from(env, argv[3]), tags == NULL ? NULL : tags + from,
-        word_from(env, argv[5]), deadline_from(env, argv[6], &room), &accepted);
+        host->batcher, values, NULL, count, typed_from(env, argv[2], NULL), word_from(env, argv[3]),
+        deadline_from(env, argv[4], &room), &accepted);
     return bulk_done(env, host, status, accepted);
 }
 
@@ -113,6 +110,44 @@ static napi_value push_int64s(napi_env env, napi_callback_info info)
     status = host->api->mb_batcher_push_int64s(
         host->batcher, values, NULL, count, typed_from(env, argv[2], NULL), word_from(env, argv[3]),
         deadline_from(env, argv[4], &room), &accepted);
+    return bulk_done(env, host, status, accepted);
+}
+
+/* pushNumber(host, value, tag) -> status */
+static napi_value push_number(napi_env env, napi_callback_info info)
+{
+    struct host *host;
+    double value = 0;
+    ARGUMENTS(3)
+    host = host_of(env, argv[0]);
+    napi_get_value_double(env, argv[1], &value);
+    return number_of(env, host->api->mb_batcher_push_float64(host->batcher, value, word_from(env, argv[2])));
+}
+
+/* pushStaged(host, cells, kinds, tags, from, count, texts) -> status. `kinds` is undefined if all are float64; a string is in
+   the array `texts`, where its cell says. */
+static napi_value push_staged(napi_env env, napi_callback_info info)
+{
+    struct host *host;
+    struct rows rows;
+    size_t accepted = 0, from, count;
+    const uint64_t *cells, *tags;
+    const uint8_t *kinds;
+    mb_status status = MB_ERR_NO_MEMORY;
+    ARGUMENTS(7)
+    host = host_of(env, argv[0]);
+    from = (size_t)word_from(env, argv[4]);
+    count = (size_t)word_from(env, argv[5]);
+    cells = (const uint64_t *)typed_from(env, argv[1], NULL) + from;
+    kinds = typed_from(env, argv[2], NULL);
+    tags = (const uint64_t *)typed_from(env, argv[3], NULL) + from;
+    if (kinds == NULL) {
+        status = host->api->mb_batcher_push_float64s(
+            host->batcher, (const double *)cells, NULL, count, tags, 0, NULL, &accepted);
+    } else if (staged_from(env, host, cells, kinds + from, count, argv[6], &rows)) {
+        status = host->api->mb_batcher_push_values(host->batcher, rows.values, count, tags, 0, NULL, &accepted);
+        rows_free(&rows);
+    }
     return bulk_done(env, host, status, accepted);
 }
 
@@ -137,10 +172,12 @@ static napi_value push_values(napi_env env, napi_callback_info info)
 
 void push_functions(napi_env env, napi_value exports)
 {
-    define(env, exports, "push", push);
-    define(env, exports, "pushForeign", push_foreign);
-    define(env, exports, "check", check);
-    define(env, exports, "pushFloat64s", push_float64s);
-    define(env, exports, "pushInt64s", push_int64s);
-    define(env, exports, "pushValues", push_values);
+    guarded(env, exports, "push", push);
+    guarded(env, exports, "pushNumber", push_number);
+    define(env, exports, "pushStaged", push_staged);
+    guarded(env, exports, "pushForeign", push_foreign);
+    guarded(env, exports, "check", check);
+    guarded(env, exports, "pushFloat64s", push_float64s);
+    guarded(env, exports, "pushInt64s", push_int64s);
+    guarded(env, exports, "pushValues", push_values);
 }

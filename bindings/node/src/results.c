@@ -123,6 +123,7 @@ static napi_value map(napi_env env, napi_callback_info info)
         rows_free(&rows);
     }
     if (status == MB_OK) {
+        tell_results(host, results);
         return word_of(env, results);
     }
     napi_create_array_with_length(env, 2, &answer);

@@ -59,6 +59,7 @@ static napi_value options(napi_env env)
         set(env, one, "choices", word_text(env, table[at].choices));
         set(env, one, "doc", word_text(env, table[at].doc));
         set(env, one, "managedDefault", bigint_of(env, table[at].managed_default));
+        set(env, one, "defaultValue", number_of(env, (double)table[at].default_value));
         napi_set_element(env, all, (uint32_t)at, one);
     }
     return all;
@@ -206,7 +207,7 @@ static napi_value outstanding(napi_env env, napi_callback_info info)
     if (host->api->mb_batcher_stats(host->batcher, &stats) != MB_OK) {
         stats.outstanding = stats.undelivered = 0;
     }
-    host->state->out[0] = (double)stats.undelivered;
+    host->state->columns->out[0] = (double)stats.undelivered;
     return number_of(env, (double)stats.outstanding);
 }
 
@@ -238,7 +239,7 @@ void table_functions(napi_env env, napi_value exports)
     define(env, exports, "newOwner", new_owner);
     define(env, exports, "durationParse", duration_parse);
     define(env, exports, "symbol", symbol);
-    define(env, exports, "stats", stats);
-    define(env, exports, "outstanding", outstanding);
-    define(env, exports, "statsText", stats_text);
+    guarded(env, exports, "stats", stats);
+    guarded(env, exports, "outstanding", outstanding);
+    guarded(env, exports, "statsText", stats_text);
 }

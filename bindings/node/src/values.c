@@ -226,6 +226,52 @@ bool rows_from(napi_env env, struct host *host, napi_value values, napi_value ki
     return true;
 }
 
+/* Values as JavaScript staged them: cells, and for strings their place in `texts`. Each string is measured, then copied. False:
+   no memory. */
+bool staged_from(napi_env env, struct host *host, const uint64_t *cells, const uint8_t *kinds, size_t count, napi_value texts,
+                 struct rows *rows)
+{
+    size_t bytes = 0, row;
+    char *at;
+    napi_value one;
+    napi_handle_scope scope;
+    rows->values = calloc(count + 1, sizeof *rows->values);
+    rows->data = NULL;
+    if (rows->values == NULL) {
+        return false;
+    }
+    for (row = 0; row < count; row++) {
+        mb_value *value = &rows->values[row];
+        value->kind = kinds[row];
+        if (kinds[row] == MB_KIND_OBJECT) {
+            value->owner = host->owner;
+            value->as.object.word = cells[row];
+        } else if (kinds[row] == MB_KIND_STRING) {
+            napi_open_handle_scope(env, &scope);
+            napi_get_element(env, texts, (uint32_t)cells[row], &one);
+            napi_get_value_string_utf8(env, one, NULL, 0, &value->as.string.length);
+            bytes += value->as.string.length;
+            napi_close_handle_scope(env, scope);
+        } else {
+            value->as.int64 = (int64_t)cells[row];
+        }
+    }
+    at = rows->data = malloc(bytes + 1);
+    if (at == NULL) {
+        free(rows->values);
+        return false;
+    }
+    for (row = 0; row < count; row++) {
+        if (kinds[row] == MB_KIND_STRING) {
+            napi_open_handle_scope(env, &scope);
+            napi_get_element(env, texts, (uint32_t)cells[row], &one);
+            text_value(env, one, &rows->values[row], NULL, &at, (size_t)(rows->data + bytes + 1 - at));
+            napi_close_handle_scope(env, scope);
+        }
+    }
+    return true;
+}
+
 void rows_free(struct rows *rows)
 {
     free(rows->values);

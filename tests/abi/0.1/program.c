@@ -243,6 +243,7 @@ static void driven(void)
     OK(mb_batcher_seal(batcher));
     OK(mb_batcher_flush_begin(batcher, &mark));
     OK(mb_batcher_flush_end(batcher, mark, 0));
+    OK(mb_batcher_flush_reached(batcher, mark));
     OK(mb_batcher_flush(batcher, 0));
 
     memset(&stats, 0, sizeof stats);
