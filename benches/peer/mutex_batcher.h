@@ -19,11 +19,13 @@ struct Item {
     std::int64_t value;
 };
 
-class MutexBatcher {
+// An Entry is whatever goes in; the handler writes the result into it.
+template <class Entry>
+class BasicMutexBatcher {
 public:
     // The handler turns values into results where they are; the callback sees them with their tags.
-    using Handler = std::function<void(Item *items, std::size_t count)>;
-    using Callback = std::function<void(const Item *items, std::size_t count)>;
+    using Handler = std::function<void(Entry *items, std::size_t count)>;
+    using Callback = std::function<void(Entry *items, std::size_t count)>;
 
     struct Options {
         std::size_t max_batch_size = 256;
@@ -32,17 +34,17 @@ public:
         bool held = false;  // nothing is taken before flush
     };
 
-    MutexBatcher(Options options, Handler handler, Callback callback)
+    BasicMutexBatcher(Options options, Handler handler, Callback callback)
         : options_(options), handler_(std::move(handler)), callback_(std::move(callback)) {
         waiting_.reserve(options_.max_batch_size);
         worker_ = std::thread([this] { run(); });
     }
 
-    MutexBatcher(const MutexBatcher &) = delete;
-    MutexBatcher &operator=(const MutexBatcher &) = delete;
+    BasicMutexBatcher(const BasicMutexBatcher &) = delete;
+    BasicMutexBatcher &operator=(const BasicMutexBatcher &) = delete;
 
     // Takes no more values, delivers those it has.
-    ~MutexBatcher() {
+    ~BasicMutexBatcher() {
         {
             std::lock_guard<std::mutex> lock(mutex_);
             closed_ = true;
@@ -53,7 +55,7 @@ public:
     }
 
     // Waits while the queue is full. False if the batcher is closed.
-    bool push(std::int64_t value, std::uint64_t tag) {
+    bool push(Entry &&item) {
         bool wake;
         {
             std::unique_lock<std::mutex> lock(mutex_);
@@ -61,12 +63,34 @@ public:
             if (closed_) return false;
             // The clock is read once a swap, not once a value.
             if (waiting_.empty()) opened_at_ = Clock::now();
-            waiting_.push_back(Item{tag, value});
+            waiting_.push_back(std::move(item));
             ++outstanding_;
             wake = waiting_.size() >= wake_at_;
             if (wake) wake_at_ = never;
         }
         if (wake) work_.notify_one();
+        return true;
+    }
+
+    // Many at once, as if one by one: as many under one lock as there is room for.
+    bool push_many(const Entry *items, std::size_t count) {
+        while (count > 0) {
+            bool wake;
+            {
+                std::unique_lock<std::mutex> lock(mutex_);
+                if (outstanding_ >= options_.capacity) wait_for_room(lock);
+                if (closed_) return false;
+                if (waiting_.empty()) opened_at_ = Clock::now();
+                auto some = std::min(count, options_.capacity - outstanding_);
+                waiting_.insert(waiting_.end(), items, items + some);
+                outstanding_ += some;
+                items += some;
+                count -= some;
+                wake = waiting_.size() >= wake_at_;
+                if (wake) wake_at_ = never;
+            }
+            if (wake) work_.notify_one();
+        }
         return true;
     }
 
@@ -109,7 +133,7 @@ private:
     }
 
     void run() {
-        std::vector<Item> taken;
+        std::vector<Entry> taken;
         taken.reserve(options_.max_batch_size);
         std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
@@ -146,7 +170,7 @@ private:
     const Callback callback_;
     std::mutex mutex_;
     std::condition_variable work_, room_, done_;
-    std::vector<Item> waiting_;
+    std::vector<Entry> waiting_;
     Clock::time_point opened_at_;      // when the first of waiting_ came
     std::size_t outstanding_ = 0;
     std::size_t wake_at_ = never;      // size of waiting_ at which the sleeping worker wants to be woken
@@ -155,5 +179,7 @@ private:
     bool closed_ = false;
     std::thread worker_;               // last: it uses all of the above
 };
+
+using MutexBatcher = BasicMutexBatcher<Item>;
 
 #endif

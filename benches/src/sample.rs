@@ -36,15 +36,6 @@ impl Sample {
     pub fn over(&self, other: &Sample) -> Sample {
         Sample(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
     }
-
-    /// Median, and the quartiles around it, with so many decimals.
-    pub fn text(&self, decimals: usize) -> String {
-        let (low, high) = (self.quantile(0.25), self.quantile(0.75));
-        format!(
-            "{:.decimals$} ({low:.decimals$}-{high:.decimals$})",
-            self.median()
-        )
-    }
 }
 
 #[cfg(test)]

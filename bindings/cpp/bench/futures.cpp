@@ -65,7 +65,7 @@ public:
     std::future<std::int64_t> submit(std::int64_t value) {
         auto& promise = promises_[next_] = std::promise<std::int64_t>();
         auto future = promise.get_future();
-        batcher_.push(value, next_);
+        batcher_.push({next_, value});
         next_ = (next_ + 1) % promises_.size();
         return future;
     }
