@@ -83,6 +83,7 @@ const PROGRAMS: &[Program] = &[
     c99("pull.c"),
     c99("pull_parts.c"),
     c99("reentrant.c"),
+    c99("refused.c"),
     Program {
         arguments: &[Argument::Copy, Argument::ShareLib],
         ..c99("share.c")
@@ -116,6 +117,18 @@ const EXCLUDED: &[Exclusion] = &[
         link: Link::Sanitized,
         part: None,
         reason: "it has a malloc of its own, and so has the address sanitizer; it counts its leaks itself",
+    },
+    Exclusion {
+        source: "refused.c",
+        link: Link::Sanitized,
+        part: None,
+        reason: "what it refuses, the sanitizer asks the system for itself",
+    },
+    Exclusion {
+        source: "refused.c",
+        link: Link::Shared,
+        part: None,
+        reason: "a shared library has atexit and pthread_atfork inside, where no program can refuse them",
     },
     Exclusion {
         source: "oom.c",
@@ -189,6 +202,7 @@ tests! {
     p32_drain_at_exit: "exit.c", "exit() drains what asks for it, in bounded time.";
     p32_pthread_exit: "pthread_exit.c", "A thread that ends in a callback fails what it held.";
     p32_signals: "signals.c", "A storm of signals; the library's threads block them.";
+    p33_refused_by_the_system: "refused.c", "Threads, descriptors, keys, hooks and membarrier are refused in turn.";
     p33_out_of_memory: "oom.c", "Each allocation fails in turn, once and for good.";
     p34_c89: "c89.c", "A whole program in strict C89.";
     p34_cpp98: "cpp98.cpp", "A whole program in strict C++98.";

@@ -639,6 +639,44 @@ static void mapped(void)
     }
 }
 
+/* What needs no values: options by name, errors, tables, text, flushes of nothing. */
+static void asked_for(void)
+{
+    mb_options options = timeless();
+    mb_error *error = NULL;
+    mb_batcher *batcher;
+    mb_status status;
+    ALWAYS_OK(mb_options_set(&options, "max_delay", "2ms", &error));
+    status = mb_options_set(&options, "max_delay", "soon", &error);
+    OOM_EQ(status, MB_ERR_INVALID_OPTION);
+    OOM_EQ(mb_error_code(error), status);
+    OOM_CHECK(strlen(mb_error_message(error)) > 0);
+    mb_error_free(error);
+    error = NULL;
+    status = mb_options_set(&options, "no such option", "1", &error);
+    OOM_EQ(status, MB_ERR_INVALID_OPTION);
+    mb_error_free(error);
+    error = NULL;
+    options.threads = 99999;
+    one_of(__LINE__, "mb_batcher_new", mb_batcher_new(&options, &batcher, &error), MB_ERR_INVALID_OPTION);
+    OOM_CHECK(strlen(mb_error_message(error)) > 0);
+    mb_error_free(error);
+    options = timeless();
+    options.handler = handler;
+    options.drain_at_exit = MB_S;
+    batcher = new_batcher(options);
+    if (batcher != NULL) {
+        uint64_t mark;
+        ALWAYS_OK(mb_batcher_flush(batcher, 0));
+        ALWAYS_OK(mb_batcher_flush_begin(batcher, &mark));
+        ALWAYS_OK(mb_batcher_flush_end(batcher, mark, 0));
+        look(batcher);
+        ALWAYS_OK(mb_batcher_close(batcher, 0, NULL));
+        ALWAYS_OK(mb_batcher_free(batcher));
+    }
+    settle_accounts(batcher != NULL);
+}
+
 /* With threads: the library's own allocate too. */
 static void threaded(void)
 {
@@ -660,7 +698,7 @@ static void threaded(void)
     push_all(batcher, producer);
     ALWAYS_OK(mb_producer_free(producer));
     /* Where memory lacked once only, nothing needs to wait for this to end. */
-    status = mb_batcher_close(batcher, for_good ? 100 * MB_MS : 5 * MB_S, NULL);
+    status = mb_batcher_close(batcher, for_good ? 20 * MB_MS : 5 * MB_S, NULL);
     OOM_CHECK(status == MB_OK || (for_good && status == MB_ERR_TIMEOUT));
     ALWAYS_OK(mb_batcher_free(batcher));
     settle_accounts(1);
@@ -698,10 +736,17 @@ static void warm(const char *name, void (*scenario)(void), int and_after)
     play(scenario, 0, 0);
     before = live;
     while (play(scenario, fail_at, and_after)) {
+        int again;
         OOM_CHECK(fail_at < 2000);
-        if (live > before) {
-            FAIL("%s, allocation %d%s: %d blocks are not freed", name, (int)fail_at, and_after ? " and all after it" : "",
-                 (int)(live - before));
+        /* The C library keeps a block for each thread that ever ran beside the others, so once more there may be; a leak
+           of ours comes every time. */
+        for (again = 0; live > before; again++) {
+            if (again == 3) {
+                FAIL("%s, allocation %d%s: %d blocks are not freed", name, (int)fail_at,
+                     and_after ? " and all after it" : "", (int)(live - before));
+            }
+            before = live;
+            play(scenario, fail_at, and_after);
         }
         fail_at += 1;
     }
@@ -741,23 +786,30 @@ int main(void)
         { "handled", handled },           { "kept", kept_batches }, { "failing", failing_parts },
         { "discarded", discarded },       { "pulled", pulled },     { "mapped", mapped },
         { "threaded", threaded },         { "objects", with_objects },
-        { "failing objects", failing_with_objects },
+        { "failing objects", failing_with_objects }, { "asked for", asked_for },
     };
-    int failures = 0;
     size_t at;
     int and_after;
+    int status = 0;
+    pid_t colds;
     watchdog();
     owner = 7;
+    /* The two halves beside each other. */
+    colds = fork();
+    CHECK(colds >= 0);
     for (and_after = 0; and_after < 2; and_after++) {
         for (at = 0; at < sizeof SCENARIOS / sizeof SCENARIOS[0]; at++) {
-            failures += cold(SCENARIOS[at].name, SCENARIOS[at].scenario, and_after);
+            if (colds > 0) {
+                warm(SCENARIOS[at].name, SCENARIOS[at].scenario, and_after);
+            } else {
+                status += cold(SCENARIOS[at].name, SCENARIOS[at].scenario, and_after);
+            }
         }
     }
-    CHECK_EQ(failures, 0);
-    for (and_after = 0; and_after < 2; and_after++) {
-        for (at = 0; at < sizeof SCENARIOS / sizeof SCENARIOS[0]; at++) {
-            warm(SCENARIOS[at].name, SCENARIOS[at].scenario, and_after);
-        }
+    if (colds == 0) {
+        _exit(status != 0);
     }
+    CHECK_EQ(waitpid(colds, &status, 0), colds);
+    CHECK_EQ(status, 0);
     return 0;
 }
