@@ -173,6 +173,28 @@ static jint batchComplete(JNIEnv *env, jclass class, jobject core, jlong address
     }
 }
 
+/* The same, and takes the next set of results, if one is ready: info is about it, or 0 in its first place. */
+static jint batchCompleteNext(JNIEnv *env, jclass class, jobject core, jlong address, jlong batch, jlongArray info)
+{
+    struct host *host = HOST(address);
+    struct call call;
+    mb_results *results = NULL;
+    mb_status status;
+    bool counted = call_begin(&call, host, env, core);
+    (void)class;
+    status = host->api->mb_batch_complete_next(BATCH(batch), &results);
+    if (results != NULL) {
+        tell_results(env, host->api, results, info);
+    } else {
+        jlong none = 0;
+        (*env)->SetLongArrayRegion(env, info, 0, 1, &none);
+    }
+    if (counted) {
+        call_end(&call);
+    }
+    return status;
+}
+
 static jint batchFree(JNIEnv *env, jclass class, jobject core, jlong address, jlong batch)
 {
     END_BATCH(mb_batch_free(BATCH(batch)));
@@ -180,9 +202,13 @@ static jint batchFree(JNIEnv *env, jclass class, jobject core, jlong address, jl
 
 /* ---- Results of a handler ---- */
 
+/* As many results as are read onto the stack. */
+#define SMALL 1024
+
 #define SET_MANY(jtype, ctype, function, get)                                                       \
+    jtype small[SMALL];                                                                             \
     jsize count = (*env)->GetArrayLength(env, values);                                              \
-    jtype *chunk = malloc((size_t)count * sizeof *chunk + 1);                                       \
+    jtype *chunk = count <= SMALL ? small : malloc((size_t)count * sizeof *chunk);                  \
     mb_status status;                                                                               \
     (void)class;                                                                                    \
     (void)core;                                                                                     \
@@ -191,7 +217,9 @@ static jint batchFree(JNIEnv *env, jclass class, jobject core, jlong address, jl
     }                                                                                               \
     (*env)->get(env, values, 0, count, chunk);                                                      \
     status = HOST(address)->api->function(BATCH(batch), (const ctype *)chunk, NULL, (size_t)count); \
-    free(chunk);                                                                                    \
+    if (chunk != small) {                                                                           \
+        free(chunk);                                                                                \
+    }                                                                                               \
     return status
 
 static jint setInt64s(JNIEnv *env, jclass class, jobject core, jlong address, jlong batch, jlongArray values)
@@ -287,6 +315,7 @@ const JNINativeMethod batch_methods[] = {
     METHOD(batchObject, "(" CORE "JJI[J)I"),
     METHOD(batchKeep, "(" CORE "JJ)I"),
     METHOD(batchComplete, "(" CORE "JJZ)I"),
+    METHOD(batchCompleteNext, "(" CORE "JJ[J)I"),
     METHOD(batchFree, "(" CORE "JJ)I"),
     METHOD(setInt64s, "(" CORE "JJ[J)I"),
     METHOD(setFloat64s, "(" CORE "JJ[D)I"),

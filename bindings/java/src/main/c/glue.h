@@ -67,6 +67,9 @@ struct call *call_of(const struct host *host);                   /* the call of 
 void await_unused(const void *host_or_producer);
 void in_use_setup(void);
 
+/* results.c */
+mb_status tell_results(JNIEnv *env, const mb_api *api, const mb_results *results, jlongArray info);
+
 /* host.c */
 void host_unhold(struct host *host);
 struct host *host_for_map(void);

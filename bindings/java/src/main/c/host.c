@@ -17,10 +17,9 @@ _Static_assert(MB_TRIGGER_SIZE == 1 && MB_TRIGGER_CLOSE == 7, "and Trigger.java"
 _Static_assert(sizeof(mb_value) == 3 * sizeof(jlong), "Rows.java writes values as three longs");
 
 /* What Java asks for besides options; Core.java has the same numbers. */
-#define FLAG_REJECT 1       /* A push that finds no room is refused: its waiting is Java's. */
-#define FLAG_PULL_RESULTS 2
-#define FLAG_ON_RESULT 4
-#define FLAG_UPCALLS 8
+#define FLAG_PULL_RESULTS 1
+#define FLAG_ON_RESULT 2
+#define FLAG_UPCALLS 4      /* Callbacks run inside the calls of Java threads: manual mode. Else Java pulls. */
 
 jmethodID core_on_batch;
 jmethodID core_on_results;
@@ -305,8 +304,9 @@ static jint create(
     }
     options.owner = host->owner;
     options.drain_at_exit = 0; /* the virtual machine's own hook drains */
-    if (flags & FLAG_REJECT) {
-        options.on_full = MB_FULL_REJECT;
+    if (!host->upcalls) {
+        options.pull_handlers = (uint64_t)kinds;
+        kinds = 0;
     }
     if (flags & FLAG_PULL_RESULTS) {
         options.results = MB_RESULTS_PULL;

@@ -1,7 +1,7 @@
 /* Pushes: one value, many of one kind, rows of any kinds; by the batcher or by a producer.
 
-   A push into a batcher of this glue never waits, so it is a short use. Somebody else's batcher may be one that blocks:
-   such a push is counted as a call. */
+   A push into a batcher of this glue never waits: it asks, and Java waits. So it is a short use. Somebody else's batcher
+   waits as its owner said: such a push is counted as a call. */
 
 #include "glue.h"
 
@@ -12,6 +12,18 @@
 #define CHUNK 1024
 
 #define NO_DEADLINE INT64_MIN
+
+/* What a push says that has no deadline, by what becomes of a value without room. */
+#define SAYING(if_full_value) {.struct_size = sizeof(mb_push_options), .if_full = if_full_value}
+static const mb_push_options WAIT = SAYING(0);
+static const mb_push_options ASK = SAYING(MB_IF_FULL_ASK);
+static const mb_push_options REFUSE = SAYING(MB_IF_FULL_REFUSE);
+
+/* last: Java has waited long enough. */
+static inline const mb_push_options *manner(const struct host *host, bool last)
+{
+    return host->attached ? &WAIT : last ? &REFUSE : &ASK;
+}
 
 struct way {
     bool counted;
@@ -47,12 +59,14 @@ static inline void way_end(struct way *way)
 
 static jint pushInt64(JNIEnv *env, jclass class, jobject core, jlong address, jlong value, jlong tag)
 {
-    PUSH(mb_batcher_push_int64(host->batcher, value, (uint64_t)tag));
+    const mb_value number = {.kind = MB_KIND_INT64, .as.int64 = value};
+    PUSH(mb_batcher_push_value(host->batcher, &number, (uint64_t)tag, manner(host, false)));
 }
 
 static jint pushFloat64(JNIEnv *env, jclass class, jobject core, jlong address, jdouble value, jlong tag)
 {
-    PUSH(mb_batcher_push_float64(host->batcher, value, (uint64_t)tag));
+    const mb_value number = {.kind = MB_KIND_FLOAT64, .as.float64 = value};
+    PUSH(mb_batcher_push_value(host->batcher, &number, (uint64_t)tag, manner(host, false)));
 }
 
 /* ---- Rows ---- */
@@ -104,8 +118,6 @@ static mb_status set_deadline(struct host *host, jlong within, mb_push_options *
 {
     int64_t now = 0;
     mb_status status;
-    memset(options, 0, sizeof *options);
-    options->struct_size = sizeof *options;
     status = host->api->mb_batcher_now(host->batcher, &now);
     if (status == MB_OK) {
         /* 0 would be no deadline; the past is the past */
@@ -115,10 +127,10 @@ static mb_status set_deadline(struct host *host, jlong within, mb_push_options *
     return status;
 }
 
-/* Any value; within: nanoseconds from now until its deadline, or NO_DEADLINE. */
+/* Any value; within: nanoseconds from now until its deadline, or NO_DEADLINE. last: it is the last try. */
 static jint push(
     JNIEnv *env, jclass class, jobject core, jlong address, jlong head, jlong first, jlong second, jbyteArray data,
-    jlong tag, jlong within)
+    jlong tag, jlong within, jboolean last)
 {
     struct host *host = HOST(address);
     struct way way;
@@ -137,12 +149,12 @@ static jint push(
         return MB_ERR_CLOSED;
     }
     ours = is_ours(host, &value);
+    options = *manner(host, last);
     status = ours && !host_reserve_reference(host) ? MB_ERR_NO_MEMORY : MB_OK;
     if (status == MB_OK) {
         status = within == NO_DEADLINE ? MB_OK : set_deadline(host, within, &options);
         if (status == MB_OK) {
-            status = host->api->mb_batcher_push_value(
-                host->batcher, &value, (uint64_t)tag, within == NO_DEADLINE ? NULL : &options);
+            status = host->api->mb_batcher_push_value(host->batcher, &value, (uint64_t)tag, &options);
         }
         if (status != MB_OK && ours) {
             host_unreserve_reference(host);
@@ -208,8 +220,8 @@ static jlong answer_of(mb_status status, size_t accepted)
         }                                                                                                   \
         status = host->api->function(                                                                       \
             host->batcher, (const ctype *)chunk, NULL, (size_t)size,                                        \
-            tags == NULL ? NULL : (const uint64_t *)chunk_tags, (uint64_t)first_tag + (uint64_t)at, NULL,   \
-            &taken);                                                                                        \
+            tags == NULL ? NULL : (const uint64_t *)chunk_tags, (uint64_t)first_tag + (uint64_t)at,         \
+            manner(host, last), &taken);                                                                    \
         accepted += taken;                                                                                  \
     }                                                                                                       \
     way_end(&way);                                                                                          \
@@ -217,21 +229,21 @@ static jlong answer_of(mb_status status, size_t accepted)
 
 static jlong pushInt64s(
     JNIEnv *env, jclass class, jobject core, jlong address, jlongArray values, jint from, jint count,
-    jlongArray tags, jlong first_tag)
+    jlongArray tags, jlong first_tag, jboolean last)
 {
     PUSH_MANY(jlong, int64_t, GetLongArrayRegion, mb_batcher_push_int64s);
 }
 
 static jlong pushFloat64s(
     JNIEnv *env, jclass class, jobject core, jlong address, jdoubleArray values, jint from, jint count,
-    jlongArray tags, jlong first_tag)
+    jlongArray tags, jlong first_tag, jboolean last)
 {
     PUSH_MANY(jdouble, double, GetDoubleArrayRegion, mb_batcher_push_float64s);
 }
 
 static jlong pushRows(
     JNIEnv *env, jclass class, jobject core, jlong address, jlongArray words, jbyteArray data, jint from, jint count,
-    jlongArray tags, jlong first_tag)
+    jlongArray tags, jlong first_tag, jboolean last)
 {
     struct host *host = HOST(address);
     struct way way;
@@ -263,7 +275,8 @@ static jlong pushRows(
         }
         if (status == MB_OK) {
             status = host->api->mb_batcher_push_values(
-                host->batcher, rows.values, (size_t)count, all_tags, (uint64_t)first_tag, NULL, &accepted);
+                host->batcher, rows.values, (size_t)count, all_tags, (uint64_t)first_tag, manner(host, last),
+                &accepted);
         }
         for (size_t at = 0; at < accepted; at++) {
             reserved -= is_ours(host, &rows.values[at]);
@@ -280,7 +293,7 @@ static jlong pushRows(
 
 /* Values and tags as an appender laid them out in its direct buffer. */
 static jlong pushStaged(
-    JNIEnv *env, jclass class, jobject core, jlong address, jlong values, jlong tags, jint count)
+    JNIEnv *env, jclass class, jobject core, jlong address, jlong values, jlong tags, jint count, jboolean last)
 {
     struct host *host = HOST(address);
     struct way way;
@@ -291,8 +304,8 @@ static jlong pushStaged(
         return answer_of(MB_ERR_CLOSED, 0);
     }
     status = host->api->mb_batcher_push_values(
-        host->batcher, (const mb_value *)(uintptr_t)values, (size_t)count, (const uint64_t *)(uintptr_t)tags, 0, NULL,
-        &accepted);
+        host->batcher, (const mb_value *)(uintptr_t)values, (size_t)count, (const uint64_t *)(uintptr_t)tags, 0,
+        manner(host, last), &accepted);
     way_end(&way);
     return answer_of(status, accepted);
 }
@@ -373,17 +386,19 @@ static void producerFree(JNIEnv *env, jclass class, jlong address)
 
 static jint producerPushInt64(JNIEnv *env, jclass class, jobject owner, jlong address, jlong value, jlong tag)
 {
-    PRODUCER_PUSH(mb_producer_push_int64(producer->handle, value, (uint64_t)tag));
+    const mb_value number = {.kind = MB_KIND_INT64, .as.int64 = value};
+    PRODUCER_PUSH(mb_producer_push_value(producer->handle, &number, (uint64_t)tag, manner(producer->host, false)));
 }
 
 static jint producerPushFloat64(JNIEnv *env, jclass class, jobject owner, jlong address, jdouble value, jlong tag)
 {
-    PRODUCER_PUSH(mb_producer_push_float64(producer->handle, value, (uint64_t)tag));
+    const mb_value number = {.kind = MB_KIND_FLOAT64, .as.float64 = value};
+    PRODUCER_PUSH(mb_producer_push_value(producer->handle, &number, (uint64_t)tag, manner(producer->host, false)));
 }
 
 static jint producerPush(
     JNIEnv *env, jclass class, jobject owner, jlong address, jlong head, jlong first, jlong second, jbyteArray data,
-    jlong tag, jlong within)
+    jlong tag, jlong within, jboolean last)
 {
     struct producer *producer = PRODUCER(address);
     struct host *host = producer->host;
@@ -403,13 +418,13 @@ static jint producerPush(
         return MB_ERR_CLOSED;
     }
     ours = is_ours(host, &value);
+    options = *manner(host, last);
     if (ours && !host_reserve_reference(host)) {
         status = MB_ERR_NO_MEMORY;
     } else {
         status = within == NO_DEADLINE ? MB_OK : set_deadline(host, within, &options);
         if (status == MB_OK) {
-            status = host->api->mb_producer_push_value(
-                producer->handle, &value, (uint64_t)tag, within == NO_DEADLINE ? NULL : &options);
+            status = host->api->mb_producer_push_value(producer->handle, &value, (uint64_t)tag, &options);
         }
         if (status != MB_OK && ours) {
             host_unreserve_reference(host);
@@ -423,18 +438,18 @@ static jint producerPush(
 const JNINativeMethod push_methods[] = {
     METHOD(pushInt64, "(" CORE "JJJ)I"),
     METHOD(pushFloat64, "(" CORE "JDJ)I"),
-    METHOD(push, "(" CORE "JJJJ[BJJ)I"),
+    METHOD(push, "(" CORE "JJJJ[BJJZ)I"),
     METHOD(check, "(" CORE "JJJJ[B[[B)I"),
-    METHOD(pushInt64s, "(" CORE "J[JII[JJ)J"),
-    METHOD(pushFloat64s, "(" CORE "J[DII[JJ)J"),
-    METHOD(pushRows, "(" CORE "J[J[BII[JJ)J"),
-    METHOD(pushStaged, "(" CORE "JJJI)J"),
+    METHOD(pushInt64s, "(" CORE "J[JII[JJZ)J"),
+    METHOD(pushFloat64s, "(" CORE "J[DII[JJZ)J"),
+    METHOD(pushRows, "(" CORE "J[J[BII[JJZ)J"),
+    METHOD(pushStaged, "(" CORE "JJJIZ)J"),
     METHOD(bufferAddress, "(Ljava/nio/ByteBuffer;)J"),
     METHOD(producerNew, "(" CORE "J[J)I"),
     METHOD(producerClose, "(J)V"),
     METHOD(producerFree, "(J)V"),
     METHOD(producerPushInt64, "(Lio/microbatch/Producer;JJJ)I"),
     METHOD(producerPushFloat64, "(Lio/microbatch/Producer;JDJ)I"),
-    METHOD(producerPush, "(Lio/microbatch/Producer;JJJJ[BJJ)I"),
+    METHOD(producerPush, "(Lio/microbatch/Producer;JJJJ[BJJZ)I"),
 };
 const size_t push_method_count = sizeof push_methods / sizeof *push_methods;

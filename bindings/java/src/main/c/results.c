@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* info: handle, count, kind, all_ok, batch. */
-#define RESULTS_INFO 5
+/* info: handle, count, kind, all_ok, batch, turn. */
+#define RESULTS_INFO 6
 
-static mb_status tell_results(JNIEnv *env, const mb_api *api, const mb_results *results, jlongArray info)
+mb_status tell_results(JNIEnv *env, const mb_api *api, const mb_results *results, jlongArray info)
 {
     mb_results_view view;
     mb_status status;
@@ -17,6 +17,7 @@ static mb_status tell_results(JNIEnv *env, const mb_api *api, const mb_results *
     if (status == MB_OK) {
         jlong told[RESULTS_INFO] = {
             (jlong)(uintptr_t)results, (jlong)view.count, view.kind, view.all_ok, (jlong)view.batch,
+            (jlong)view.turn,
         };
         (*env)->SetLongArrayRegion(env, info, 0, RESULTS_INFO, told);
     }

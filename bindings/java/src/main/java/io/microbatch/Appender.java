@@ -103,9 +103,6 @@ public final class Appender implements AutoCloseable {
 
     private void put(Kind kind, long first, long second, long tag) {
         core.checkTag(tag);
-        if (core.lacksHandler(kind)) {
-            throw MicrobatchException.of(Status.NO_HANDLER);
-        }
         if (count == capacity) {
             flush();
         }
@@ -133,10 +130,7 @@ public final class Appender implements AutoCloseable {
      */
     public void flush() {
         int[] done = {0};
-        int status = pushFrom(done);
-        if (Status.isFull(status)) {
-            status = core.waits.push(status, () -> pushFrom(done));
-        }
+        int status = core.waits.push(pushFrom(done, false), last -> pushFrom(done, last));
         if (status != Status.OK) {
             removeFirst(done[0]);
             throw MicrobatchException.of(status);
@@ -145,10 +139,10 @@ public final class Appender implements AutoCloseable {
         textLength = 0;
     }
 
-    private int pushFrom(int[] done) {
+    private int pushFrom(int[] done, boolean last) {
         long values = address + (long) done[0] * VALUE;
         long tags = address + (long) capacity * VALUE + (long) done[0] * TAG;
-        long answer = Native.pushStaged(core, core.host, values, tags, count - done[0]);
+        long answer = Native.pushStaged(core, core.host, values, tags, count - done[0], last);
         done[0] += (int) answer;
         return (int) (answer >> 32);
     }

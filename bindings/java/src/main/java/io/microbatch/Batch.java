@@ -17,7 +17,10 @@ import java.util.List;
  * @param <T> what is pushed
  */
 public class Batch<T> {
-    /** What the engine has of it, shared by its parts. */
+    /** Numbers in which native calls tell of a batch: handle, size, kind, trigger, age, number, whether it is a part. */
+    static final int INFO = 7;
+
+    /** What the engine has of it. */
     final Flight flight;
 
     private final int size;
@@ -25,9 +28,6 @@ public class Batch<T> {
     private final Trigger trigger;
     private final long age;
     private final long number;
-
-    /** The rows of the flight that this is, or null for all of them. */
-    private final int[] rows;
 
     private boolean kept;
     private long[] tags;
@@ -44,7 +44,6 @@ public class Batch<T> {
         trigger = Trigger.of((int) info[3]);
         age = info[4];
         number = info[5];
-        rows = null;
     }
 
     /** The same batch in another role. */
@@ -55,49 +54,11 @@ public class Batch<T> {
         trigger = other.trigger;
         age = other.age;
         number = other.number;
-        rows = other.rows;
         tags = other.tags;
         cells = other.cells;
         kinds = other.kinds;
         offsets = other.offsets;
         bytes = other.bytes;
-    }
-
-    /** A part of a batch: those rows of it. */
-    Batch(Batch<T> whole, Kind kind, int[] rows) {
-        flight = whole.flight;
-        this.rows = rows;
-        size = rows.length;
-        this.kind = kind == null ? Kind.MIXED : kind.ordinal();
-        trigger = whole.trigger;
-        age = whole.age;
-        number = whole.number;
-        tags = pick(whole.rawTags());
-        cells = pick(whole.rawCells());
-        kinds = new byte[size];
-        for (int row = 0; row < size; row++) {
-            kinds[row] = whole.rawKinds()[rows[row]];
-        }
-        if (kind != null ? isText(kind.ordinal()) : whole.hasText()) {
-            whole.loadStrings();
-            offsets = new int[size + 1];
-            for (int row = 0; row < size; row++) {
-                offsets[row + 1] = offsets[row] + whole.offsets[rows[row] + 1] - whole.offsets[rows[row]];
-            }
-            bytes = new byte[offsets[size]];
-            for (int row = 0; row < size; row++) {
-                System.arraycopy(
-                        whole.bytes, whole.offsets[rows[row]], bytes, offsets[row], offsets[row + 1] - offsets[row]);
-            }
-        }
-    }
-
-    private long[] pick(long[] column) {
-        long[] picked = new long[size];
-        for (int row = 0; row < size; row++) {
-            picked[row] = column[rows[row]];
-        }
-        return picked;
     }
 
     // ---- what it is ----
@@ -247,7 +208,7 @@ public class Batch<T> {
                         loadStrings();
                         yield Arrays.copyOfRange(bytes, offsets[row], offsets[row + 1]);
                     }
-                    case OBJECT -> flight.object(rows == null ? row : rows[row], rawCells()[row]);
+                    case OBJECT -> flight.object(row, rawCells()[row]);
                 };
     }
 
@@ -337,11 +298,7 @@ public class Batch<T> {
      *     foreign object
      */
     public void set(int row, Object result) {
-        flight.set(new int[] {target(checked(row))}, Collections.singletonList(result));
-    }
-
-    private int target(int row) {
-        return rows == null ? row : rows[row];
+        flight.set(new int[] {checked(row)}, Collections.singletonList(result));
     }
 
     /**
@@ -351,12 +308,7 @@ public class Batch<T> {
      * @throws MicrobatchException as {@link #set}; RESULT_COUNT if there are more or fewer: all rows fail then
      */
     public void setAll(List<?> results) {
-        if (rows == null) {
-            flight.setAll(results);
-        } else {
-            requireCount(results.size());
-            flight.set(rows, results);
-        }
+        flight.setAll(results);
     }
 
     /**
@@ -366,12 +318,7 @@ public class Batch<T> {
      * @throws MicrobatchException as {@link #setAll}
      */
     public void setInt64s(long[] results) {
-        if (rows == null) {
-            flight.setInt64s(results);
-        } else {
-            requireCount(results.length);
-            flight.set(rows, Arrays.stream(results).boxed().toList());
-        }
+        flight.setInt64s(results);
     }
 
     /**
@@ -381,21 +328,7 @@ public class Batch<T> {
      * @throws MicrobatchException as {@link #setAll}
      */
     public void setFloat64s(double[] results) {
-        if (rows == null) {
-            flight.setFloat64s(results);
-        } else {
-            requireCount(results.length);
-            flight.set(rows, Arrays.stream(results).boxed().toList());
-        }
-    }
-
-    /** The engine compares the lengths of whole batches; a part of Java's own says the same. */
-    private void requireCount(int count) {
-        if (count != size) {
-            String message = count + " results for " + size + " values";
-            failAll(Status.RESULT_COUNT, "", message);
-            throw MicrobatchException.of(Status.RESULT_COUNT, message);
-        }
+        flight.setFloat64s(results);
     }
 
     /**
@@ -420,7 +353,7 @@ public class Batch<T> {
      * @throws MicrobatchException TOO_LATE if the outcomes stand
      */
     public void fail(int row, int code, String typeName, String message) {
-        flight.fail(target(checked(row)), code, typeName, message, null);
+        flight.fail(checked(row), code, typeName, message, null);
     }
 
     /**
@@ -431,7 +364,7 @@ public class Batch<T> {
      * @throws MicrobatchException TOO_LATE if the outcomes stand
      */
     public void fail(int row, Throwable failure) {
-        flight.fail(target(checked(row)), codeOf(failure), typeOf(failure), messageOf(failure), failure);
+        flight.fail(checked(row), codeOf(failure), typeOf(failure), messageOf(failure), failure);
     }
 
     /**
@@ -462,13 +395,7 @@ public class Batch<T> {
     }
 
     private void failAll(int code, String typeName, String message, Throwable failure) {
-        if (rows == null) {
-            flight.fail(Flight.ALL_ROWS, code, typeName, message, failure);
-        } else {
-            for (int row : rows) {
-                flight.fail(row, code, typeName, message, failure);
-            }
-        }
+        flight.fail(Flight.ALL_ROWS, code, typeName, message, failure);
     }
 
     private static int codeOf(Throwable failure) {
@@ -508,10 +435,5 @@ public class Batch<T> {
 
     synchronized boolean isKept() {
         return kept;
-    }
-
-    /** The rows of a part of Java's own, or null of a batch of the engine's. */
-    int[] part() {
-        return rows;
     }
 }

@@ -241,10 +241,9 @@ public final class Batcher<T, R> implements AutoCloseable {
     public void pushMany(long[] values, long firstTag) {
         core.checkTags(firstTag, values.length);
         many(
-                Kind.INT64,
                 values.length,
-                (from, count) ->
-                        Native.pushInt64s(core, core.host, values, from, count, null, firstTag + from));
+                (from, count, last) ->
+                        Native.pushInt64s(core, core.host, values, from, count, null, firstTag + from, last));
     }
 
     /**
@@ -257,9 +256,8 @@ public final class Batcher<T, R> implements AutoCloseable {
     public void pushMany(long[] values, long[] tags) {
         checkTags(values.length, tags);
         many(
-                Kind.INT64,
                 values.length,
-                (from, count) -> Native.pushInt64s(core, core.host, values, from, count, tags, 0));
+                (from, count, last) -> Native.pushInt64s(core, core.host, values, from, count, tags, 0, last));
     }
 
     /**
@@ -272,10 +270,9 @@ public final class Batcher<T, R> implements AutoCloseable {
     public void pushMany(double[] values, long firstTag) {
         core.checkTags(firstTag, values.length);
         many(
-                Kind.FLOAT64,
                 values.length,
-                (from, count) ->
-                        Native.pushFloat64s(core, core.host, values, from, count, null, firstTag + from));
+                (from, count, last) ->
+                        Native.pushFloat64s(core, core.host, values, from, count, null, firstTag + from, last));
     }
 
     /**
@@ -288,9 +285,8 @@ public final class Batcher<T, R> implements AutoCloseable {
     public void pushMany(double[] values, long[] tags) {
         checkTags(values.length, tags);
         many(
-                Kind.FLOAT64,
                 values.length,
-                (from, count) -> Native.pushFloat64s(core, core.host, values, from, count, tags, 0));
+                (from, count, last) -> Native.pushFloat64s(core, core.host, values, from, count, tags, 0, last));
     }
 
     /**
@@ -329,22 +325,21 @@ public final class Batcher<T, R> implements AutoCloseable {
     /** A push of the values from `from` on: the status above, how many were taken below. */
     @FunctionalInterface
     private interface Push {
-        long push(int from, int count);
+        long push(int from, int count, boolean last);
     }
 
-    private void many(Kind kind, int count, Push push) {
+    private void many(int count, Push push) {
         int[] taken = {0};
-        int status = count > 0 && core.lacksHandler(kind) ? Status.NO_HANDLER : pushFrom(push, taken, count);
-        if (Status.isFull(status)) {
-            status = core.waits.push(status, () -> pushFrom(push, taken, count));
-        }
+        int status =
+                core.waits.push(
+                        pushFrom(push, taken, count, false), last -> pushFrom(push, taken, count, last));
         if (status != Status.OK) {
             throw new PushManyException(MicrobatchException.of(status), taken[0]);
         }
     }
 
-    private static int pushFrom(Push push, int[] taken, int count) {
-        long answer = push.push(taken[0], count - taken[0]);
+    private static int pushFrom(Push push, int[] taken, int count, boolean last) {
+        long answer = push.push(taken[0], count - taken[0], last);
         taken[0] += (int) answer;
         return (int) (answer >> 32);
     }
@@ -357,24 +352,20 @@ public final class Batcher<T, R> implements AutoCloseable {
         try {
             for (T value : values) {
                 rows.add(value);
-                if (core.lacksHandler(rows.kind(rows.count - 1))) {
-                    unfit = MicrobatchException.of(Status.NO_HANDLER);
-                    break;
-                }
             }
         } catch (MicrobatchException refused) {
             unfit = refused;
         }
-        int count = unfit != null && unfit.code() == Status.NO_HANDLER ? rows.count - 1 : rows.count;
+        int count = rows.count;
         Push push =
-                (from, size) ->
-                        Native.pushRows(core, core.host, rows.words, rows.data, from, size, tags, firstTag + from);
+                (from, size, last) ->
+                        Native.pushRows(
+                                core, core.host, rows.words, rows.data, from, size, tags, firstTag + from, last);
         int status;
         try {
-            status = pushFrom(push, taken, count);
-            if (Status.isFull(status)) {
-                status = core.waits.push(status, () -> pushFrom(push, taken, count));
-            }
+            status =
+                    core.waits.push(
+                            pushFrom(push, taken, count, false), last -> pushFrom(push, taken, count, last));
         } finally {
             rows.giveUp(taken[0]);
         }
@@ -590,7 +581,7 @@ public final class Batcher<T, R> implements AutoCloseable {
             throw MicrobatchException.of(Status.WRONG_MODE, "this batcher has handlers, which take its batches");
         }
         core.refuseInCallback("nextBatch");
-        long[] info = new long[7];
+        long[] info = new long[Batch.INFO];
         pull(timeout, slice -> Native.nextBatch(core, core.host, slice, info));
         return new HeldBatch<>(new Batch<>(new Flight(core, info, true), info));
     }
@@ -624,7 +615,7 @@ public final class Batcher<T, R> implements AutoCloseable {
                     Status.WRONG_MODE, "the results of this batcher are taken already; results = pull leaves them");
         }
         core.refuseInCallback("nextResults");
-        long[] info = new long[5];
+        long[] info = new long[Results.INFO];
         pull(timeout, slice -> Native.nextResults(core, core.host, slice, info));
         Results<R> results = new Results<>(core, info);
         try {

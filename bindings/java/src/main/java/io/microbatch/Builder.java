@@ -19,10 +19,9 @@ import java.util.function.ToLongFunction;
  * @param <R> what comes back
  */
 public final class Builder<T, R> {
-    private static final int FLAG_REJECT = 1;
-    private static final int FLAG_PULL_RESULTS = 2;
-    private static final int FLAG_ON_RESULT = 4;
-    private static final int FLAG_UPCALLS = 8;
+    private static final int FLAG_PULL_RESULTS = 1;
+    private static final int FLAG_ON_RESULT = 2;
+    private static final int FLAG_UPCALLS = 4;
 
     private final Map<String, String> options = new LinkedHashMap<>();
     private final long[] natives = new long[2 * (Core.DEFAULT_HANDLER + 1)];
@@ -394,19 +393,18 @@ public final class Builder<T, R> {
                 options.containsKey("drain_at_exit")
                         ? values[Option.place("drain_at_exit")]
                         : Option.defaultOf("drain_at_exit");
-        made.blocks = !made.manual && values[Option.place("on_full")] == Option.choice("on_full", "block");
         if (!made.manual && made.hasNativeHandler && made.kinds() != 0) {
             throw new IllegalArgumentException(
                     "native handlers beside handlers in Java: in threaded mode a batcher has one sort or the other");
         }
-        int flags = made.blocks ? FLAG_REJECT : 0;
+        int flags = 0;
         if (!made.countsOnly && !made.pullsResults) {
             flags |= made.manual ? FLAG_ON_RESULT : FLAG_PULL_RESULTS;
         }
         flags |= made.manual ? FLAG_UPCALLS : 0;
         long[] out = new long[2];
-        // In threaded mode a batcher with handlers in Java has none for the engine: Java pulls.
-        refuse(Native.create(texts, flags, made.manual ? made.kinds() : 0, natives, out, error), error);
+        // In threaded mode Java pulls the parts for its handlers; the engine has none.
+        refuse(Native.create(texts, flags, made.kinds(), natives, out, error), error);
         Core core = new Core(out[0], (int) out[1], made);
         try {
             core.start();

@@ -54,7 +54,6 @@ final class Core {
         int threads;
         boolean manual;
         boolean attached;
-        boolean blocks;
         boolean countsOnly;
         boolean pullsResults;
         boolean hasNativeHandler;
@@ -125,7 +124,7 @@ final class Core {
     int onBatch(long batch, int which) {
         Frames.enter(this);
         try {
-            long[] info = new long[7];
+            long[] info = new long[Batch.INFO];
             int status = Native.batchInfo(this, host, batch, info);
             if (status == Status.OK) {
                 Flight flight = new Flight(this, info, false);
@@ -144,7 +143,7 @@ final class Core {
     void onResults(long results) {
         Frames.enter(this);
         try {
-            long[] info = new long[5];
+            long[] info = new long[Results.INFO];
             if (Native.resultsInfo(this, host, results, info) == Status.OK) {
                 deliver(new Results<>(this, info));
             }
@@ -199,9 +198,10 @@ final class Core {
     @SuppressWarnings("unchecked")
     void deliver(Results<Object> results) {
         if (tagsOfFutures) {
+            Replies.Taker taker = replies.taker();
             for (int row = 0; row < results.size(); row++) {
                 long tag = results.tag(row);
-                Reply<Object> reply = tag < 0 ? (Reply<Object>) replies.take(tag) : null;
+                Reply<Object> reply = tag < 0 ? (Reply<Object>) taker.take(tag) : null;
                 if (reply != null) {
                     MicrobatchException error = results.error(row);
                     if (error == null) {
@@ -211,6 +211,7 @@ final class Core {
                     }
                 }
             }
+            taker.end();
         }
         if (settings.onResult != null) {
             settings.onResult.accept(results);
@@ -257,25 +258,20 @@ final class Core {
         }
     }
 
-    /** A pulled batcher takes every kind; which ones have a handler is known here. */
-    boolean lacksHandler(Kind kind) {
-        return workers != null && workers.lacksHandler(kind);
-    }
-
     int pushInt64(long value, long tag) {
-        if (lacksHandler(Kind.INT64)) {
-            return Status.NO_HANDLER;
-        }
         int status = Native.pushInt64(this, host, value, tag);
-        return Status.isFull(status) ? waits.push(status, () -> Native.pushInt64(this, host, value, tag)) : status;
+        return status == Status.OK ? status : pushAgain(status, Kind.INT64, value, tag);
     }
 
     int pushFloat64(double value, long tag) {
-        if (lacksHandler(Kind.FLOAT64)) {
-            return Status.NO_HANDLER;
-        }
         int status = Native.pushFloat64(this, host, value, tag);
-        return Status.isFull(status) ? waits.push(status, () -> Native.pushFloat64(this, host, value, tag)) : status;
+        return status == Status.OK ? status : pushAgain(status, Kind.FLOAT64, Double.doubleToRawLongBits(value), tag);
+    }
+
+    private int pushAgain(int status, Kind kind, long cell, long tag) {
+        return waits.push(
+                status,
+                last -> Native.push(this, host, kind.ordinal(), cell, 0, null, tag, NO_DEADLINE, last));
     }
 
     /** Any value; within: nanoseconds from now to its deadline, or NO_DEADLINE. */
@@ -289,14 +285,9 @@ final class Core {
             }
         }
         Rows rows = Rows.of(this, value);
-        int status = Status.NO_HANDLER;
+        int status = Status.INVALID_ARGUMENT;
         try {
-            if (!lacksHandler(rows.kind(0))) {
-                status = pushRow(rows, tag, within);
-                if (Status.isFull(status)) {
-                    status = waits.push(status, () -> pushRow(rows, tag, within));
-                }
-            }
+            status = waits.push(pushRow(rows, tag, within, false), last -> pushRow(rows, tag, within, last));
         } finally {
             if (status != Status.OK) {
                 rows.giveUp(0);
@@ -305,18 +296,15 @@ final class Core {
         return status;
     }
 
-    private int pushRow(Rows rows, long tag, long within) {
+    private int pushRow(Rows rows, long tag, long within, boolean last) {
         byte[] data = Batch.isText((int) rows.head()) ? rows.data : null;
-        return Native.push(this, host, rows.head(), rows.first(), rows.second(), data, tag, within);
+        return Native.push(this, host, rows.head(), rows.first(), rows.second(), data, tag, within, last);
     }
 
     /** Why the value would be refused now, as an exception; null if it would be taken. */
     MicrobatchException check(Object value) {
         Rows rows = Rows.of(this, value);
         try {
-            if (lacksHandler(rows.kind(0))) {
-                return MicrobatchException.of(Status.NO_HANDLER);
-            }
             byte[][] error = new byte[1][];
             byte[] data = Batch.isText((int) rows.head()) ? rows.data : null;
             int status = Native.check(this, host, rows.head(), rows.first(), rows.second(), data, error);

@@ -1,35 +1,23 @@
 package io.microbatch;
 
-import java.util.Collections;
 import java.util.List;
 
-/**
- * A batch as the engine has it: the handle, and that nothing is done with it beside or after its end. The parts into which
- * Java divides a pulled batch share one; it is completed when the last of them is done.
- */
+/** A batch as the engine has it, or a part of one: the handle, and that nothing is done with it beside or after its end. */
 final class Flight {
     static final int ALL_ROWS = -1;
 
     final Core core;
     final long handle;
     private final long number;
-    private final int count;
 
     /** Java holds the batch: it completes it. Otherwise the engine does when the handler returns. */
     private boolean held;
 
     private boolean ended;
 
-    /** Parts that are not done yet. */
-    private int parts = 1;
-
-    /** Which rows have a result or failure; only of a batch in parts. */
-    private boolean[] answered;
-
     Flight(Core core, long[] info, boolean held) {
         this.core = core;
         handle = info[0];
-        count = (int) info[1];
         number = info[5];
         this.held = held;
     }
@@ -120,11 +108,6 @@ final class Flight {
         }
         core.drain();
         check(status);
-        if (answered != null) {
-            for (int row : targets) {
-                answered[row] = true;
-            }
-        }
     }
 
     synchronized void fail(int row, int code, String typeName, String message, Throwable failure) {
@@ -140,9 +123,6 @@ final class Flight {
             core.thrown.remove(number);
         }
         check(status);
-        if (answered != null) {
-            answered[row] = true;
-        }
     }
 
     // ---- life ----
@@ -154,25 +134,12 @@ final class Flight {
         }
     }
 
-    /** Java divides it among so many handlers. */
-    synchronized void divide(int parts) {
-        this.parts = parts;
-        answered = new boolean[count];
-    }
-
-    /** One of the parts is done; the last one completes the batch. Answers the status of that, or OK. */
-    synchronized int partDone(int[] rows, boolean orNull) {
-        if (ended) {
-            return Status.TOO_LATE;
+    /** The handler of a pulled part has returned, and somebody holds the part: the next one of its batch may come. */
+    synchronized void pass() {
+        if (!ended) {
+            // TOO_LATE if its time ran out: then there is nothing to wait for.
+            Native.batchKeep(core, core.host, handle);
         }
-        if (orNull) {
-            for (int row : rows) {
-                if (!answered[row]) {
-                    set(new int[] {row}, Collections.singletonList(null));
-                }
-            }
-        }
-        return --parts == 0 ? complete(false) : Status.OK;
     }
 
     /** Completes a batch that Java holds and answers the status; a second time it is too late. */
@@ -181,7 +148,23 @@ final class Flight {
             return Status.TOO_LATE;
         }
         ended = held;
-        int status = Native.batchComplete(core, core.host, handle, orNull);
+        return after(Native.batchComplete(core, core.host, handle, orNull));
+    }
+
+    /**
+     * Completes a batch that Java holds and takes the next set of results, if one is ready: info is about it, or has 0 in its
+     * first place.
+     */
+    synchronized int completeNext(long[] info) {
+        info[0] = 0;
+        if (ended) {
+            return Status.TOO_LATE;
+        }
+        ended = true;
+        return after(Native.batchCompleteNext(core, core.host, handle, info));
+    }
+
+    private int after(int status) {
         if (status != Status.OK) {
             core.thrown.remove(number);
         }

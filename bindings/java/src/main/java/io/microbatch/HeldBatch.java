@@ -17,36 +17,30 @@ public final class HeldBatch<T> extends Batch<T> implements AutoCloseable {
     /** How it ends, which happens once. Holds no HeldBatch, so that one that is lost can be noticed. */
     private static final class End implements Runnable {
         private final Flight flight;
-        private final int[] part;
         private final AtomicBoolean done = new AtomicBoolean();
 
-        End(Flight flight, int[] part) {
+        End(Flight flight) {
             this.flight = flight;
-            this.part = part;
         }
 
         int complete(boolean orNull) {
             if (done.getAndSet(true)) {
                 return Status.TOO_LATE;
             }
-            return part == null ? flight.complete(orNull) : flight.partDone(part, orNull);
+            return flight.complete(orNull);
         }
 
         @Override
         public void run() {
             if (!done.getAndSet(true)) {
-                if (part == null) {
-                    flight.giveUp();
-                } else {
-                    flight.partDone(part, false);
-                }
+                flight.giveUp();
             }
         }
     }
 
     HeldBatch(Batch<T> batch) {
         super(batch);
-        end = new End(flight, part());
+        end = new End(flight);
         net = Core.CLEANER.register(this, end);
     }
 

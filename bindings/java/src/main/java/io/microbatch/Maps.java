@@ -41,7 +41,7 @@ final class Maps {
         settings.manual = true;
         settings.handlers[Core.DEFAULT_HANDLER] = work;
         Core core = new Core(out[0], (int) out[1], settings);
-        long[] info = new long[5];
+        long[] info = new long[Results.INFO];
         byte[][] error = new byte[1][];
         int status = mapping.map(core, info, error);
         if (status != Status.OK) {

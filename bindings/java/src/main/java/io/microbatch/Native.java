@@ -106,21 +106,29 @@ final class Native {
     static native int pushFloat64(Core core, long host, double value, long tag);
 
     static native int push(
-            Core core, long host, long head, long first, long second, byte[] data, long tag, long within);
+            Core core, long host, long head, long first, long second, byte[] data, long tag, long within, boolean last);
 
     static native int check(
             Core core, long host, long head, long first, long second, byte[] data, byte[][] error);
 
     static native long pushInt64s(
-            Core core, long host, long[] values, int from, int count, long[] tags, long firstTag);
+            Core core, long host, long[] values, int from, int count, long[] tags, long firstTag, boolean last);
 
     static native long pushFloat64s(
-            Core core, long host, double[] values, int from, int count, long[] tags, long firstTag);
+            Core core, long host, double[] values, int from, int count, long[] tags, long firstTag, boolean last);
 
     static native long pushRows(
-            Core core, long host, long[] words, byte[] data, int from, int count, long[] tags, long firstTag);
+            Core core,
+            long host,
+            long[] words,
+            byte[] data,
+            int from,
+            int count,
+            long[] tags,
+            long firstTag,
+            boolean last);
 
-    static native long pushStaged(Core core, long host, long values, long tags, int count);
+    static native long pushStaged(Core core, long host, long values, long tags, int count, boolean last);
 
     static native long bufferAddress(ByteBuffer buffer);
 
@@ -142,7 +150,8 @@ final class Native {
             long second,
             byte[] data,
             long tag,
-            long within);
+            long within,
+            boolean last);
 
     // batch.c
     static native int nextBatch(Core core, long host, long timeout, long[] info);
@@ -159,6 +168,8 @@ final class Native {
     static native int batchKeep(Core core, long host, long batch);
 
     static native int batchComplete(Core core, long host, long batch, boolean orNull);
+
+    static native int batchCompleteNext(Core core, long host, long batch, long[] info);
 
     static native int batchFree(Core core, long host, long batch);
 

@@ -34,15 +34,9 @@ public final class Producer<T> implements AutoCloseable {
      */
     public void pushInt64(long value, long tag) {
         core.checkTag(tag);
-        int status =
-                core.lacksHandler(Kind.INT64)
-                        ? Status.NO_HANDLER
-                        : Native.producerPushInt64(this, producer, value, tag);
-        if (Status.isFull(status)) {
-            status = core.waits.push(status, () -> Native.producerPushInt64(this, producer, value, tag));
-        }
+        int status = Native.producerPushInt64(this, producer, value, tag);
         if (status != Status.OK) {
-            throw core.refusal(status, value);
+            again(status, Kind.INT64, value, value, tag);
         }
     }
 
@@ -55,15 +49,30 @@ public final class Producer<T> implements AutoCloseable {
      */
     public void pushFloat64(double value, long tag) {
         core.checkTag(tag);
-        int status =
-                core.lacksHandler(Kind.FLOAT64)
-                        ? Status.NO_HANDLER
-                        : Native.producerPushFloat64(this, producer, value, tag);
-        if (Status.isFull(status)) {
-            status = core.waits.push(status, () -> Native.producerPushFloat64(this, producer, value, tag));
-        }
+        int status = Native.producerPushFloat64(this, producer, value, tag);
         if (status != Status.OK) {
-            throw core.refusal(status, value);
+            again(status, Kind.FLOAT64, Double.doubleToRawLongBits(value), value, tag);
+        }
+    }
+
+    /** A number was not taken: it may be later. */
+    private void again(int status, Kind kind, long cell, Object value, long tag) {
+        int last =
+                core.waits.push(
+                        status,
+                        refuse ->
+                                Native.producerPush(
+                                        this,
+                                        producer,
+                                        kind.ordinal(),
+                                        cell,
+                                        0,
+                                        null,
+                                        tag,
+                                        Core.NO_DEADLINE,
+                                        refuse));
+        if (last != Status.OK) {
+            throw core.refusal(last, value);
         }
     }
 
@@ -94,14 +103,9 @@ public final class Producer<T> implements AutoCloseable {
 
     private void push(T value, long tag, long within) {
         Rows rows = Rows.of(core, value);
-        int status = Status.NO_HANDLER;
+        int status = Status.INVALID_ARGUMENT;
         try {
-            if (!core.lacksHandler(rows.kind(0))) {
-                status = pushRow(rows, tag, within);
-                if (Status.isFull(status)) {
-                    status = core.waits.push(status, () -> pushRow(rows, tag, within));
-                }
-            }
+            status = core.waits.push(pushRow(rows, tag, within, false), last -> pushRow(rows, tag, within, last));
         } finally {
             if (status != Status.OK) {
                 rows.giveUp(0);
@@ -112,9 +116,10 @@ public final class Producer<T> implements AutoCloseable {
         }
     }
 
-    private int pushRow(Rows rows, long tag, long within) {
+    private int pushRow(Rows rows, long tag, long within, boolean last) {
         byte[] data = Batch.isText((int) rows.head()) ? rows.data : null;
-        return Native.producerPush(this, producer, rows.head(), rows.first(), rows.second(), data, tag, within);
+        return Native.producerPush(
+                this, producer, rows.head(), rows.first(), rows.second(), data, tag, within, last);
     }
 
     /** Frees the producer; what it pushed goes its way, and pushes answer CLOSED from now on. */

@@ -38,22 +38,58 @@ final class Replies {
             chunk = make(ticket >>> CHUNK_BITS);
         }
         reply.tag = MARK | ticket;
-        chunk.set((int) ticket & CHUNK - 1, reply);
+        // What publishes it is the push that follows.
+        chunk.setRelease((int) ticket & CHUNK - 1, reply);
         return reply.tag;
     }
 
-    /** Takes the future of a tag out; null if the tag is none of a future. */
-    Reply<?> take(long tag) {
-        long ticket = tag & ~MARK;
-        Chunk chunk = find(ticket >>> CHUNK_BITS);
-        if (chunk == null) {
-            chunk = search(ticket >>> CHUNK_BITS);
+    /** Takes one future out: that of a value that was refused. */
+    void take(long tag) {
+        Taker taker = taker();
+        taker.take(tag);
+        taker.end();
+    }
+
+    Taker taker() {
+        return new Taker();
+    }
+
+    /** Takes out futures, most often of tags that follow each other. Each tag is taken once, by one thread. */
+    final class Taker {
+        private Chunk chunk;
+        private int taken;
+
+        /** Null if the tag is none of a future. */
+        Reply<?> take(long tag) {
+            long ticket = tag & ~MARK;
+            long number = ticket >>> CHUNK_BITS;
+            if (chunk == null || chunk.number != number) {
+                end();
+                chunk = find(number);
+                if (chunk == null) {
+                    chunk = search(number);
+                }
+                if (chunk == null) {
+                    return null;
+                }
+            }
+            int place = (int) ticket & CHUNK - 1;
+            Reply<?> reply = chunk.getAcquire(place);
+            if (reply != null) {
+                chunk.setRelease(place, null);
+                taken++;
+            }
+            return reply;
         }
-        Reply<?> reply = chunk == null ? null : chunk.getAndSet((int) ticket & CHUNK - 1, null);
-        if (reply != null && chunk.gone.incrementAndGet() == CHUNK) {
-            drop(chunk);
+
+        /** Counts what was taken: a chunk all of whose futures are gone goes too. */
+        void end() {
+            if (taken > 0 && chunk.gone.addAndGet(taken) == CHUNK) {
+                drop(chunk);
+            }
+            taken = 0;
+            chunk = null;
         }
-        return reply;
     }
 
     private Chunk find(long number) {

@@ -13,6 +13,9 @@ import java.util.Map;
  * @param <R> what comes back
  */
 public final class Results<R> extends AbstractList<Result<R>> {
+    /** Numbers in which native calls tell of a set: handle, size, kind, whether all are OK, batch, turn. */
+    static final int INFO = 6;
+
     private final int size;
     private final int kind;
     private final boolean allOk;

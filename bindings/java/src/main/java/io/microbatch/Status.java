@@ -41,6 +41,7 @@ public record Status(int code, boolean retriable, String name, String text) {
     static final int QUEUE_FULL = named("QUEUE_FULL").code;
     static final int QUEUE_FULL_BYTES = named("QUEUE_FULL_BYTES").code;
     static final int RESULTS_FULL = named("RESULTS_FULL").code;
+    static final int WOULD_WAIT = named("WOULD_WAIT").code;
     static final int CLOSED = named("CLOSED").code;
     static final int TIMEOUT = named("TIMEOUT").code;
     static final int IN_PROGRESS = named("IN_PROGRESS").code;

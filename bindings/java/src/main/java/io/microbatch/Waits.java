@@ -4,7 +4,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
-import java.util.function.IntSupplier;
 
 /**
  * Waiting in Java, where it can be interrupted and a virtual thread gives up its carrier. Whoever waits looks again when
@@ -64,26 +63,35 @@ final class Waits {
         }
     }
 
+    /** A push that is made again; last: it is refused, and counted, if there is no room. */
+    @FunctionalInterface
+    interface Push {
+        int push(boolean last);
+    }
+
     /**
-     * A push found no room: if the batcher blocks, tries again when room comes, up to push_timeout. An interrupt ends the
-     * waiting with the refusal, and stays set.
+     * What a push came to that asked for room: if it would wait, it is made again when room comes, up to push_timeout. In
+     * callbacks nobody waits, and an interrupt ends the waiting with the refusal, and stays set.
      */
-    int push(int refusal, IntSupplier again) {
-        if (!core.settings.blocks || core.inCallback()) {
-            return refusal;
+    int push(int status, Push again) {
+        if (status != Status.WOULD_WAIT) {
+            return status;
         }
-        int[] status = {refusal};
+        int[] latest = {status};
         try {
-            await(
-                    () -> {
-                        int room = Native.room(core, core.host, 0);
-                        status[0] = room == Status.OK ? again.getAsInt() : room;
-                        return !Status.isFull(status[0]);
-                    },
-                    core.settings.pushTimeout);
+            if (!core.inCallback()) {
+                await(
+                        () -> {
+                            if (!Status.isFull(Native.room(core, core.host, 0))) {
+                                latest[0] = again.push(false);
+                            }
+                            return latest[0] != Status.WOULD_WAIT;
+                        },
+                        core.settings.pushTimeout);
+            }
         } catch (InterruptedException interrupt) {
             Thread.currentThread().interrupt();
         }
-        return status[0];
+        return latest[0] == Status.WOULD_WAIT ? again.push(true) : latest[0];
     }
 }

@@ -2,6 +2,7 @@ package io.microbatch;
 
 import java.util.List;
 import java.util.concurrent.CompletionStage;
+import java.util.function.Consumer;
 
 /** A handler of any form: runs it on a batch and sees to it that the batch ends. */
 final class Work {
@@ -82,8 +83,8 @@ final class Work {
         }
     }
 
-    /** A batch that Java has pulled, or its part of one: `done` completes it. */
-    void pulled(Batch<Object> batch, Runnable done) {
+    /** A batch that Java has pulled, or a part of one: `done` completes it when its handler has answered. */
+    void pulled(Batch<Object> batch, Consumer<Flight> done) {
         try {
             CompletionStage<? extends List<?>> stage = body.run(batch);
             if (stage != null) {
@@ -96,15 +97,18 @@ final class Work {
                             } finally {
                                 Frames.leave();
                             }
-                            done.run();
+                            batch.flight.complete(false);
                         });
+                batch.flight.pass();
                 return;
             }
         } catch (Throwable failure) {
             fail(batch, failure);
         }
-        if (!batch.isKept()) {
-            done.run();
+        if (batch.isKept()) {
+            batch.flight.pass();
+        } else {
+            done.accept(batch.flight);
         }
     }
 

@@ -5,10 +5,11 @@ import java.util.List;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
 
 /**
- * The threads of a threaded batcher. They are Java's and call in: handler threads take whole batches, one thread takes
- * results. They end when the batcher is closed and empty.
+ * The threads of a threaded batcher. They are Java's and call in: handler threads take batches, part by part, and deliver
+ * what they complete; one thread takes all other results. They end when the batcher is closed and empty.
  */
 final class Workers {
     /** How long the results thread sleeps at most while objects are held: those of late batches come back unannounced. */
@@ -18,19 +19,13 @@ final class Workers {
 
     private final Core core;
     private final Work[] handlers;
-
-    /** The one handler, if there is no other. */
-    private final Work only;
-
-    /** The kinds that have a handler, as bits. */
-    private final int handled;
-
     private final List<Thread> threads = new ArrayList<>();
+    private final Deliveries deliveries = new Deliveries(this::deliver);
 
     /** Rows whose results went all the way. */
     private final AtomicLong delivered = new AtomicLong();
 
-    /** How many sets the results thread has begun and finished. */
+    /** How many sets were begun and finished; whoever delivers counts. */
     private volatile long begun;
 
     private volatile long finished;
@@ -39,14 +34,6 @@ final class Workers {
     Workers(Core core) {
         this.core = core;
         handlers = core.settings.handlers;
-        int kinds = core.settings.kinds();
-        only = kinds == 1 << Core.DEFAULT_HANDLER ? handlers[Core.DEFAULT_HANDLER] : null;
-        boolean all = kinds == 0 || handlers[Core.DEFAULT_HANDLER] != null || core.settings.hasNativeHandler;
-        handled = all ? -1 : kinds;
-    }
-
-    boolean lacksHandler(Kind kind) {
-        return handled != -1 && (handled & 1 << kind.ordinal()) == 0;
     }
 
     void start() {
@@ -89,15 +76,16 @@ final class Workers {
     // ---- batches ----
 
     private void handle() {
-        long[] info = new long[7];
+        long[] info = new long[Batch.INFO];
+        long[] set = new long[Results.INFO];
+        Consumer<Flight> done = takesResults() ? flight -> completeAndDeliver(flight, set) : Workers::complete;
         for (; ; ) {
             int status = Native.nextBatch(core, core.host, Core.FOREVER, info);
             if (status == Status.OK) {
                 core.waits.signal();
-                Flight flight = new Flight(core, info, true);
-                Batch<Object> batch = new Batch<>(flight, info);
+                Batch<Object> batch = new Batch<>(new Flight(core, info, true), info);
                 if (core.settings.executor == null) {
-                    handle(batch);
+                    handle(batch, done);
                 } else {
                     execute(batch);
                 }
@@ -111,9 +99,26 @@ final class Workers {
         }
     }
 
+    private static void complete(Flight flight) {
+        flight.complete(false);
+    }
+
+    /** What the batch makes ready is delivered by this very thread, unless another one delivers: no thread is woken for it. */
+    private void completeAndDeliver(Flight flight, long[] set) {
+        if (!deliveries.tryBegin()) {
+            flight.complete(false);
+            return;
+        }
+        try {
+            flight.completeNext(set);
+        } finally {
+            deliveries.end(set[0] == 0 ? null : set);
+        }
+    }
+
     private void execute(Batch<Object> batch) {
         try {
-            core.settings.executor.execute(() -> handle(batch));
+            core.settings.executor.execute(() -> handle(batch, Workers::complete));
         } catch (Throwable refused) {
             try {
                 batch.failAll(refused);
@@ -124,18 +129,13 @@ final class Workers {
         }
     }
 
-    private void handle(Batch<Object> batch) {
+    /** A part is for the handler of its kind, or for the default one. */
+    private void handle(Batch<Object> batch, Consumer<Flight> done) {
         Frames.enter(core);
         try {
-            Work work = only;
-            if (work == null && batch.kind() != null) {
-                work = handlerOf(batch.kind().ordinal());
-            }
-            if (work != null) {
-                work.pulled(batch, () -> batch.flight.complete(false));
-            } else {
-                handleParts(batch);
-            }
+            Kind kind = batch.kind();
+            Work own = kind == null ? null : handlers[kind.ordinal()];
+            (own == null ? handlers[Core.DEFAULT_HANDLER] : own).pulled(batch, done);
         } catch (Throwable failure) {
             Core.report("a batch could not be handled", failure);
             batch.flight.complete(false);
@@ -144,55 +144,16 @@ final class Workers {
         }
     }
 
-    private Work handlerOf(int kind) {
-        return handlers[kind] == null ? handlers[Core.DEFAULT_HANDLER] : handlers[kind];
-    }
-
-    /** Parts in order of kind code, then those of the default handler together. */
-    private void handleParts(Batch<Object> batch) {
-        byte[] kinds = batch.rawKinds();
-        int[][] rows = new int[Core.DEFAULT_HANDLER + 1][kinds.length];
-        int[] counts = new int[rows.length];
-        for (int row = 0; row < kinds.length; row++) {
-            int place = handlers[kinds[row]] == null ? Core.DEFAULT_HANDLER : kinds[row];
-            rows[place][counts[place]++] = row;
-        }
-        int parts = 0;
-        for (int count : counts) {
-            parts += count > 0 ? 1 : 0;
-        }
-        batch.flight.divide(parts);
-        for (int place = 0; place < rows.length; place++) {
-            if (counts[place] > 0) {
-                int[] mine = java.util.Arrays.copyOf(rows[place], counts[place]);
-                Kind kind = kinds[mine[0]] >= 0 && oneKind(kinds, mine) ? Kind.ALL[kinds[mine[0]]] : null;
-                Batch<Object> part = new Batch<>(batch, kind, mine);
-                handlers[place].pulled(part, () -> batch.flight.partDone(mine, false));
-            }
-        }
-    }
-
-    private static boolean oneKind(byte[] kinds, int[] rows) {
-        for (int row : rows) {
-            if (kinds[row] != kinds[rows[0]]) {
-                return false;
-            }
-        }
-        return true;
-    }
-
     // ---- results ----
 
     private void takeResults() {
-        long[] info = new long[5];
+        long[] info = new long[Results.INFO];
         for (; ; ) {
             long timeout = core.slots.size() == 0 ? Core.FOREVER : LOOK_FOR_RELEASES;
             int status = Native.nextResults(core, core.host, timeout, info);
             if (status == Status.OK) {
-                begun++;
-                take(info);
-                finished++;
-                core.waits.signal();
+                deliveries.begin();
+                deliveries.end(info);
             } else if (status == Status.TIMEOUT) {
                 core.drain();
             } else {
@@ -200,14 +161,18 @@ final class Workers {
                     Core.report("no more results can be taken", MicrobatchException.of(status));
                 }
                 core.drain();
+                // Whoever took the last set delivers it still.
+                deliveries.begin();
                 resultsEnded = true;
+                deliveries.end(null);
                 core.waits.signal();
                 return;
             }
         }
     }
 
-    private void take(long[] info) {
+    private void deliver(long[] info) {
+        begun++;
         int count = (int) info[1];
         Frames.enter(core);
         try {
@@ -223,6 +188,8 @@ final class Workers {
         } finally {
             Frames.leave();
             delivered.addAndGet(count);
+            finished++;
+            core.waits.signal();
         }
     }
 
