@@ -96,7 +96,9 @@ unsafe impl Send for Owned {}
 // SAFETY: as above; only reads.
 unsafe impl Sync for Owned {}
 
-/// The columnar batch.
+/// The columnar batch. What opening and sealing write stands together at its head, beside the count of references, so
+/// that few cache lines travel with it.
+#[repr(C)]
 pub(crate) struct Batch {
     pub(crate) rows: Rows,
     /// Rows written, removed ones included. While the batch is open its writer knows better.
@@ -108,34 +110,34 @@ pub(crate) struct Batch {
     /// Values accepted by the batcher before this batch's first one.
     pub(crate) first: u64,
     pub(crate) opened_at: i64,
-    pub(crate) trigger: Trigger,
     /// Bytes of all rows, removed ones included.
     pub(crate) weight: u64,
+    pub(crate) trigger: Trigger,
+    pub(crate) has_deadlines: bool,
+    /// This is a gathered part of another batch, whose rows `positions` names.
+    pub(crate) is_part: bool,
+    pub(crate) is_removed_set: bool,
+    /// The one kind of all rows, once sealed.
+    pub(crate) uniform: Option<Kind>,
+    /// Bit per kind present, once sealed.
+    pub(crate) mask: u8,
+    /// The earliest deadline of a value that waits here, FOREVER without.
+    pub(crate) earliest: i64,
+    /// Entries of `offsets` that are written.
+    offsets_filled: usize,
+    pub(crate) offsets: Option<Column<i32>>,
+    pub(crate) text: Bytes,
     /// Bytes of the removed rows.
     pub(crate) removed_weight: u64,
     /// Number in order of dispatch, from 1; 0 before.
     pub(crate) number: u64,
     pub(crate) dispatched_at: i64,
-    /// The one kind of all rows, once sealed.
-    pub(crate) uniform: Option<Kind>,
-    /// Bit per kind present, once sealed.
-    pub(crate) mask: u8,
-    pub(crate) offsets: Option<Column<i32>>,
-    /// Entries of `offsets` that are written.
-    offsets_filled: usize,
-    pub(crate) text: Bytes,
     pub(crate) owned: Vec<Owned>,
     /// Declared sizes of objects, where not zero: (row, bytes).
     sizes: Vec<(u32, u64)>,
     pub(crate) deadlines: Option<Column<i64>>,
-    pub(crate) has_deadlines: bool,
-    /// The earliest deadline of a value that waits here, FOREVER without.
-    pub(crate) earliest: i64,
     /// Which batch each row came from: only in sets of removed values.
     pub(crate) origins: Option<Column<u64>>,
-    pub(crate) is_removed_set: bool,
-    /// This is a gathered part of another batch, whose rows `positions` names.
-    pub(crate) is_part: bool,
     pub(crate) positions: Option<Column<u32>>,
     /// The batch this is a part of: it lives, and keeps what its values carry, as long as the part is looked at.
     pub(crate) whole: Option<Shared<Batch>>,

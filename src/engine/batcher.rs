@@ -14,7 +14,7 @@ use super::step::{Role, Seat, thread_main};
 use super::value::Kind;
 use crate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::sync::thread::Thread;
-use crate::sync::{Apart, Condvar, Gate, Mutex, Shared, clock, fork, thread};
+use crate::sync::{Apart, Condvar, Gate, Mutex, MutexGuard, Shared, clock, fetch_to_write, fork, thread};
 use std::ffi::c_void;
 use std::fmt;
 
@@ -22,6 +22,9 @@ use std::fmt;
 pub(crate) const DEFAULT: usize = Kind::COUNT;
 /// `which` of a batch that is pulled.
 pub(crate) const PULLED: usize = Kind::COUNT + 1;
+
+/// Cache lines of the core's head: see `Core`.
+const HEAD_LINES: usize = 6;
 
 /// A pool nobody used for this long is given back.
 pub(super) const IDLE_TRIM: i64 = 1_000_000_000;
@@ -126,7 +129,7 @@ pub(crate) struct Inner {
     /// Counts work that came while somebody spins for it.
     pub(super) hint: AtomicU32,
     /// Wakes that wait until the locks are left: see `wake.rs`.
-    pub(super) wakes: AtomicU32,
+    pub(super) wakes: Apart<AtomicU32>,
     /// `room_changes` for those who spin.
     pub(super) room_hints: [AtomicU64; 2],
     pub(super) threads: Mutex<Vec<Thread>>,
@@ -186,7 +189,7 @@ impl Inner {
             results: Condvar::new(),
             given_now: AtomicI64::new(0),
             hint: AtomicU32::new(0),
-            wakes: AtomicU32::new(0),
+            wakes: Apart::new(AtomicU32::new(0)),
             room_hints: [const { AtomicU64::new(0) }; 2],
             threads: Mutex::new(handles),
         })
@@ -255,6 +258,17 @@ impl Inner {
     /// There is somebody for values of this kind.
     pub(crate) fn accepts(&self, kind: Kind) -> bool {
         self.routes.accepts(kind)
+    }
+
+    /// The core lock, for those who take it once a batch: another core mostly had it last. Its head is asked for as a
+    /// whole, so that its lines come side by side and not one after another.
+    #[inline(always)]
+    pub(super) fn lock_core(&self) -> MutexGuard<'_, Core> {
+        let head = (&raw const *self.core).cast::<u8>();
+        for line in 0..HEAD_LINES {
+            fetch_to_write(head.wrapping_add(64 * line));
+        }
+        self.core.lock()
     }
 
     /// Not foreign, and somebody is there for values of this kind: both in one comparison.

@@ -375,17 +375,34 @@ impl Rows {
         unsafe { self.at::<u8>(25).write_bytes(UNSET, len) };
     }
 
+    /// The kinds of the results, eight rows a cell.
+    fn result_kinds_by_eight(&self) -> &[AtomicU64] {
+        // SAFETY: the column is 64-byte aligned and spans a multiple of 64 bytes, used only as atomics while it
+        // is shared.
+        unsafe { std::slice::from_raw_parts(self.at::<AtomicU64>(25).as_ptr(), self.capacity / 8) }
+    }
+
+    /// Gives the first `len` results the same kind code.
+    pub(crate) fn fill_result_kinds(&self, len: usize, kind: u8) {
+        let pattern = u64::from_ne_bytes([kind; 8]);
+        for eight in &self.result_kinds_by_eight()[..len / 8] {
+            eight.store(pattern, Ordering::Relaxed);
+        }
+        for rest in &self.out_kinds()[len / 8 * 8..len] {
+            rest.store(kind, Ordering::Relaxed);
+        }
+    }
+
     /// The kind code that all of the first `len` results hold, if they agree; eight rows a look.
     pub(crate) fn same_result(&self, len: usize) -> Option<u8> {
         let kinds = &self.out_kinds()[..len];
         let first = kinds.first()?.load(Ordering::Relaxed);
-        let words = len / 8;
-        // SAFETY: the column is 64-byte aligned and spans a multiple of 64 bytes, used only as atomics while it
-        // is shared.
-        let column = unsafe { std::slice::from_raw_parts(self.at::<AtomicU64>(25).as_ptr(), words) };
         let pattern = u64::from_ne_bytes([first; 8]);
-        let same = column.iter().all(|word| word.load(Ordering::Relaxed) == pattern);
-        let rest = kinds[words * 8..]
+        let by_eight = &self.result_kinds_by_eight()[..len / 8];
+        let same = by_eight
+            .iter()
+            .all(|eight| eight.load(Ordering::Relaxed) == pattern);
+        let rest = kinds[len / 8 * 8..]
             .iter()
             .all(|kind| kind.load(Ordering::Relaxed) == first);
         (same && rest).then_some(first)

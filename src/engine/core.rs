@@ -170,7 +170,9 @@ impl Histograms {
     }
 }
 
-/// The state behind the core lock.
+/// The state behind the core lock. What a push looks at that opens or seals a batch stands together at the head, so that
+/// few cache lines travel with it.
+#[repr(C)]
 pub(crate) struct Core {
     // ---- what waits
     pub(crate) open: Option<OpenInfo>,
@@ -180,82 +182,86 @@ pub(crate) struct Core {
     pub(crate) open_deadline: i64,
     /// When the oldest group was granted to a producer that may have staged values; FOREVER without.
     pub(crate) staged_since: i64,
-    // ---- what is in flight, in dispatch order
-    pub(crate) flights: Vec<Flight>,
-    max_flights: usize,
-    /// Slots taken.
-    pub(crate) in_flight: u32,
-    /// Flights whose next part a host may pull.
-    pub(crate) parts_due: u32,
-    /// Batches dispatched so far.
-    pub(crate) dispatched: u64,
-    // ---- what is ready
-    pub(crate) ready: VecDeque<Ready>,
-    /// Sets of dispatched batches that wait for their turn (ordered delivery): index 0 is number `turn + 1`.
-    pub(crate) turns: VecDeque<Option<Shared<Batch>>>,
-    pub(crate) turn: u64,
-    pub(crate) delivering: bool,
-    /// Values of the set that is being delivered.
-    pub(crate) delivering_values: u64,
-    /// Pulled sets that were not given back, and all that were pulled.
-    pub(crate) taken: u64,
-    pub(crate) pulled: u64,
-    /// Whoever makes the next set ready takes it.
-    pub(crate) taker: bool,
-    /// Counts deliveries begun, so that close can tell a running one from the next.
-    pub(crate) deliveries: u64,
-    /// Delivered sets whose batch somebody still looks at.
-    pub(crate) lingering: Vec<Shared<Batch>>,
-    // ---- accounts
     /// Values, and bytes, that waited and do not any more.
     pub(crate) left: u64,
     pub(crate) left_bytes: u64,
     pub(crate) delivered: u64,
-    outcomes: [u64; 5],
-    pub(crate) undelivered: u64,
-    pub(crate) triggers: [u64; 8],
-    pub(crate) late: u64,
-    pub(crate) histograms: Option<Box<Histograms>>,
-    pub(crate) ledger: Ledger,
-    // ---- endings
-    pub(crate) close: Option<Closing>,
-    /// Threads end once nothing is left to deliver.
-    pub(crate) stop: bool,
-    /// Threads that drive steps: as long as there is one, what is ready is its to deliver.
-    pub(crate) drivers: u32,
-    /// Nobody joins the threads any more.
-    pub(crate) detached: bool,
-    /// Flush marks that were begun and not ended, for the descriptor.
-    flush_marks: Vec<u64>,
-    // ---- who waits
-    /// Threads in a callback of this batcher.
-    callers: Vec<usize>,
+    // ---- who waits for it
     pub(crate) sleepers: u32,
     /// Sleepers told to wake that have not yet.
     pub(crate) waking: u32,
     /// When a sleeper wakes by itself; FOREVER if none does.
     pub(crate) watch_due: i64,
-    pub(crate) spin: Spin,
     pub(crate) time_due: i64,
     pub(crate) time_sleeps: bool,
     /// The only time thread is in a callback: whoever sleeps for work keeps the time meanwhile.
     pub(crate) time_away: bool,
     /// There is a second time thread.
     pub(crate) stand_in: bool,
-    /// Pushes that wait, and changes that they wait for, by kind of room.
-    pub(crate) room_waiters: [u32; 2],
-    pub(crate) room_changes: [u64; 2],
-    pub(crate) room_spin: Spin,
+    pub(crate) delivering: bool,
+    /// Whoever makes the next set ready takes it.
+    pub(crate) taker: bool,
+    /// Threads end once nothing is left to deliver.
+    pub(crate) stop: bool,
+    pub(crate) spin: Spin,
+    /// Slots taken.
+    pub(crate) in_flight: u32,
+    /// Flights whose next part a host may pull.
+    pub(crate) parts_due: u32,
     pub(crate) room_wanted: Option<RoomWanted>,
-    pub(crate) done_waiters: u32,
-    pub(crate) result_waiters: u32,
-    pub(crate) fd: Option<TimerFd>,
-    /// What the descriptor is set to: i64::MIN now, FOREVER never.
-    pub(crate) fd_due: Option<i64>,
+    // ---- what every batch is taken from and entered in
+    /// The batch that came back last: the next to be opened.
+    spare: Option<Shared<Batch>>,
     pool: Vec<Shared<Batch>>,
     /// Batches made and not given back.
     batches_alive: u64,
     pub(crate) idle_since: i64,
+    pub(crate) ledger: Ledger,
+    pub(crate) ready: VecDeque<Ready>,
+    pub(crate) close: Option<Closing>,
+    pub(crate) fd: Option<TimerFd>,
+    /// What the descriptor is set to: i64::MIN now, FOREVER never.
+    pub(crate) fd_due: Option<i64>,
+    pub(crate) triggers: [u64; 8],
+    // ---- what is in flight, in dispatch order
+    pub(crate) flights: Vec<Flight>,
+    max_flights: usize,
+    /// Batches dispatched so far.
+    pub(crate) dispatched: u64,
+    // ---- what is ready
+    /// Sets of dispatched batches that wait for their turn (ordered delivery): index 0 is number `turn + 1`.
+    pub(crate) turns: VecDeque<Option<Shared<Batch>>>,
+    pub(crate) turn: u64,
+    /// Values of the set that is being delivered.
+    pub(crate) delivering_values: u64,
+    /// Pulled sets that were not given back, and all that were pulled.
+    pub(crate) taken: u64,
+    pub(crate) pulled: u64,
+    /// Counts deliveries begun, so that close can tell a running one from the next.
+    pub(crate) deliveries: u64,
+    /// Delivered sets whose batch somebody still looks at.
+    pub(crate) lingering: Vec<Shared<Batch>>,
+    // ---- accounts
+    outcomes: [u64; 5],
+    pub(crate) undelivered: u64,
+    pub(crate) late: u64,
+    pub(crate) histograms: Option<Box<Histograms>>,
+    // ---- endings
+    /// Threads that drive steps: as long as there is one, what is ready is its to deliver.
+    pub(crate) drivers: u32,
+    /// Nobody joins the threads any more.
+    pub(crate) detached: bool,
+    /// Flush marks that were begun and not ended, for the descriptor.
+    flush_marks: Vec<u64>,
+    // ---- who else waits
+    /// Threads in a callback of this batcher.
+    callers: Vec<usize>,
+    /// Pushes that wait, and changes that they wait for, by kind of room.
+    pub(crate) room_waiters: [u32; 2],
+    pub(crate) room_changes: [u64; 2],
+    pub(crate) room_spin: Spin,
+    pub(crate) done_waiters: u32,
+    pub(crate) result_waiters: u32,
 }
 
 impl Core {
@@ -313,6 +319,7 @@ impl Core {
             result_waiters: 0,
             fd: None,
             fd_due: None,
+            spare: None,
             pool: Vec::new(),
             batches_alive: 0,
             idle_since: 0,
@@ -325,6 +332,10 @@ impl Core {
 
     /// Reserves what one more batch may need until its results are delivered.
     pub(crate) fn reserve_for_batch(&mut self) -> bool {
+        // For a batch of the pool everything was reserved when it was made.
+        if self.has_pool() {
+            return self.ledger.reserve();
+        }
         let batches = self.batches_alive as usize + 1;
         if self.histograms.is_none() {
             self.histograms = crate::sync::try_box(Histograms::new());
@@ -341,7 +352,7 @@ impl Core {
 
     /// An empty batch with room for `rows`, from the pool if it has one.
     pub(crate) fn take_batch(&mut self, rows: usize) -> Option<Shared<Batch>> {
-        if let Some(batch) = self.pool.pop() {
+        if let Some(batch) = self.spare.take().or_else(|| self.pool.pop()) {
             return Some(batch);
         }
         let batch = Shared::try_new(Batch::new(rows)?)?;
@@ -373,6 +384,9 @@ impl Core {
             return;
         };
         batch.reset();
+        let Some(shared) = self.spare.replace(shared) else {
+            return;
+        };
         if self.pool.len() < self.pool.capacity() {
             self.pool.push(shared);
         } else {
@@ -382,7 +396,8 @@ impl Core {
 
     /// Gives pooled memory back.
     pub(crate) fn trim(&mut self) {
-        self.batches_alive -= self.pool.len() as u64;
+        self.batches_alive -= self.pool.len() as u64 + u64::from(self.spare.is_some());
+        self.spare = None;
         self.pool = Vec::new();
         self.sealed.shrink_to_fit();
         self.ready.shrink_to_fit();
@@ -391,7 +406,7 @@ impl Core {
     }
 
     pub(crate) fn has_pool(&self) -> bool {
-        !self.pool.is_empty()
+        self.spare.is_some() || !self.pool.is_empty()
     }
 
     /// Bytes of batch memory in use or pooled, without the open batch.
@@ -403,7 +418,7 @@ impl Core {
         });
         let sealed = self.sealed.iter().map(|batch| batch.memory());
         let turns = self.turns.iter().flatten().map(|batch| batch.memory());
-        let pool = self.pool.iter().map(|batch| batch.memory());
+        let pool = self.spare.iter().chain(&self.pool).map(|batch| batch.memory());
         flights + ready.chain(sealed).chain(turns).chain(pool).sum::<u64>()
     }
 

@@ -209,8 +209,9 @@ impl Part {
         if engine.is_foreign() {
             return Status::FORKED;
         }
+        let now = engine.now();
         let mut core = engine.core.lock();
-        let status = engine.end_part(&mut core, self.flight, self.index, ending);
+        let status = engine.end_part(&mut core, self.flight, self.index, ending, now);
         core.late += u64::from(status == Status::TOO_LATE);
         engine.touch(&mut core);
         status
@@ -250,12 +251,13 @@ impl Part {
         if engine.is_foreign() {
             return (Status::FORKED, None);
         }
-        let mut core = engine.core.lock();
+        let now = engine.now();
+        let mut core = engine.lock_core();
         // Given up first, so that the set can be recycled the moment it is delivered.
         self.batch = None;
         let takes = takes && engine.pulls_results() && !core.in_callback();
         core.taker = takes;
-        let status = engine.end_part(&mut core, self.flight, self.index, ending);
+        let status = engine.end_part(&mut core, self.flight, self.index, ending, now);
         core.taker = false;
         core.late += u64::from(completes && status == Status::TOO_LATE);
         engine.settle_lingering(&mut core);
@@ -421,7 +423,7 @@ impl Inner {
         core.in_flight += 1;
         core.flights.push(flight);
         if !split {
-            self.fix_flight(core, number);
+            self.fix_flight(core, number, now);
             return None;
         }
         Some(number)
@@ -519,7 +521,7 @@ impl Inner {
     }
 
     /// A handler returned, and its part is settled. Answers whether the flight has another part to run.
-    pub(crate) fn end_handler(&self, core: &mut Core, mut part: Part) -> bool {
+    pub(crate) fn end_handler(&self, core: &mut Core, mut part: Part, now: i64) -> bool {
         let (number, index) = (part.flight, part.index);
         part.batch = None;
         let Some(flight) = core.flight(number) else {
@@ -530,7 +532,7 @@ impl Inner {
         core.late += u64::from(state == Some(PartState::Cut));
         if state == Some(PartState::Running) {
             // The outcomes are there: this only counts them.
-            self.end_part(core, number, index, Ending::Done);
+            self.end_part(core, number, index, Ending::Done, now);
         }
         let Some(flight) = core.flight(number) else {
             return false;
@@ -543,7 +545,14 @@ impl Inner {
     }
 
     /// Fixes the outcomes of one part, and of the flight if it was the last.
-    pub(crate) fn end_part(&self, core: &mut Core, number: u64, index: u8, ending: Ending<'_>) -> Status {
+    pub(crate) fn end_part(
+        &self,
+        core: &mut Core,
+        number: u64,
+        index: u8,
+        ending: Ending<'_>,
+        now: i64,
+    ) -> Status {
         let Some(flight) = core.flight(number) else {
             return Status::TOO_LATE;
         };
@@ -562,13 +571,13 @@ impl Inner {
             flight.parts().all(|part| part.state == PartState::Done)
         });
         if over == Some(true) {
-            self.fix_flight(core, number);
+            self.fix_flight(core, number, now);
         }
         Status::OK
     }
 
     /// Ends a flight from outside: parts that are done keep their results, the others get this outcome.
-    fn cut_flight(&self, core: &mut Core, number: u64, outcome: Outcome, status: Status) -> u64 {
+    fn cut_flight(&self, core: &mut Core, number: u64, outcome: Outcome, status: Status, now: i64) -> u64 {
         let cut = core.change(number, |flight| {
             flight.fixed = true;
             let mut cut = 0;
@@ -586,16 +595,16 @@ impl Inner {
             }
             cut
         });
-        self.fix_flight(core, number);
+        self.fix_flight(core, number, now);
         cut.unwrap_or(0)
     }
 
     /// All parts are done: the batch's outcomes stand, its results are on their way.
-    fn fix_flight(&self, core: &mut Core, number: u64) {
+    fn fix_flight(&self, core: &mut Core, number: u64, now: i64) {
         let Some(flight) = core.flight(number) else { return };
         // No part of it is to be pulled any more: every one is done.
         flight.fixed = true;
-        let took = self.now().saturating_sub(flight.batch.dispatched_at);
+        let took = now.saturating_sub(flight.batch.dispatched_at);
         if flight.is_mixed() {
             flight.batch.settle_from(flight.parts().map(|part| &*part.batch));
         }
@@ -614,7 +623,7 @@ impl Inner {
             }
         }
         match self.limits.delivery {
-            Delivery::AsCompleted => self.make_ready(core, batch),
+            Delivery::AsCompleted => self.make_ready(core, batch, now),
             Delivery::Ordered => {
                 let at = (number - core.turn - 1) as usize;
                 if let Some(turn) = core.turns.get_mut(at) {
@@ -623,7 +632,7 @@ impl Inner {
                 while let Some(Some(_)) = core.turns.front() {
                     core.turn += 1;
                     if let Some(Some(batch)) = core.turns.pop_front() {
-                        self.make_ready(core, batch);
+                        self.make_ready(core, batch, now);
                     }
                 }
             }
@@ -659,15 +668,15 @@ impl Inner {
             .find(|f| !f.fixed && f.expires_at <= now)
             .map(|flight| flight.number)
         {
-            self.cut_flight(core, number, Outcome::Expired, Status::HANDLER_TIMEOUT);
+            self.cut_flight(core, number, Outcome::Expired, Status::HANDLER_TIMEOUT, now);
         }
     }
 
     /// Close's time-out: what flies and what waits in sealed batches is discarded. Answers how many values.
-    pub(crate) fn discard_all(&self, core: &mut Core) -> u64 {
+    pub(crate) fn discard_all(&self, core: &mut Core, now: i64) -> u64 {
         let mut left = 0;
         while let Some(number) = core.flights.iter().find(|f| !f.fixed).map(|flight| flight.number) {
-            left += self.cut_flight(core, number, Outcome::Discarded, Status::DISCARDED);
+            left += self.cut_flight(core, number, Outcome::Discarded, Status::DISCARDED, now);
         }
         while let Some(mut shared) = core.sealed.pop_front() {
             if let Some(batch) = shared.get_mut() {
@@ -680,7 +689,7 @@ impl Inner {
                 left += batch.len as u64;
                 core.count(Outcome::Discarded, batch.len as u64);
             }
-            self.make_ready(core, shared);
+            self.make_ready(core, shared, now);
         }
         core.find_deadline();
         self.room_came(core, Room::Queue);
@@ -690,9 +699,9 @@ impl Inner {
     // ---- ready sets ------------------------------------------------------------------------------------------
 
     /// Outcomes stand: the set goes to whoever takes results, or is only counted.
-    pub(crate) fn make_ready(&self, core: &mut Core, set: Shared<Batch>) {
+    pub(crate) fn make_ready(&self, core: &mut Core, set: Shared<Batch>, now: i64) {
         if self.routes.on_result || self.limits.results == ResultsMode::Pull {
-            core.ready.push_back(Ready::Set(set, self.now()));
+            core.ready.push_back(Ready::Set(set, now));
             if core.result_waiters > 0 && !core.taker {
                 self.results.notify_all();
             }

@@ -26,6 +26,8 @@ pub(crate) struct Front {
     /// Values, and bytes, accepted before the open batch.
     accepted_before: u64,
     bytes_before: u64,
+    /// The open batch has no value yet: it was opened when the last one was full, so that its first value need not ask.
+    prepared: bool,
     pub(crate) closed: bool,
     /// Places that producers hold for values they stage.
     pub(crate) reserved: u64,
@@ -97,6 +99,7 @@ impl Front {
             byte_limit: 0,
             accepted_before: 0,
             bytes_before: 0,
+            prepared: false,
             closed: false,
             reserved: 0,
             refusals: [0; 24],
@@ -146,11 +149,21 @@ impl Front {
         }
     }
 
-    /// Text took bytes: fewer rows of 8 bytes remain.
+    /// Text took bytes: fewer rows of 8 bytes remain. None at all in a prepared batch: its first value begins it.
     #[inline(always)]
     fn narrow(&mut self) {
+        if self.prepared {
+            return self.writer.set_limit(0);
+        }
         let by_bytes = self.byte_limit.saturating_sub(self.extra) / 8;
         self.writer.set_limit(self.count_limit.min(by_bytes) as usize);
+    }
+
+    /// The open batch's age counts from here.
+    fn stamp(&mut self, now: i64) {
+        if let Some(batch) = self.open.as_mut().and_then(Shared::get_mut) {
+            batch.opened_at = now;
+        }
     }
 
     fn count_refusal(&mut self, status: Status) {
@@ -231,6 +244,7 @@ impl Inner {
             return false;
         }
         let taken = self.gate.push(move |front| {
+            self.begin_prepared(front);
             if !front.writer.put(cell, tag, kind as u8) {
                 return false;
             }
@@ -257,6 +271,7 @@ impl Inner {
             return self.push_slow(push);
         }
         let taken = self.gate.push(move |front| {
+            self.begin_prepared(front);
             let bytes = front.open_bytes() + 8 + text.len() as u64;
             let row = front.writer.row();
             if bytes > front.byte_limit || front.writer.is_full() {
@@ -300,6 +315,7 @@ impl Inner {
         while at < cells.len() {
             if whole && self.takes(kind) {
                 at += self.gate.push(|front| {
+                    self.begin_prepared(front);
                     let taken = front.writer.put_many(&cells[at..], tags.after(at), kind as u8);
                     if taken > 0 && front.writer.is_full() {
                         self.filled(front);
@@ -340,9 +356,50 @@ impl Inner {
     #[inline(never)]
     fn filled(&self, front: &mut Front) {
         if forming::seals_after(&self.limits, front.writer.row() as u64) {
-            let mut core = self.core.lock();
+            let mut core = self.lock_core();
             self.seal(front, &mut core, Trigger::Size);
+            self.prepare(front, &mut core);
             self.touch_later(&mut core);
+        }
+    }
+
+    /// Opens the next batch under the lock that sealing took, so that its first value needs none: whoever fills a batch
+    /// is about to push more, and the thread that was just woken wants that lock. The batch is open from now on for
+    /// those who watch its age, which is early; they find out behind the gate (`look_at_open`). Only where somebody
+    /// watches, and where no host is told times.
+    fn prepare(&self, front: &mut Front, core: &mut Core) {
+        let timed = self.limits.max_delay > 0 && self.limits.max_delay < FOREVER;
+        if timed && !self.is_manual() && !self.routes.is_pulled() && !front.closed && self.open(front, core) {
+            front.prepared = true;
+            front.set_limits(self, core);
+        }
+    }
+
+    /// The first value of a prepared batch is about to come, if it has room: the batch's age counts from now.
+    #[inline(always)]
+    fn begin_prepared(&self, front: &mut Front) {
+        if front.prepared {
+            self.begin(front);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin(&self, front: &mut Front) {
+        if front.count_limit == 0 || front.byte_limit < 8 {
+            return;
+        }
+        front.stamp(self.now());
+        front.prepared = false;
+        front.narrow();
+    }
+
+    /// Brings what the core lock guards about the open batch up to date: when it was begun, or that it never was.
+    pub(super) fn look_at_open(&self, front: &mut Front, core: &mut Core) {
+        if front.prepared {
+            self.drop_open(front, core);
+        } else if let (Some(open), Some(batch)) = (&mut core.open, &front.open) {
+            open.opened_at = batch.opened_at;
         }
     }
 
@@ -470,7 +527,7 @@ impl Inner {
             if forming::seals_before(&self.limits, open, 8) {
                 self.seal(front, &mut core, Trigger::Bytes);
             }
-            let opening = front.open.is_none();
+            let opening = front.open.is_none() || front.prepared;
             let Some(kind) = Kind::from_code(kind) else {
                 return true;
             };
@@ -480,11 +537,9 @@ impl Inner {
             {
                 return false;
             }
-            if opening && let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) {
-                batch.opened_at = since;
-                if let Some(open) = &mut core.open {
-                    open.opened_at = since;
-                }
+            if opening {
+                front.stamp(since);
+                self.look_at_open(front, &mut core);
             }
             front.set_limits(self, &core);
             if !forming::seals_after(&self.limits, front.writer.row() as u64) {
@@ -501,9 +556,14 @@ impl Inner {
 
     /// Adds a value that has room. Every allocation comes before the first change.
     fn append(&self, front: &mut Front, core: &mut Core, push: &mut Push<'_>) -> Status {
-        let opening = front.open.is_none();
-        if opening && !self.open(front, core) {
+        let opening = front.open.is_none() || front.prepared;
+        if front.open.is_none() && !self.open(front, core) {
             return Status::NO_MEMORY;
+        }
+        if front.prepared {
+            front.prepared = false;
+            front.stamp(self.now());
+            self.look_at_open(front, core);
         }
         let row = front.writer.row();
         let Some(batch) = front.open.as_mut().and_then(Shared::get_mut) else {
@@ -583,6 +643,7 @@ impl Inner {
     }
 
     fn end_front(&self, front: &mut Front) {
+        front.prepared = false;
         front.accepted_before += front.writer.row() as u64;
         front.bytes_before += front.open_bytes();
         front.writer = Writer::detached();
@@ -593,6 +654,9 @@ impl Inner {
 
     /// Moves the open batch to those that wait for dispatch.
     pub(crate) fn seal(&self, front: &mut Front, core: &mut Core, trigger: Trigger) {
+        if front.prepared {
+            return self.drop_open(front, core);
+        }
         let Some(mut shared) = front.open.take() else {
             return;
         };
@@ -718,7 +782,7 @@ impl Inner {
             };
         }
         core.count(outcome, taken);
-        self.make_ready(core, shared);
+        self.make_ready(core, shared, self.now());
         // Where memory ran out half way, what left stays out and is counted; the rest can be asked for again.
         Ok(taken)
     }

@@ -179,9 +179,7 @@ impl Batch {
         for (row, out) in self.rows.out()[..self.len].iter().enumerate() {
             out.store(cell(row), Relaxed);
         }
-        for out in &self.rows.out_kinds()[..self.len] {
-            out.store(kind as u8, Relaxed);
-        }
+        self.rows.fill_result_kinds(self.len, kind as u8);
         Status::OK
     }
 

@@ -274,6 +274,7 @@ impl Inner {
         self.gate.visit(|front| {
             self.join_stages(front);
             let mut core = self.core.lock();
+            self.look_at_open(front, &mut core);
             if core.sealed.is_empty()
                 && let Some(open) = &core.open
                 && open.first < limit
@@ -390,9 +391,10 @@ impl Inner {
             return Step::End;
         };
         let number = part.flight();
-        let mut core = self.core.lock();
+        let now = self.now();
+        let mut core = self.lock_core();
         core.leave_callback();
-        let again = self.end_handler(&mut core, part);
+        let again = self.end_handler(&mut core, part, now);
         if again && let Some((part, which)) = self.begin_part(&mut core, &engine, number) {
             core.enter_callback();
             record.part = Some(part);
@@ -413,7 +415,7 @@ impl Inner {
             return Step::End;
         };
         let now = self.now();
-        let mut core = self.core.lock();
+        let mut core = self.lock_core();
         self.mark_delivered(&mut core, &set, now.saturating_sub(record.ready_since));
         core.delivering_values = 0;
         match Releases::of(set, false) {
@@ -482,7 +484,7 @@ impl Inner {
             if let Some(part) = record.part.take() {
                 let mut core = self.core.lock();
                 core.leave_callback();
-                self.end_handler(&mut core, part);
+                self.end_handler(&mut core, part, self.now());
                 self.touch(&mut core);
             }
         }

@@ -264,7 +264,11 @@ impl Inner {
     pub(super) fn next_time_event(&self, core: &Core) -> i64 {
         let close = core.close.filter(|close| !close.discarded && !core.drained(true));
         let close = close.map_or(FOREVER, |close| close.due);
-        core.next_deadline.min(core.next_expiry()).min(close)
+        let expiry = match self.limits.handler_timeout {
+            FOREVER => FOREVER,
+            _ => core.next_expiry(),
+        };
+        core.next_deadline.min(expiry).min(close)
     }
 
     // ---- time ------------------------------------------------------------------------------------------------
@@ -289,7 +293,7 @@ impl Inner {
             && close.due <= now
         {
             let running = core.delivering.then_some(core.deliveries);
-            let left = close.left + self.discard_all(core);
+            let left = close.left + self.discard_all(core, now);
             core.close = Some(super::core::Closing {
                 due: close.due,
                 discarded: true,
