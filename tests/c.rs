@@ -54,6 +54,7 @@ const fn c99(source: &'static str) -> Program {
 const PROGRAMS: &[Program] = &[
     c99("bad_input.c"),
     c99("bulk.c"),
+    c99("clock.c"),
     Program {
         standard: "-std=c89",
         ..c99("c89.c")
@@ -100,7 +101,7 @@ const PROGRAMS: &[Program] = &[
 ];
 
 /// What is in `tests/c/` and is no program.
-const NOT_PROGRAMS: &[&str] = &["calls.h", "check.h", "kit.h", "share_lib.c"];
+const NOT_PROGRAMS: &[&str] = &["calls.h", "check.h", "kit.h", "share_lib.c", "twins.c"];
 
 /// What is left out of a run, and why. Everything else is run in all three ways.
 struct Exclusion {
@@ -181,6 +182,7 @@ tests! {
     p01_objects_come_back_once: "objects.c", "Every reference is given back once, on every path.";
     p03_values_come_and_go_to_the_last_bit: "values.c", "Every awkward value, by every way in and out.";
     p04_owned_pushes_release_once: "owned.c", "Once, after delivery, never inside push, never for a refused value.";
+    p09_the_wall_clock_may_jump: "clock.c", "Delays, deadlines and waits are as long as asked, whatever the wall clock does.";
     p06_bulk_pushes: "bulk.c", "Validity, offsets, tags, prefixes, one release for an array.";
     p15_exactly_once_from_eight_threads: "threads.c", "Every accepted value has one result; bounds and order hold.";
     p18_kept_batches: "keep.c", "Completed from any thread, once; too late; freed; outliving the batcher.";
@@ -324,6 +326,86 @@ fn every_program_has_a_test() {
             "{source} knows no {part:?}"
         );
     }
+}
+
+/// A program together with a bug that it must find: one of `twins.c` in the place of the function that it wraps.
+struct Twin {
+    source: &'static str,
+    bug: &'static str,
+    wraps: &'static str,
+}
+
+const fn twin(source: &'static str, bug: &'static str, wraps: &'static str) -> Twin {
+    Twin { source, bug, wraps }
+}
+
+const TWINS: &[Twin] = &[
+    twin("bad_input.c", "TAKES_ANY_OPTION", "mb_options_set"),
+    twin("bulk.c", "MISCOUNTS_A_PREFIX", "mb_batcher_push_int64s"),
+    twin("double_free.c", "FREES_TWICE", "mb_batcher_free"),
+    twin("exit.c", "EXIT_DRAINS_NOTHING", "mb_batcher_new"),
+    twin("fork.c", "CHILD_IS_NOT_TOLD", "mb_batcher_seal"),
+    twin("fork_everywhere.c", "CHILD_IS_NOT_TOLD", "mb_batcher_seal"),
+    twin("keep.c", "COMPLETES_TWICE", "mb_batch_complete"),
+    twin("null.c", "NULL_IS_FINE", "mb_batcher_next_due"),
+    twin("objects.c", "KEEPS_A_REFUSED_OBJECT", "mb_batcher_push_object"),
+    twin("old_struct_size.c", "FILLS_TOO_MUCH", "mb_batcher_stats"),
+    twin("oom.c", "NO_MEMORY_IS_NOT_TOLD", "mb_batcher_push_string"),
+    twin("owned.c", "RELEASES_INSIDE_PUSH", "mb_batcher_push_value"),
+    twin("pthread_exit.c", "END_OF_THREAD_IS_NOT_TOLD", "mb_results_value"),
+    twin("pull.c", "NEVER_SAYS_CLOSED", "mb_batcher_next_results"),
+    twin("reentrant.c", "FLUSH_GIVES_UP", "mb_batcher_flush"),
+    twin("refused.c", "WRONG_REASON", "mb_batcher_fd"),
+    twin("signals.c", "THREADS_TAKE_SIGNALS", "pthread_sigmask"),
+    twin("stats.c", "MISCOUNTS", "mb_batcher_stats"),
+    twin("stderr_silent.c", "TALKS", "mb_batcher_seal"),
+    twin("threads.c", "LOSES_A_VALUE", "mb_batcher_push_int64"),
+    twin("threads.c", "PUSHES_TWICE", "mb_batcher_push_int64"),
+    twin("use_after_close.c", "CLOSED_IS_FINE", "mb_batcher_push_int64"),
+    twin("use_after_free.c", "FREED_IS_FINE", "mb_batcher_push_int64"),
+    twin("user_data.c", "FORGETS_USER_DATA", "mb_batcher_new"),
+    twin("values.c", "LOSES_A_SIGN", "mb_batcher_push_float64"),
+    twin("wrong_handle.c", "ANY_HANDLE_IS_FINE", "mb_batcher_seal"),
+];
+
+/// Compiles a program with these arguments more, linked static, and sees it fail with words of its own.
+fn fails(source: &str, name: &str, arguments: &[String]) {
+    let program = PROGRAMS.iter().find(|program| program.source == source).unwrap();
+    let path = sources().join(source);
+    let mut build = Build::new(program.language, program.standard, &path, name);
+    build.link = Some(Link::Static);
+    build.arguments = arguments.iter().map(OsStr::new).collect();
+    let executable = build.compile();
+    let mut command = Command::new(&executable);
+    for argument in program.arguments {
+        command.arg(match argument {
+            Argument::Library => library("libmicrobatch.so"),
+            Argument::Copy => copy_of_library(executable.parent().unwrap()),
+            Argument::ShareLib => share_lib(executable.parent().unwrap()),
+        });
+    }
+    let output = run(&mut command);
+    assert!(!output.status.success(), "{name}: the bug is not found");
+    assert!(!output.stderr.is_empty(), "{name}: nothing is said of the bug");
+}
+
+/// Every program here finds the bug that is seeded for it.
+#[test]
+fn the_programs_are_awake() {
+    if !C.is_installed() {
+        return;
+    }
+    let twins = sources().join("twins.c").to_str().unwrap().to_owned();
+    for Twin { source, bug, wraps } in TWINS {
+        let name = format!("{}-{bug}", source.trim_end_matches(".c"));
+        fails(
+            source,
+            &name,
+            &[twins.clone(), format!("-D{bug}"), format!("-Wl,--wrap={wraps}")],
+        );
+    }
+    // A library that looks at the wall clock.
+    fails("clock.c", "clock-wall", &["-DJUMPING=CLOCK_MONOTONIC".to_owned()]);
 }
 
 /// Programs that are wrong, so that passing under the sanitizers means something.

@@ -1,0 +1,146 @@
+/* Seeded bugs: what a library would do that breaks one promise. A test program is linked with one of them in place of the
+   function that it wraps (-Wl,--wrap=...), and must fail: so it is known to bite. tests/c.rs has the list. */
+
+#include "kit.h"
+
+#define WRAP(name, parameters, body) \
+    mb_status __real_##name parameters; \
+    mb_status __wrap_##name parameters; \
+    mb_status __wrap_##name parameters { body }
+
+/* One status in the place of another. */
+#define INSTEAD(call, wrong, right) \
+    mb_status status = call; \
+    return status == (right) ? (wrong) : status;
+
+#if defined(CHILD_IS_NOT_TOLD)
+WRAP(mb_batcher_seal, (mb_batcher *batcher), INSTEAD(__real_mb_batcher_seal(batcher), MB_OK, MB_ERR_FORKED))
+
+#elif defined(EXIT_DRAINS_NOTHING)
+WRAP(mb_batcher_new, (const mb_options *options, mb_batcher **batcher, mb_error **error),
+     mb_options wrong = *options; wrong.drain_at_exit = 0; return __real_mb_batcher_new(&wrong, batcher, error);)
+
+#elif defined(NO_MEMORY_IS_NOT_TOLD)
+WRAP(mb_batcher_push_string, (mb_batcher *batcher, const char *data, size_t length, uint64_t tag),
+     INSTEAD(__real_mb_batcher_push_string(batcher, data, length, tag), MB_OK, MB_ERR_NO_MEMORY))
+
+#elif defined(WRONG_REASON)
+WRAP(mb_batcher_fd, (mb_batcher *batcher, int32_t *fd),
+     INSTEAD(__real_mb_batcher_fd(batcher, fd), MB_ERR_INTERNAL, MB_ERR_SYSTEM))
+
+#elif defined(FLUSH_GIVES_UP)
+WRAP(mb_batcher_flush, (mb_batcher *batcher, int64_t timeout),
+     INSTEAD(__real_mb_batcher_flush(batcher, timeout), MB_ERR_TIMEOUT, MB_ERR_REENTRANT))
+
+#elif defined(NULL_IS_FINE)
+WRAP(mb_batcher_next_due, (mb_batcher *batcher, int64_t *due),
+     INSTEAD(__real_mb_batcher_next_due(batcher, due), MB_OK, MB_ERR_INVALID_ARGUMENT))
+
+#elif defined(ANY_HANDLE_IS_FINE)
+WRAP(mb_batcher_seal, (mb_batcher *batcher), INSTEAD(__real_mb_batcher_seal(batcher), MB_OK, MB_ERR_INVALID_HANDLE))
+
+#elif defined(FREES_TWICE)
+WRAP(mb_batcher_free, (mb_batcher *batcher), INSTEAD(__real_mb_batcher_free(batcher), MB_OK, MB_ERR_INVALID_HANDLE))
+
+#elif defined(FREED_IS_FINE)
+WRAP(mb_batcher_push_int64, (mb_batcher *batcher, int64_t value, uint64_t tag),
+     INSTEAD(__real_mb_batcher_push_int64(batcher, value, tag), MB_OK, MB_ERR_INVALID_HANDLE))
+
+#elif defined(CLOSED_IS_FINE)
+WRAP(mb_batcher_push_int64, (mb_batcher *batcher, int64_t value, uint64_t tag),
+     INSTEAD(__real_mb_batcher_push_int64(batcher, value, tag), MB_OK, MB_ERR_CLOSED))
+
+#elif defined(END_OF_THREAD_IS_NOT_TOLD)
+WRAP(mb_results_value, (const mb_results *results, size_t row, mb_value *value),
+     INSTEAD(__real_mb_results_value(results, row, value), MB_ERR_HANDLER_FAILED, MB_ERR_THREAD_ENDED))
+
+#elif defined(THREADS_TAKE_SIGNALS)
+/* The library's own threads ask for it through this. */
+int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *before);
+int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
+{
+    (void)how;
+    (void)set;
+    if (before != NULL) {
+        sigemptyset(before);
+    }
+    return 0;
+}
+
+#elif defined(COMPLETES_TWICE)
+WRAP(mb_batch_complete, (mb_batch *batch), INSTEAD(__real_mb_batch_complete(batch), MB_OK, MB_ERR_TOO_LATE))
+
+#elif defined(LOSES_A_VALUE)
+WRAP(mb_batcher_push_int64, (mb_batcher *batcher, int64_t value, uint64_t tag),
+     static uint64_t number;
+     return count_up(&number) == 99 ? MB_OK : __real_mb_batcher_push_int64(batcher, value, tag);)
+
+#elif defined(PUSHES_TWICE)
+WRAP(mb_batcher_push_int64, (mb_batcher *batcher, int64_t value, uint64_t tag),
+     static uint64_t number;
+     if (count_up(&number) == 99) {
+         __real_mb_batcher_push_int64(batcher, value, tag);
+     }
+     return __real_mb_batcher_push_int64(batcher, value, tag);)
+
+#elif defined(RELEASES_INSIDE_PUSH)
+WRAP(mb_batcher_push_value,
+     (mb_batcher *batcher, const mb_value *value, uint64_t tag, const mb_push_options *options),
+     if (options != NULL && options->release != NULL) {
+         options->release(options->release_data);
+     }
+     return __real_mb_batcher_push_value(batcher, value, tag, options);)
+
+#elif defined(KEEPS_A_REFUSED_OBJECT)
+WRAP(mb_batcher_push_object, (mb_batcher *batcher, uint32_t owner, uint64_t word, uint64_t size, uint64_t tag),
+     INSTEAD(__real_mb_batcher_push_object(batcher, owner, word, size, tag), MB_OK, MB_ERR_WRONG_OWNER))
+
+#elif defined(FORGETS_USER_DATA)
+WRAP(mb_batcher_new, (const mb_options *options, mb_batcher **batcher, mb_error **error),
+     mb_options wrong = *options; wrong.handler_release = NULL; return __real_mb_batcher_new(&wrong, batcher, error);)
+
+#elif defined(FILLS_TOO_MUCH)
+WRAP(mb_batcher_stats, (mb_batcher *batcher, mb_stats *stats),
+     size_t given = stats->struct_size;
+     mb_status status;
+     stats->struct_size = sizeof *stats;
+     status = __real_mb_batcher_stats(batcher, stats);
+     stats->struct_size = given;
+     return status;)
+
+#elif defined(TALKS)
+WRAP(mb_batcher_seal, (mb_batcher *batcher), fputs("sealed\n", stderr); return __real_mb_batcher_seal(batcher);)
+
+#elif defined(MISCOUNTS)
+WRAP(mb_batcher_stats, (mb_batcher *batcher, mb_stats *stats),
+     mb_status status = __real_mb_batcher_stats(batcher, stats);
+     if (status == MB_OK && stats->accepted > 0) {
+         stats->accepted += 1;
+     }
+     return status;)
+
+#elif defined(LOSES_A_SIGN)
+WRAP(mb_batcher_push_float64, (mb_batcher *batcher, double value, uint64_t tag),
+     return __real_mb_batcher_push_float64(batcher, value == 0 ? 0.0 : value, tag);)
+
+#elif defined(MISCOUNTS_A_PREFIX)
+WRAP(mb_batcher_push_int64s,
+     (mb_batcher *batcher, const int64_t *values, const uint8_t *validity, size_t count, const uint64_t *tags,
+      uint64_t first_tag, const mb_push_options *options, size_t *accepted),
+     mb_status status = __real_mb_batcher_push_int64s(batcher, values, validity, count, tags, first_tag, options, accepted);
+     if (status != MB_OK && accepted != NULL) {
+         *accepted += 1;
+     }
+     return status;)
+
+#elif defined(NEVER_SAYS_CLOSED)
+WRAP(mb_batcher_next_results, (mb_batcher *batcher, int64_t timeout, mb_results **results),
+     INSTEAD(__real_mb_batcher_next_results(batcher, timeout, results), MB_ERR_TIMEOUT, MB_ERR_CLOSED))
+
+#elif defined(TAKES_ANY_OPTION)
+WRAP(mb_options_set, (mb_options *options, const char *name, const char *value, mb_error **error),
+     INSTEAD(__real_mb_options_set(options, name, value, error), MB_OK, MB_ERR_INVALID_OPTION))
+
+#else
+#error "say which bug is seeded"
+#endif
