@@ -401,7 +401,13 @@ fn the_programs_are_awake() {
         fails(
             source,
             &name,
-            &[twins.clone(), format!("-D{bug}"), format!("-Wl,--wrap={wraps}")],
+            &[
+                twins.clone(),
+                format!("-D{bug}"),
+                format!("-Wl,--wrap={wraps}"),
+                // Some wait for what never comes.
+                "-DWATCHDOG_SECONDS=10".to_owned(),
+            ],
         );
     }
     // A library that looks at the wall clock.

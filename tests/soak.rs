@@ -460,6 +460,9 @@ fn churn(soak: &Arc<Soak>) -> thread::JoinHandle<()> {
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
+    /// What was asked for and not given back.
+    allocated_kib: u64,
+    /// What the allocator has from the system: with pieces that it can't use, and it has one heap for each few threads.
     resident_kib: u64,
     descriptors: usize,
     threads: usize,
@@ -469,7 +472,10 @@ fn sample() -> Sample {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
     let count = |directory| fs::read_dir(directory).unwrap().count();
+    // SAFETY: reads counters of the allocator.
+    let heap = unsafe { libc::mallinfo2() };
     Sample {
+        allocated_kib: (heap.uordblks + heap.hblkhd) as u64 / 1024,
         resident_kib: pages * 4,
         descriptors: count("/proc/self/fd"),
         threads: count("/proc/self/task"),
@@ -492,7 +498,7 @@ fn grown(samples: &[Sample]) -> Option<String> {
         all[all.len() / 2]
     };
     let measures: [Measure; 3] = [
-        ("KiB of memory", |sample| sample.resident_kib, FLAT_KIB),
+        ("KiB of memory", |sample| sample.allocated_kib, FLAT_KIB),
         // The batchers that live for a moment come and go.
         ("descriptors", |sample| sample.descriptors as u64, 3),
         ("threads", |sample| sample.threads as u64, 4),
@@ -547,7 +553,7 @@ fn soak(size: Size, bug: Bug) -> Result<String, String> {
             });
             pause *= 2;
         }
-        if told.elapsed() > Duration::from_secs(30) {
+        if told.elapsed() > Duration::from_secs(10) {
             told = Instant::now();
             println!("{pushed} values, {laws} looks at the law, {:?}", samples.last());
         }
