@@ -732,6 +732,43 @@ fn p33_traffic_at_a_level_already_reached_allocates_nothing() {
     });
 }
 
+/// Fails if batches whose values all left while they waited, sealed, are lost from the account of batches: everything that
+/// has a place for each of them then grows for ever.
+#[test]
+fn p33_batches_that_empty_while_they_wait_leave_nothing_behind() {
+    alone(
+        "p33_batches_that_empty_while_they_wait_leave_nothing_behind",
+        || {
+            let _watchdog = watchdog();
+            let batcher = timeless()
+                .max_batch_size(4)
+                .queue_capacity(16)
+                .on_full(OnFull::DiscardOldest)
+                .on_result(|_| {})
+                .build()
+                .unwrap();
+            let mut tag = 0;
+            let mut round = || {
+                // Sealed batches empty one value after another, by discarding and by cancelling.
+                for _ in 0..32 {
+                    tag += 1;
+                    batcher.push_int64(1, tag).unwrap();
+                }
+                for waiting in tag - 15..=tag {
+                    batcher.cancel(waiting).unwrap();
+                }
+                batcher.run().unwrap();
+            };
+            (0..10).for_each(|_| round());
+            let asked: Vec<_> = (0..4)
+                .map(|_| allocations(|| (0..400).for_each(|_| round())))
+                .collect();
+            // A machine that stops for a second would give idle pools back: once.
+            assert!(asked.contains(&0), "{asked:?} allocations in 4 x 12,800 values");
+        },
+    );
+}
+
 /// Fails if engine threads ask for memory while the level they reached at first is not passed.
 #[test]
 fn p33_threads_at_a_level_already_reached_allocate_nothing() {

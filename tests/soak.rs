@@ -555,7 +555,14 @@ fn soak(size: Size, bug: Bug) -> Result<String, String> {
         }
         if told.elapsed() > Duration::from_secs(10) {
             told = Instant::now();
-            println!("{pushed} values, {laws} looks at the law, {:?}", samples.last());
+            let held: Vec<_> = loads
+                .iter()
+                .map(|load| load.batcher.stats().unwrap().bytes_in_use / 1024)
+                .collect();
+            println!(
+                "{pushed} values, {laws} looks at the law, {:?}, KiB held by batchers: {held:?}",
+                samples.last()
+            );
         }
         if enough {
             soak.over.store(true, SeqCst);

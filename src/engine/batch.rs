@@ -182,6 +182,18 @@ impl Batch {
         })
     }
 
+    /// Makes an empty batch one that takes `count` removed values. None if memory ran out.
+    pub(crate) fn prepare_as_set(&mut self, count: usize) -> Option<()> {
+        if self.rows.capacity() < count {
+            self.rows = Rows::new(count)?;
+        }
+        if self.origins.as_ref().is_none_or(|origins| origins.len() < count) {
+            self.origins = Some(Column::new(count)?);
+        }
+        self.is_removed_set = true;
+        Some(())
+    }
+
     /// Empties a batch that comes back to the pool; memory is kept.
     pub(crate) fn reset(&mut self) {
         self.rows.own_values();

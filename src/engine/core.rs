@@ -366,15 +366,14 @@ impl Core {
             return None;
         }
         let mut shared = self.take_batch(rows.max(count))?;
-        let batch = shared.get_mut()?;
-        if batch.rows.capacity() < count {
-            batch.rows = super::column::Rows::new(count)?;
+        if shared
+            .get_mut()
+            .is_some_and(|batch| batch.prepare_as_set(count).is_some())
+        {
+            return Some(shared);
         }
-        if batch.origins.as_ref().is_none_or(|origins| origins.len() < count) {
-            batch.origins = Some(super::column::Column::new(count)?);
-        }
-        batch.is_removed_set = true;
-        Some(shared)
+        self.recycle(shared);
+        None
     }
 
     /// Takes back a batch nobody needs: its releases have run.

@@ -746,7 +746,13 @@ impl Inner {
                 taken_bytes += weight;
             }
         }
-        sealed.retain(|batch| batch.live() > 0);
+        for _ in 0..sealed.len() {
+            match sealed.pop_front() {
+                Some(batch) if batch.live() > 0 => sealed.push_back(batch),
+                Some(emptied) => core.recycle(emptied),
+                None => {}
+            }
+        }
         for batch in &mut sealed {
             if let Some(batch) = batch.get_mut() {
                 batch.find_earliest(batch.len);
