@@ -112,6 +112,58 @@ fn package() -> Option<&'static Path> {
         .as_deref()
 }
 
+/// `examples/quickstart.mjs` as a newcomer has it: its own lock file, the package beside it.
+#[test]
+fn quickstart_in_node_prints_what_is_expected() {
+    let Some(package) = package() else { return };
+    let examples = scratch("node", "examples");
+    let temporary = scratch("node", "temporary");
+    let beside = scratch("node", "bindings");
+    std::os::unix::fs::symlink(package, beside.join("node")).unwrap();
+    for file in ["quickstart.mjs", "package.json", "package-lock.json", ".npmrc"] {
+        fs::copy(root().join("examples").join(file), examples.join(file)).unwrap();
+    }
+    must(
+        Command::new("npm")
+            .args(["ci", "--silent", "--no-audit", "--no-fund"])
+            .current_dir(&examples),
+    );
+    let output = must(
+        Command::new("node")
+            .arg("quickstart.mjs")
+            .arg(root().join("examples/data/flights-2013-02.csv"))
+            .arg("0.2")
+            .env("TMPDIR", &temporary)
+            .current_dir(&examples),
+    );
+    assert_eq!(
+        without_rates(&text(&output.stdout)),
+        include_str!("../examples/quickstart.expected")
+    );
+    assert!(text(&output.stderr).contains("a transaction a batch: 100 %\n"));
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+/// In lines that begin with `rate` every number becomes `#`.
+fn without_rates(printed: &str) -> String {
+    let mut shown = String::new();
+    for line in printed.lines() {
+        let measured = line.trim_start().starts_with("rate");
+        let mut number = false;
+        for letter in line.chars() {
+            let digit = measured && (letter.is_ascii_digit() || letter == '.');
+            if !digit {
+                shown.push(letter);
+            } else if !number {
+                shown.push('#');
+            }
+            number = digit;
+        }
+        shown.push('\n');
+    }
+    shown
+}
+
 /// How often a file is run: what goes wrong only at times gets more chances, each process with a watchdog of its own.
 fn runs(file: &str) -> usize {
     if file == "terminate.test.mjs" { 5 } else { 1 }
