@@ -204,6 +204,7 @@ files! {
     the_package: "package.test.mjs",
     shared: "shared.test.mjs",
     terminate: "terminate.test.mjs",
+    threads: "threads.test.mjs",
 }
 
 /// Every file of tests is run by a test here.

@@ -227,7 +227,7 @@ class Batcher extends Pusher {
     const core = this.#core;
     core.sync();
     const bound = timeout === undefined ? BigInt(core.closeTimeout) : nanoseconds(timeout, 'timeout');
-    if (core.last) {
+    if (core.closed) {
       return Promise.resolve(core.left);
     }
     core.touch();
@@ -271,6 +271,7 @@ class Batcher extends Pusher {
     }
     check(status === STATUS.TIMEOUT ? 0 : status);
     core.closed = true;
+    core.left = left;
     return { done: true, left };
   }
 

@@ -45,10 +45,14 @@ class Core {
   producers = new Set();
   closing = undefined;
   closed = false;
+  /** How many values were discarded at the end of close. */
+  left = 0;
   /** The last stats of a batcher that was given back. */
   last = undefined;
 
   #thrown = new Map();
+  /** Whether the loop does not look at the descriptor for a while. */
+  #away = false;
 
   // ---- pushing ----
 
@@ -164,7 +168,8 @@ class Core {
       this.busy = true;
       kept.add(this);
       native.reference(this.host, true);
-      if (!this.handles) {
+      if (!this.handles || this.#away) {
+        this.#away = false;
         native.watch(this.host, true);
       }
     }
@@ -197,8 +202,14 @@ class Core {
   #lookAway() {
     native.outstanding(this.host);
     if (out[0] > 0) {
+      this.#away = true;
       native.watch(this.host, false);
-      const timer = setTimeout(() => this.last || native.watch(this.host, true), LOOK_AWAY);
+      const timer = setTimeout(() => {
+        this.#away = false;
+        if (!this.last) {
+          native.watch(this.host, true);
+        }
+      }, LOOK_AWAY);
       if (!this.busy) {
         timer.unref();
       }
@@ -228,7 +239,7 @@ class Core {
       this.#lookForRoom();
     }
     this.askClosed();
-    if (!this.last && this.busy) {
+    if (!this.last && this.busy && !this.#isAwaited()) {
       const outstanding = native.outstanding(this.host);
       if (outstanding === 0 && (out[0] === 0 || this.pulls) && (this.stage?.empty ?? true)) {
         this.idle();
@@ -236,6 +247,11 @@ class Core {
     } else if (!this.last && this.shared && native.outstanding(this.host) > 0) {
       this.touch();
     }
+  }
+
+  /** Whether something will come that somebody waits for, even if nothing is outstanding by now: threads went on meanwhile. */
+  #isAwaited() {
+    return this.closing !== undefined || this.marks.length > 0 || (this.roomWaiters.length > 0 && !this.pulls);
   }
 
   #lookForRoom() {

@@ -21,6 +21,17 @@ const SLAB = 64 * 1024;
 const MOST = SLAB / 8;
 let slab;
 let used = SLAB;
+/** The rows of each column that were copied last: batches are often of one size. */
+const lastRows = new Map();
+
+function rowsOf(column, count) {
+  let rows = lastRows.get(column);
+  if (rows === undefined || rows.length !== count) {
+    rows = column.subarray(0, count);
+    lastRows.set(column, rows);
+  }
+  return rows;
+}
 
 /** The first rows of a column as an array of its own. */
 function copyOf(column, count) {
@@ -35,7 +46,7 @@ function copyOf(column, count) {
     used = 0;
   }
   const copy = new column.constructor(slab, used, count);
-  copy.set(column.subarray(0, count));
+  copy.set(rowsOf(column, count));
   used += bytes;
   return copy;
 }

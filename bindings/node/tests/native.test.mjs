@@ -1,22 +1,11 @@
 // Values pushed from Node are handled by C in a library of its own that links to nothing, and batchers are shared.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Batcher, ForeignObject, SharedBatcher, nativeSymbol } from 'microbatch';
-
-const ROOT = process.env.MICROBATCH_ROOT ?? path.resolve(import.meta.dirname, '../../..');
-const scratch = mkdtempSync(path.join(tmpdir(), 'microbatch-native-'));
-process.on('exit', () => execFileSync('rm', ['-r', scratch]));
-
-const library = path.join(scratch, 'handlers.so');
-execFileSync(process.env.CC ?? 'cc', [
-  '-std=c89', '-pedantic-errors', '-Wall', '-Wextra', '-Werror', '-I', path.join(ROOT, 'include'), '-shared', '-fPIC',
-  '-nostdlib', '-Wl,-z,defs', path.join(import.meta.dirname, 'native/handlers.c'), '-o', library,
-]);
+import { library, scratch } from './build_handlers.mjs';
 
 const AWKWARD = [
   0, -0, NaN, Infinity, 5e-324, 1.7976931348623157e308, 0n, 2n ** 63n - 1n, -(2n ** 63n), '', '\0', 'a\0b', '\u{1f600}',

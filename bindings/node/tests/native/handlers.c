@@ -31,3 +31,41 @@ mb_status push_into(const mb_shared *shared, int64_t first, int64_t count)
     }
     return status;
 }
+
+/* What wait_for waits for: 0 is shut. */
+int gate_one = 0;
+int gate_two = 0;
+
+/* Waits until somebody opens the gate that user_data points to, then answers as echo. */
+mb_status wait_for(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    volatile int *gate = user_data;
+    while (*gate == 0) {
+    }
+    return echo(0, batch, api);
+}
+
+/* Opens the gate. */
+mb_status open_gate(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    volatile int *gate = user_data;
+    *gate = 1;
+    return echo(0, batch, api);
+}
+
+/* Shuts the gate. */
+mb_status shut_gate(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    volatile int *gate = user_data;
+    *gate = 0;
+    return echo(0, batch, api);
+}
+
+/* Takes every value for a failure of its own. */
+mb_status refuse(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    (void)user_data;
+    (void)batch;
+    (void)api;
+    return 77;
+}
