@@ -19,6 +19,7 @@ class Batch {
   #core;
   #word;
   #values;
+  #gone = false;
   /** Kept or pulled: somebody completes it. */
   held;
 
@@ -31,6 +32,12 @@ class Batch {
     this.#core = core;
     this.#word = word;
     this.held = held;
+  }
+
+  /** The batcher went, and nobody will complete the batch: its outcomes stand, and what it holds is given back. */
+  giveUp() {
+    this.#gone = true;
+    native.batchEnd(this.#core.host, this.#word, FREE);
   }
 
   /** How old its first value was at its dispatch, in ns. */
@@ -111,11 +118,15 @@ class Batch {
       payload = this.#core.objects.hold(value);
     }
     const status = native.batchSet(this.#core.host, this.#word, row, kind, payload, size, owner);
-    if (kind === KIND.object && !foreign && status !== 0 && status !== STATUS.TOO_LATE) {
-      // refused: the reference stayed here; one that came too late is given back as any other
+    if (kind === KIND.object && !foreign && this.#stayed(status)) {
       this.#core.objects.release(payload);
     }
     check(status);
+  }
+
+  /** Whether references of results stayed here: one that came too late is given back as any other, unless its batch is gone. */
+  #stayed(status) {
+    return status !== 0 && (status !== STATUS.TOO_LATE || this.#gone);
   }
 
   /** Gives every row its result: an array or typed array as long as the batch. Errors in it fail their rows. */
@@ -142,7 +153,7 @@ class Batch {
       : int64s
         ? native.batchSetInt64s(host, this.#word, int64s)
         : native.batchSetValues(host, this.#word, values, kinds);
-    if (status !== 0 && status !== STATUS.TOO_LATE) {
+    if (this.#stayed(status)) {
       words?.forEach((word) => objects.release(word));
     }
     if (status !== STATUS.RESULT_COUNT) {
@@ -196,6 +207,7 @@ class Batch {
   }
 
   #end(how) {
+    this.#gone = true;
     const status = native.batchEnd(this.#core.host, this.#word, how);
     this.held = false;
     this.#core.batchEnded();
@@ -286,6 +298,7 @@ function onBatch(core, which, word) {
     } else {
       returned.then(undefined, () => {});
       batch.keep();
+      core.flying.add(batch);
       settle(core, batch, returned);
     }
     return 0;
@@ -322,6 +335,7 @@ async function settle(core, batch, promise) {
   } catch (thrown) {
     failed(core, batch, thrown);
   }
+  core.flying.delete(batch);
   try {
     batch.complete();
   } catch (late) {

@@ -307,6 +307,9 @@ class Batcher extends Pusher {
     core.idle();
     kept.delete(core);
     const status = end();
+    // what a handler never answers to would be held for ever: its outcomes stand
+    core.flying.forEach((batch) => batch.giveUp());
+    core.flying.clear();
     core.last = last;
     core.closed = true;
     core.stage = undefined;

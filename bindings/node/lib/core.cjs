@@ -43,6 +43,8 @@ class Core {
   roomWaiters = [];
   takers = [];
   producers = new Set();
+  /** Batches that promises of handlers will complete, or never will. */
+  flying = new Set();
   closing = undefined;
   closed = false;
   /** How many values were discarded at the end of close. */

@@ -40,7 +40,8 @@ function copyOf(column, count) {
     return column.slice(0, count);
   }
   if (used + bytes > SLAB) {
-    slab = new ArrayBuffer(SLAB);
+    // as Node does for its own pool: what is read was written before
+    slab = Buffer.allocUnsafeSlow(SLAB).buffer;
     // who transfers one array must not take the others away
     markAsUntransferable(slab);
     used = 0;

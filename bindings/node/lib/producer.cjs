@@ -48,7 +48,7 @@ class Producer extends Pusher {
     check(status);
   }
 
-  [Symbol.dispose ?? Symbol.for('nodejs.dispose')]() {
+  [Symbol.dispose]() {
     lost.unregister(this);
     end(this[CORE], this.#word);
   }

@@ -75,6 +75,47 @@ test('what one turn of the loop pushes travels together', async () => {
   assert.deepEqual(sizes, [200]);
 });
 
+test('p11 what is submitted and what is pushed keeps its order, whatever crosses when', async () => {
+  const order = [];
+  const batcher = new Batcher((values) => (order.push(...values), values), { maxBatchSize: 64, queueCapacity: 4096 });
+  const thing = {};
+  const wanted = [];
+  for (let at = 0; at < 1500; at++) {
+    const value = [at, BigInt(at), `v${at}`, thing, null, at % 2 === 1, Uint8Array.of(at)][at % 7];
+    wanted.push(value);
+    if (at % 11 === 0) batcher.push(value, at);
+    else if (at % 13 === 0) batcher.pushMany([value], at);
+    else batcher.submit(value);
+    if (at % 100 === 0) assert.equal(batcher.stats().accepted, at + 1);
+  }
+  await batcher.flush();
+  assert.deepEqual(order, wanted);
+});
+
+test('p09 the delay of a batch counts from its first submit, also if the turn goes on for long', async () => {
+  const ages = [];
+  const batcher = new Batcher((values, batch) => (ages.push(batch.age), values), { maxDelay: 1 });
+  await batcher.submit(0);
+  const answers = batcher.submitMany([1, 2, 3]);
+  const begun = performance.now();
+  while (performance.now() - begun < 20);
+  await Promise.all(answers);
+  assert.equal(ages.length, 2);
+  assert.ok(ages[1] >= 20_000_000n, String(ages[1]));
+});
+
+test('p22 what is submitted beyond the room is refused, each by itself, and the rest is answered', async () => {
+  const batcher = new Batcher((values) => values, { maxBatchSize: 10, queueCapacity: 20 });
+  await batcher.submit(0);
+  const settled = await Promise.allSettled(batcher.submitMany([...Array(15).keys(), 'x', {}, 1n, null, true, ...Array(10).keys()]));
+  assert.equal(settled.filter(({ status: how }) => how === 'fulfilled').length, 20);
+  settled.slice(20).forEach(({ reason }) => assert.ok(refusedAs('QUEUE_FULL')(reason) && reason.handled === 'no'));
+  const stats = batcher.stats();
+  assert.deepEqual([stats.accepted, stats.refusals.QUEUE_FULL], [21, 10]);
+  await batcher.close();
+  assert.equal(batcher.heldObjects, 0);
+});
+
 test('handlers per kind', async () => {
   const batcher = new Batcher({
     int64: (values) => values.map((value) => value * 2n),
@@ -286,6 +327,31 @@ test('any object travels by reference and is released once on every path', async
   await failing.close();
   assert.deepEqual([5, 6, 7].map((at) => released.filter((one) => one === things[at]).length), [1, 1, 1]);
   assert.equal(failing.heldObjects, 0);
+});
+
+test('objects of a handler that never answers are released once, at the end of the batcher', async () => {
+  const turn = () => new Promise(setImmediate);
+  for (const end of [(b) => b.close(1), (b) => b.free(), (b) => b.abandon()]) {
+    const released = [];
+    const things = [{ at: 0 }, { at: 1 }];
+    const never = new Batcher(() => new Promise(() => {}), { maxBatchSize: 1, onRelease: (object) => released.push(object) });
+    const lost = things.map((thing) => assert.rejects(never.submit(thing), refusedAs('DISCARDED')));
+    while (never.stats().inFlight === 0) await turn();
+    await end(never);
+    await Promise.all(lost);
+    while (never.heldObjects > 0) await turn();
+    assert.deepEqual(released.sort((a, b) => a.at - b.at), things);
+  }
+  // one that answers too late changes nothing
+  let answer;
+  const late = new Batcher((values) => new Promise((resolve) => (answer = () => resolve(values))));
+  const lost = assert.rejects(late.submit({}), refusedAs('DISCARDED'));
+  while (!answer) await turn();
+  late.free();
+  answer();
+  await lost;
+  await turn();
+  assert.equal(late.heldObjects, 0);
 });
 
 test('manual mode: nothing happens between calls, and time is moved by the test', async () => {

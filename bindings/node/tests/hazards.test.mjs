@@ -58,6 +58,24 @@ test('a throw in onResult is an uncaught exception, and the batcher goes on', as
   assert.deepEqual([ended.code, ended.out.split('\n').sort()], [0, ['', '2', 'caught mine', 'caught mine']], ended.err);
 });
 
+test('100,000 batchers made and closed or freed: the process does not grow', { timeout: WATCHDOG }, async () => {
+  const ended = await program(`
+    const settle = async () => { for (let i = 0; i < 5; i++) { gc(); await new Promise((r) => setTimeout(r, 5)); } };
+    async function some(count) {
+      for (let i = 0; i < count; i++) {
+        const b = new Batcher((v) => v, { maxBatchSize: 4, queueCapacity: 4 });
+        if (i % 2) { await b.submit({ i }); await b.close(); } else { b.submit(i).catch(() => {}); b.free(); }
+      }
+      await settle();
+    }
+    await some(5000);
+    const before = process.memoryUsage().rss;
+    await some(95_000);
+    console.log(process.memoryUsage().rss - before);`, ['--expose-gc']);
+  assert.equal(ended.code, 0, ended.err);
+  assert.ok(Number(ended.out) < 16 * 1024 * 1024, ended.out);
+});
+
 test('--expose-gc: batchers, promises, objects and batches are collected', { timeout: WATCHDOG }, async () => {
   const ended = await program(`
     const collected = new FinalizationRegistry((what) => (counts[what] = (counts[what] ?? 0) + 1));

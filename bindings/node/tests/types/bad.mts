@@ -16,6 +16,8 @@ new Batcher({ int46: (values: bigint[]) => values });
 new Batcher<number, string>((values) => values);
 // @ts-expect-error: a tag is a number
 batcher.push(1, 'tag');
+// @ts-expect-error: a producer takes what its batcher takes
+batcher.producer().push('1');
 // @ts-expect-error: a map's handler must not be async
 map([1], async (values) => values);
 export { wrong };

@@ -1,5 +1,5 @@
 // What the declarations must accept.
-import { Batcher, Batch, MapError, MicrobatchError, Results, SharedBatcher, Stats, map, nativeSymbol, status, version } from 'microbatch';
+import { Batcher, Batch, MapError, MicrobatchError, Producer, Results, SharedBatcher, Stats, map, nativeSymbol, status, version } from 'microbatch';
 
 interface User {
   id: number;
@@ -31,7 +31,16 @@ for await (const batch of pulled.batches({ signal: AbortSignal.timeout(1) })) {
   one.setAll(one.values.map((value) => value.toUpperCase()));
 }
 const halves: number[] = map([1, 2, 3], (values) => values.map((value) => value / 2), { batches: 2 });
-new SharedBatcher(pulled.share()).push('a', 1);
+const shared = new SharedBatcher(pulled.share());
+shared.push('a', 1, { deadline: 5 });
+shared.pushMany([1n, true, null], 7n);
+await shared.flush({ signal: AbortSignal.timeout(1) });
+const way: Producer<string> = pulled.producer();
+way.pushMany(['a', 'b'], [1, 2n]);
+way.free();
+const many: Promise<User>[] = users.submitMany([1, 2], { deadline: '5ms' });
+await Promise.all(many);
+new Batcher({ address: nativeSymbol('a', 'b') }, { threads: 2 });
 {
   await using scoped = new Batcher<number, number>((values) => values);
   await scoped.submit(1);
