@@ -328,6 +328,46 @@ fn every_program_has_a_test() {
     }
 }
 
+/// Functions that take no pointer.
+const WITHOUT_POINTER: &[&str] = &[
+    "mb_status_name",
+    "mb_status_text",
+    "mb_version_number",
+    "mb_version_string",
+    "mb_abi_version",
+    "mb_abi_check",
+    "mb_kind_name",
+    "mb_trigger_name",
+    "mb_outcome_name",
+    "mb_handled_name",
+    "mb_api_table",
+];
+
+/// No function of the header is left out where all are misused: `calls.h` has those with a handle, `null.c` the others.
+#[test]
+fn p30_every_function_is_misused() {
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+    let header = read(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/microbatch.h"));
+    let (calls, null) = (read(sources().join("calls.h")), read(sources().join("null.c")));
+    let functions: Vec<_> = header
+        .split("(*mb_")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(")("))
+        .map(|(name, _)| format!("mb_{name}"))
+        .filter(|name| !name.ends_with("_fn"))
+        .collect();
+    assert!(functions.len() > 90, "{functions:?}");
+    for function in functions {
+        let is_misused = calls.contains(&format!("{{ \"{function}\", "))
+            || null.contains(&format!("{function}("))
+            || WITHOUT_POINTER.contains(&function.as_str());
+        assert!(
+            is_misused,
+            "{function} is missing: in tests/c/calls.h if it takes a handle, else in tests/c/null.c"
+        );
+    }
+}
+
 /// A program together with a bug that it must find: one of `twins.c` in the place of the function that it wraps.
 struct Twin {
     source: &'static str,

@@ -42,3 +42,52 @@ fn the_header_has_the_version_of_the_package() {
         assert_eq!(line.split_whitespace().nth(2), Some(number), "{line}");
     }
 }
+
+/// Fails if the table of promises leaves one out, or names a file or a test that is not there.
+#[test]
+fn the_table_of_promises_is_whole_and_true() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let readme = std::fs::read_to_string(tests.join("README.md")).unwrap();
+    let mut sources = String::new();
+    for directory in ["", "regressions", "header/tests"] {
+        for entry in std::fs::read_dir(tests.join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let vectors: Vec<_> = std::fs::read_dir(tests.join("conformance"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    // Those in backticks: a path, a file of tests/c/, a test, or a pattern of vectors.
+    let missing = |name: &str| -> bool {
+        if let Some(prefix) = name.strip_suffix('*') {
+            return !vectors.iter().any(|vector| vector.starts_with(prefix));
+        }
+        if name.starts_with('p') && name.contains('_') && !name.contains('.') {
+            let (function, of_c) = (format!("fn {name}("), format!("    {name}: "));
+            return !sources.contains(&function) && !sources.contains(&of_c);
+        }
+        !tests.join("..").join(name).exists() && !tests.join("c").join(name).exists()
+    };
+    for promise in 1..=39 {
+        let start = format!("| P{promise} |");
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&start))
+            .unwrap_or_else(|| panic!("no row {start}"));
+        let names: Vec<_> = row.split('`').skip(1).step_by(2).collect();
+        assert!(
+            names
+                .iter()
+                .any(|name| name.starts_with(&format!("p{promise:02}_")) && !name.ends_with('*')),
+            "{row}: no test of this promise"
+        );
+        for name in names {
+            assert!(!missing(name), "{row}: there is no {name}");
+        }
+    }
+    assert!(missing("p01_no_such_test") && missing("no_such_file.c") && missing("p99_*"));
+}

@@ -276,6 +276,9 @@ fn mixed(soak: &Arc<Soak>) -> Load {
         .threads(2)
         .max_in_flight(6)
         .max_batch_size(64)
+        // A pool has what was ever in use at once, so that is to be reached early: results are few.
+        .queue_capacity(512)
+        .result_capacity(1024)
         .on_full(OnFull::Reject)
         .delivery(Delivery::Ordered)
         .handler_timeout(Duration::from_millis(20))
@@ -347,7 +350,9 @@ fn mixed(soak: &Arc<Soak>) -> Load {
 fn bulk(soak: &Arc<Soak>) -> Load {
     let lane = Lane::new(soak);
     let batcher = Batcher::builder()
-        .max_batch_size(1024)
+        .max_batch_size(64)
+        .queue_capacity(1024)
+        .result_capacity(2048)
         .pull_results()
         .handler(tags_as_answers)
         .build();
@@ -497,8 +502,14 @@ fn grown(samples: &[Sample]) -> Option<String> {
         all.sort_unstable();
         all[all.len() / 2]
     };
-    let measures: [Measure; 3] = [
+    let measures: [Measure; 4] = [
         ("KiB of memory", |sample| sample.allocated_kib, FLAT_KIB),
+        // Room for what the allocator keeps for each thread that came and went.
+        (
+            "KiB of the system's memory",
+            |sample| sample.resident_kib,
+            16 * FLAT_KIB,
+        ),
         // The batchers that live for a moment come and go.
         ("descriptors", |sample| sample.descriptors as u64, 3),
         ("threads", |sample| sample.threads as u64, 4),

@@ -121,7 +121,7 @@ static void push_in_a_storm(void)
     CHECK(memcmp(&before, &after, sizeof before) == 0);
     look_at_threads(3);
     CHECK_OK(mb_producer_new(batcher, &producer));
-    storm(150);
+    storm(100);
     for (tag = 0; tag < PUSHED; tag++) {
         CHECK_OK(tag % 3 == 0   ? mb_batcher_push_string(batcher, "in a storm", 10, tag)
                  : tag % 3 == 1 ? mb_batcher_push_int64(batcher, 1, tag)
@@ -161,7 +161,7 @@ static void wait_in_a_storm(void)
     options.queue_capacity = 1;
     options.push_timeout = 30 * MB_MS;
     batcher = made(&options);
-    storm(150);
+    storm(100);
     began = monotonic();
     CHECK_STATUS(mb_batcher_next_batch(batcher, 30 * MB_MS, &batch), MB_ERR_TIMEOUT);
     CHECK(monotonic() - began >= 30 * MB_MS);
