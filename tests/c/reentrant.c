@@ -103,8 +103,9 @@ static void make_every_call(void)
             outputs.producer = NULL;
             check_call(&CALLS[at], batcher, inside(&CALLS[at]), PLACE_NAMES[the_place]);
             if (CALLS[at].make == call_producer_new) {
-                make_every_call_of(PRODUCER, outputs.producer);
-                CHECK_OK(mb_producer_free(outputs.producer));
+                mb_producer *producer = outputs.producer;
+                make_every_call_of(PRODUCER, producer);
+                CHECK_OK(mb_producer_free(producer));
             }
         }
     }
