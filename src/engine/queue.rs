@@ -228,8 +228,17 @@ impl Inner {
     }
 
     /// `push_cell` for a host that says what becomes of a value without room.
+    #[inline(always)]
     pub(crate) fn push_cell_if(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status {
-        if self.push_inside(kind, cell, tag) || self.put_asking(kind, cell, tag) {
+        if self.push_inside(kind, cell, tag) {
+            return Status::OK;
+        }
+        self.push_cell_asking_if(kind, cell, tag, if_full)
+    }
+
+    #[inline(never)]
+    fn push_cell_asking_if(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status {
+        if self.put_asking(kind, cell, tag) {
             return Status::OK;
         }
         self.push_slow(Push {

@@ -212,6 +212,10 @@ impl Caller {
     /// what this version does not know.
     pub(crate) fn read_sized<T: Sized>(&self, from: *const T) -> Result<T, Status> {
         let size = self.size_of_given(from)?;
+        if size == size_of::<T>() {
+            // The common case: a plain copy of a known size.
+            return self.read(from);
+        }
         let known = size.min(size_of::<T>());
         let tail = self.array(from.cast::<u8>().wrapping_add(known), size - known)?;
         if tail.iter().any(|byte| *byte != 0) {

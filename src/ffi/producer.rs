@@ -32,6 +32,11 @@ impl Taker for Producing {
     }
 
     #[inline(always)]
+    fn take_number(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status {
+        self.producer.push_cell(kind, cell, tag, if_full)
+    }
+
+    #[inline(always)]
     fn take_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status {
         self.producer.push_text(kind, text, tag, IfFull::Wait)
     }

@@ -82,6 +82,7 @@ impl mb_push_options {
 /// What takes values: a batcher, or a producer.
 pub(crate) trait Taker {
     fn take_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status;
+    fn take_number(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status;
     fn take_text(&self, kind: Kind, text: &[u8], tag: u64) -> Status;
     fn take_value(
         &self,
@@ -99,6 +100,11 @@ impl Taker for Inner {
     #[inline(always)]
     fn take_cell(&self, kind: Kind, cell: u64, tag: u64) -> Status {
         self.push_cell(kind, cell, tag)
+    }
+
+    #[inline(always)]
+    fn take_number(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status {
+        self.push_cell_if(kind, cell, tag, if_full)
     }
 
     #[inline(always)]
@@ -204,6 +210,13 @@ pub(crate) fn push_value(
         }
     };
     match read() {
+        // What a host pushes most that waits by itself.
+        Ok((Value::Int64(value), 0, None, if_full)) => {
+            to.take_number(Kind::Int64, value as u64, tag, if_full)
+        }
+        Ok((Value::Float64(value), 0, None, if_full)) => {
+            to.take_number(Kind::Float64, value.to_bits(), tag, if_full)
+        }
         Ok((value, deadline, release, if_full)) => to.take_value(value, tag, deadline, release, if_full),
         Err(status) => to.refuse(status),
     }

@@ -17,10 +17,14 @@ if [ -z "$engine" ]; then
     engine=${CARGO_TARGET_DIR:-$root/target}/release/libmicrobatch.a
 fi
 
+# Thread-local data by descriptors, where that is not the default: a push looks at it.
+tls=-mtls-dialect=gnu2
+${CC:-cc} $tls -x c -c /dev/null -o /dev/null 2>/dev/null || tls=
+
 mkdir -p "$(dirname "$output")"
 # nodelete: a thread that pushed may end after the library's class loader is gone, and its thread-local data with it.
 # Debug information stays out of the jar.
-${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Werror \
+${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -fPIC -fvisibility=hidden $tls -pthread -Wall -Wextra -Werror \
     -I"$root/include" -I"$java_home/include" -I"$java_home/include/linux" \
     -shared "$here"/*.c -o "$output" \
     -Wl,--whole-archive "$engine" -Wl,--no-whole-archive -Wl,--gc-sections \

@@ -58,9 +58,70 @@ struct call {
 };
 
 /* in_use.c: close racing with any call is safe. */
-bool use_begin(struct host *host);                               /* a short call that never calls back */
-bool use_begin_producer(struct producer *producer);
-void use_end(void);
+
+/* What a thread is pushing to. */
+struct record {
+    struct record *next;
+    _Atomic(const void *) host;
+    _Atomic(const void *) producer;
+};
+
+extern _Thread_local struct record *my_record;
+extern bool in_use_has_barrier;
+struct record *make_record(void);
+
+/* The mark before the look at `closing`. */
+static inline void use_order(void)
+{
+    if (in_use_has_barrier) {
+        atomic_signal_fence(memory_order_seq_cst); /* await_unused has the other half */
+    } else {
+        atomic_thread_fence(memory_order_seq_cst);
+    }
+}
+
+/* A short call that never calls back: answers the thread's record, or NULL if the batcher is let go. */
+static inline struct record *use_begin(struct host *host)
+{
+    struct record *record = my_record;
+    if (record == NULL && (record = make_record()) == NULL) {
+        return NULL;
+    }
+    atomic_store_explicit(&record->host, host, memory_order_relaxed);
+    use_order();
+    if (atomic_load_explicit(&host->closing, memory_order_acquire)) {
+        atomic_store_explicit(&record->host, NULL, memory_order_release);
+        return NULL;
+    }
+    return record;
+}
+
+static inline void use_end(struct record *record)
+{
+    atomic_store_explicit(&record->host, NULL, memory_order_release);
+}
+
+static inline void use_end_producer(struct record *record)
+{
+    atomic_store_explicit(&record->producer, NULL, memory_order_release);
+    use_end(record);
+}
+
+static inline struct record *use_begin_producer(struct producer *producer)
+{
+    struct record *record = use_begin(producer->host);
+    if (record == NULL) {
+        return NULL;
+    }
+    atomic_store_explicit(&record->producer, producer, memory_order_relaxed);
+    use_order();
+    if (atomic_load_explicit(&producer->closing, memory_order_acquire)) {
+        use_end_producer(record);
+        return NULL;
+    }
+    return record;
+}
+
 bool call_begin(struct call *call, struct host *host, JNIEnv *env, jobject core);  /* any other call */
 void call_end(struct call *call);
 struct call *call_of(const struct host *host);                   /* the call of this thread, or NULL */

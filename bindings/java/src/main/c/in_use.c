@@ -12,20 +12,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What a thread is pushing to. */
-struct record {
-    struct record *next;
-    _Atomic(const void *) host;
-    _Atomic(const void *) producer;
-};
-
 static pthread_mutex_t records_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct record *records;
 static pthread_key_t record_key;
 static bool has_key;
-static bool has_barrier;
+bool in_use_has_barrier;
 
-static _Thread_local struct record *my_record;
+_Thread_local struct record *my_record;
 static _Thread_local struct call *my_calls;
 
 static void forget_record(void *pointer)
@@ -48,10 +41,10 @@ void in_use_setup(void)
     if (!has_key) {
         has_key = pthread_key_create(&record_key, forget_record) == 0;
     }
-    has_barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    in_use_has_barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-static struct record *make_record(void)
+struct record *make_record(void)
 {
     struct record *record = has_key ? calloc(1, sizeof *record) : NULL;
     if (record == NULL) {
@@ -69,56 +62,11 @@ static struct record *make_record(void)
     return record;
 }
 
-/* The mark before the look at `closing`. */
-static inline void order(void)
-{
-    if (has_barrier) {
-        atomic_signal_fence(memory_order_seq_cst); /* await_unused has the other half */
-    } else {
-        atomic_thread_fence(memory_order_seq_cst);
-    }
-}
-
-bool use_begin(struct host *host)
-{
-    struct record *record = my_record != NULL ? my_record : make_record();
-    if (record == NULL) {
-        return false;
-    }
-    atomic_store_explicit(&record->host, host, memory_order_relaxed);
-    order();
-    if (atomic_load_explicit(&host->closing, memory_order_acquire)) {
-        atomic_store_explicit(&record->host, NULL, memory_order_release);
-        return false;
-    }
-    return true;
-}
-
-bool use_begin_producer(struct producer *producer)
-{
-    if (!use_begin(producer->host)) {
-        return false;
-    }
-    atomic_store_explicit(&my_record->producer, producer, memory_order_relaxed);
-    order();
-    if (atomic_load_explicit(&producer->closing, memory_order_acquire)) {
-        use_end();
-        return false;
-    }
-    return true;
-}
-
-void use_end(void)
-{
-    atomic_store_explicit(&my_record->producer, NULL, memory_order_release);
-    atomic_store_explicit(&my_record->host, NULL, memory_order_release);
-}
-
 /* Called after `closing` was set: returns when no push that did not see it is left. */
 void await_unused(const void *host_or_producer)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (has_barrier) {
+    if (in_use_has_barrier) {
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
     }
     for (;;) {

@@ -26,22 +26,26 @@ static inline const mb_push_options *manner(const struct host *host, bool last)
 }
 
 struct way {
-    bool counted;
+    struct record *record;       /* NULL if the call is counted. */
     struct call call;
 };
 
 static inline bool way_begin(struct way *way, struct host *host, JNIEnv *env, jobject core)
 {
-    way->counted = host->attached;
-    return way->counted ? call_begin(&way->call, host, env, core) : use_begin(host);
+    if (host->attached) {
+        way->record = NULL;
+        return call_begin(&way->call, host, env, core);
+    }
+    way->record = use_begin(host);
+    return way->record != NULL;
 }
 
 static inline void way_end(struct way *way)
 {
-    if (way->counted) {
+    if (way->record == NULL) {
         call_end(&way->call);
     } else {
-        use_end();
+        use_end(way->record);
     }
 }
 
@@ -373,15 +377,17 @@ static void producerFree(JNIEnv *env, jclass class, jlong address)
 
 #define PRODUCER_PUSH(expression)                       \
     struct producer *producer = PRODUCER(address);      \
+    struct record *record;                              \
     mb_status status;                                   \
     (void)env;                                          \
     (void)class;                                        \
     (void)owner;                                        \
-    if (!use_begin_producer(producer)) {                \
+    record = use_begin_producer(producer);              \
+    if (record == NULL) {                               \
         return MB_ERR_CLOSED;                           \
     }                                                   \
     status = producer->host->api->expression;           \
-    use_end();                                          \
+    use_end_producer(record);                           \
     return status
 
 static jint producerPushInt64(JNIEnv *env, jclass class, jobject owner, jlong address, jlong value, jlong tag)
@@ -402,6 +408,7 @@ static jint producerPush(
 {
     struct producer *producer = PRODUCER(address);
     struct host *host = producer->host;
+    struct record *record;
     struct bytes bytes = {bytes.small, 0, ""};
     mb_push_options options;
     mb_value value;
@@ -413,7 +420,8 @@ static jint producerPush(
         return MB_ERR_NO_MEMORY;
     }
     value_of(head, first, second, &bytes, &value);
-    if (!use_begin_producer(producer)) {
+    record = use_begin_producer(producer);
+    if (record == NULL) {
         bytes_done(&bytes);
         return MB_ERR_CLOSED;
     }
@@ -430,7 +438,7 @@ static jint producerPush(
             host_unreserve_reference(host);
         }
     }
-    use_end();
+    use_end_producer(record);
     bytes_done(&bytes);
     return status;
 }

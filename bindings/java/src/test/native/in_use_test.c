@@ -28,12 +28,13 @@ static mb_status count_free(mb_batcher *batcher)
 
 static void *push(void *by_producer)
 {
-    CHECK(by_producer != NULL ? use_begin_producer(&producer) : use_begin(&host));
+    struct record *record = by_producer != NULL ? use_begin_producer(&producer) : use_begin(&host);
+    CHECK(record != NULL);
     inside++;
     while (!leave) {
         sched_yield();
     }
-    use_end();
+    use_end_producer(record);
     return NULL;
 }
 

@@ -28,6 +28,7 @@ public class Batch<T> {
     private final Trigger trigger;
     private final long age;
     private final long number;
+    private final boolean part;
 
     private boolean kept;
     private long[] tags;
@@ -44,6 +45,7 @@ public class Batch<T> {
         trigger = Trigger.of((int) info[3]);
         age = info[4];
         number = info[5];
+        part = info[6] != 0;
     }
 
     /** The same batch in another role. */
@@ -54,6 +56,7 @@ public class Batch<T> {
         trigger = other.trigger;
         age = other.age;
         number = other.number;
+        part = other.part;
         tags = other.tags;
         cells = other.cells;
         kinds = other.kinds;
@@ -106,6 +109,11 @@ public class Batch<T> {
      */
     public long number() {
         return number;
+    }
+
+    /** The batch has other parts, for other handlers. */
+    boolean isPart() {
+        return part;
     }
 
     // ---- columns ----

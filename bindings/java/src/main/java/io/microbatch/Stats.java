@@ -17,7 +17,7 @@ import java.util.Map;
  * @param outstanding values accepted and without an outcome yet
  * @param undelivered values with an outcome that is not delivered yet
  * @param triggers batches sealed, by trigger
- * @param refusals pushes refused, by the name of their status; a push that waits for room counts each time it finds none
+ * @param refusals pushes refused, by the name of their status
  * @param batches batches dispatched
  * @param late completions that came after their batch had ended
  * @param stuck threads of the engine inside a handler whose batch has timed out

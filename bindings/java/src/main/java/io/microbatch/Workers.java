@@ -1,7 +1,9 @@
 package io.microbatch;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
@@ -20,6 +22,10 @@ final class Workers {
     private final Core core;
     private final Work[] handlers;
     private final List<Thread> threads = new ArrayList<>();
+
+    /** Numbers of batches in parts, one of whose handlers runs. */
+    private final Set<Long> divided = new HashSet<>();
+
     private final Deliveries deliveries = new Deliveries(this::deliver);
 
     /** Rows whose results went all the way. */
@@ -131,16 +137,53 @@ final class Workers {
 
     /** A part is for the handler of its kind, or for the default one. */
     private void handle(Batch<Object> batch, Consumer<Flight> done) {
+        boolean[] inside = {batch.isPart()};
+        if (inside[0]) {
+            beginPart(batch.number());
+        }
+        Consumer<Flight> end =
+                flight -> {
+                    endPart(inside, batch.number());
+                    done.accept(flight);
+                };
         Frames.enter(core);
         try {
             Kind kind = batch.kind();
             Work own = kind == null ? null : handlers[kind.ordinal()];
-            (own == null ? handlers[Core.DEFAULT_HANDLER] : own).pulled(batch, done);
+            (own == null ? handlers[Core.DEFAULT_HANDLER] : own).pulled(batch, end);
         } catch (Throwable failure) {
             Core.report("a batch could not be handled", failure);
             batch.flight.complete(false);
         } finally {
             Frames.leave();
+            endPart(inside, batch.number());
+        }
+    }
+
+    /** A part that was kept may be completed before its handler returns; the next handler begins after that all the same. */
+    private void beginPart(long number) {
+        boolean interrupted = false;
+        synchronized (divided) {
+            while (!divided.add(number)) {
+                try {
+                    divided.wait();
+                } catch (InterruptedException interrupt) {
+                    interrupted = true;
+                }
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void endPart(boolean[] inside, long number) {
+        if (inside[0]) {
+            inside[0] = false;
+            synchronized (divided) {
+                divided.remove(number);
+                divided.notifyAll();
+            }
         }
     }
 

@@ -12,10 +12,10 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -31,7 +31,9 @@ import org.openjdk.jmh.annotations.Warmup;
 
 /**
  * Push an 8-byte value, batch by 256 or a delay of 1 ms, double it, bring the result back to its owner. One invocation pushes
- * WINDOW values and has all their results.
+ * WINDOW values and has the results of the WINDOW before, so that about 10,000 values are outstanding all the time; the same
+ * for everybody. Whoever has futures joins them; whoever has tags waits for a count, looking out for a while before it
+ * parks, as the threads of the others do.
  */
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
@@ -41,7 +43,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @State(Scope.Benchmark)
 public class WholeJob {
     /** A multiple of the batch, so that no remainder waits for the delay. */
-    private static final int WINDOW = 256 * 40;
+    private static final int WINDOW = 256 * 20;
 
     private static final int BATCH = 256;
 
@@ -51,9 +53,43 @@ public class WholeJob {
     private Batcher<Long, Long> byFuture;
     private Producer<Long> producer;
     private final AtomicLong sum = new AtomicLong();
-    private volatile CountDownLatch done;
-    private long left;
+    private final Progress progress = new Progress();
     private final long[] values = new long[WINDOW];
+
+    /** Counts results; one thread waits for a number of them. */
+    private static final class Progress {
+        private volatile long received;
+        private volatile long wanted = Long.MAX_VALUE;
+        private volatile Thread waiter;
+        private long pushed;
+
+        /** Called by one thread at a time. */
+        void add(int count) {
+            long now = received + count;
+            received = now;
+            if (now >= wanted) {
+                wanted = Long.MAX_VALUE;
+                LockSupport.unpark(waiter);
+            }
+        }
+
+        /** Waits until only the last `outstanding` of what was pushed have no result. */
+        void pushed(int count, int outstanding) {
+            pushed += count;
+            long target = pushed - outstanding;
+            for (int looks = 0; looks < 2000 && received < target; looks++) {
+                Thread.onSpinWait();
+            }
+            if (received < target) {
+                waiter = Thread.currentThread();
+                wanted = target;
+                while (received < target) {
+                    LockSupport.park(this);
+                }
+                wanted = Long.MAX_VALUE;
+            }
+        }
+    }
 
     @Setup
     public void begin() {
@@ -69,10 +105,7 @@ public class WholeJob {
                                         more += value;
                                     }
                                     sum.addAndGet(more);
-                                    left -= results.size();
-                                    if (left == 0) {
-                                        done.countDown();
-                                    }
+                                    progress.add(results.size());
                                 })
                         .build();
         producer = byTag.producer();
@@ -113,40 +146,44 @@ public class WholeJob {
         consumer.interrupt();
     }
 
-    private void window() {
-        left = WINDOW;
-        done = new CountDownLatch(1);
-    }
-
     @Benchmark
     @OperationsPerInvocation(WINDOW)
-    public long microbatchTag() throws InterruptedException {
-        window();
+    public long microbatchTag() {
         for (int at = 0; at < WINDOW; at++) {
             byTag.pushInt64(at, at);
         }
-        done.await();
+        progress.pushed(WINDOW, WINDOW);
         return sum.get();
     }
 
     @Benchmark
     @OperationsPerInvocation(WINDOW)
-    public long microbatchProducer() throws InterruptedException {
-        window();
+    public long microbatchProducer() {
         for (int at = 0; at < WINDOW; at++) {
             producer.pushInt64(at, at);
         }
-        done.await();
+        progress.pushed(WINDOW, WINDOW);
         return sum.get();
     }
 
     @Benchmark
     @OperationsPerInvocation(WINDOW)
-    public long microbatchBulk() throws InterruptedException {
-        window();
+    public long microbatchBulk() {
         byTag.pushMany(values, 0);
-        done.await();
+        progress.pushed(WINDOW, WINDOW);
         return sum.get();
+    }
+
+    /** The futures of the window before. */
+    private List<CompletableFuture<Long>> before = List.of();
+
+    private long join(List<CompletableFuture<Long>> futures) {
+        long total = 0;
+        for (CompletableFuture<Long> future : before) {
+            total += future.join();
+        }
+        before = futures;
+        return total;
     }
 
     @Benchmark
@@ -156,11 +193,7 @@ public class WholeJob {
         for (long at = 0; at < WINDOW; at++) {
             futures.add(byFuture.submit(at));
         }
-        long total = 0;
-        for (CompletableFuture<Long> future : futures) {
-            total += future.join();
-        }
-        return total;
+        return join(futures);
     }
 
     // ---- Disruptor and CompletableFuture ----
@@ -203,11 +236,7 @@ public class WholeJob {
             ring.publish(place);
             futures.add(future);
         }
-        long total = 0;
-        for (CompletableFuture<Long> future : futures) {
-            total += future.join();
-        }
-        return total;
+        return join(futures);
     }
 
     // ---- LinkedBlockingQueue and CompletableFuture ----
@@ -251,10 +280,6 @@ public class WholeJob {
             queue.put(new Item(at, future));
             futures.add(future);
         }
-        long total = 0;
-        for (CompletableFuture<Long> future : futures) {
-            total += future.join();
-        }
-        return total;
+        return join(futures);
     }
 }
