@@ -166,7 +166,7 @@ class Core {
 
   /** A value may be outstanding from here on. */
   touch() {
-    if (!this.busy && !this.manual && this.host !== undefined) {
+    if (!this.busy && !this.manual && !this.last && this.host !== undefined) {
       this.busy = true;
       kept.add(this);
       native.reference(this.host, true);

@@ -113,17 +113,6 @@ static napi_value push_int64s(napi_env env, napi_callback_info info)
     return bulk_done(env, host, status, accepted);
 }
 
-/* pushNumber(host, value, tag) -> status */
-static napi_value push_number(napi_env env, napi_callback_info info)
-{
-    struct host *host;
-    double value = 0;
-    ARGUMENTS(3)
-    host = host_of(env, argv[0]);
-    napi_get_value_double(env, argv[1], &value);
-    return number_of(env, host->api->mb_batcher_push_float64(host->batcher, value, word_from(env, argv[2])));
-}
-
 /* pushStaged(host, cells, kinds, tags, from, count, texts) -> status. `kinds` is undefined if all are float64; a string is in
    the array `texts`, where its cell says. */
 static napi_value push_staged(napi_env env, napi_callback_info info)
@@ -173,7 +162,6 @@ static napi_value push_values(napi_env env, napi_callback_info info)
 void push_functions(napi_env env, napi_value exports)
 {
     guarded(env, exports, "push", push);
-    guarded(env, exports, "pushNumber", push_number);
     define(env, exports, "pushStaged", push_staged);
     guarded(env, exports, "pushForeign", push_foreign);
     guarded(env, exports, "check", check);
