@@ -21,8 +21,9 @@ use microbatch::{
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const OWNER: u32 = 7;
 
@@ -455,6 +456,39 @@ fn p09_delay_counts_from_the_first_value_also_if_that_one_left() {
 
 /// Fails if a busy input starves the delay: a due batch that only a quiet moment seals (`open_due` asked when the
 /// last push is old).
+/// The batch behind a full one is opened together with the seal: its age still counts from its first value.
+#[test]
+fn p09_delay_counts_from_the_first_value_behind_a_full_batch() {
+    let _alive = watchdog();
+    let delay = Duration::from_millis(60);
+    let (handled, batches) = mpsc::channel();
+    let batcher = Batcher::builder()
+        .max_batch_size(2)
+        .max_delay(delay)
+        .handler(move |batch| {
+            let age = batch.age();
+            let _ = handled.send((batch.len(), age, Instant::now()));
+            echo(batch)
+        })
+        .build()
+        .expect("a batcher");
+    for round in 0..5 {
+        push_all(&batcher, [1, 2]);
+        let (len, ..) = batches.recv().expect("the full batch");
+        assert_eq!(len, 2);
+        thread::sleep(delay * round / 3);
+        let before = Instant::now();
+        push_all(&batcher, [3]);
+        let (len, age, at) = batches.recv().expect("the batch behind it");
+        assert_eq!(len, 1);
+        assert!(
+            at.duration_since(before) >= delay,
+            "round {round}: sealed too early"
+        );
+        assert!(age >= delay, "round {round}: {age:?} old");
+    }
+}
+
 #[test]
 fn p09_a_busy_input_never_starves_the_delay() {
     let (batcher, journal) = journaled(given().max_delay(ns(10)));

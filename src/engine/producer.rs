@@ -8,29 +8,63 @@
 
 use super::batch::Release;
 use super::batcher::Inner;
-use super::core::Core;
+use super::column::Rows;
 use super::error::Status;
 use super::forming;
 use super::queue::{Front, IfFull, Push};
 use super::value::{Kind, Value};
+use super::writer::{Common, Tags, Writer};
 use crate::sync::{Gate, Mutex, Shared};
 
 /// Values a stage holds at most.
 const STAGE: usize = 64;
 
 /// A group takes at most this share of a batch, so that stages never hold back a batch for long.
-const SHARE: u64 = 8;
+const SHARE: u64 = 4;
 
 /// Values on their way to the open batch.
 pub(crate) struct Staged {
-    cells: [u64; STAGE],
-    tags: [u64; STAGE],
-    kinds: [u8; STAGE],
-    len: usize,
-    /// Values that may be staged without asking: their places are reserved.
-    limit: usize,
+    rows: Rows,
+    writer: Writer,
+    /// Places reserved for this group.
+    granted: u64,
     /// When the group was granted.
     since: i64,
+}
+
+impl Staged {
+    fn new() -> Option<Staged> {
+        Some(Staged {
+            rows: Rows::new(STAGE)?,
+            writer: Writer::detached(),
+            granted: 0,
+            since: 0,
+        })
+    }
+
+    /// Begins a group of so many values.
+    fn begin(&mut self, group: u64, now: i64) {
+        self.writer = self.rows.writer(group as usize);
+        self.granted = group;
+        self.since = now;
+    }
+
+    fn end(&mut self) {
+        self.writer = Writer::detached();
+        self.granted = 0;
+    }
+
+    /// Goes on with the rows from `from` on.
+    fn keep(&mut self, from: usize, len: usize) {
+        self.writer = self.rows.writer(len - from);
+        for row in from..len {
+            let cell = self.rows.values(len)[row];
+            let (tag, kind) = (self.rows.tags(len)[row], self.rows.kinds(len)[row]);
+            self.writer.put(cell, tag, kind);
+            self.writer.spell_out();
+        }
+        self.granted = (len - from) as u64;
+    }
 }
 
 /// One producer's buffer behind a gate of its own.
@@ -55,7 +89,7 @@ impl Stages {
         self.list
             .lock()
             .iter()
-            .map(|stage| stage.gate.visit(|staged| staged.len as u64))
+            .map(|stage| stage.gate.visit(|staged| staged.writer.row() as u64))
             .sum()
     }
 }
@@ -63,7 +97,7 @@ impl Stages {
 impl Inner {
     /// Joins what all producers staged to the open batch, and takes their grants back.
     pub(crate) fn join_stages(&self, front: &mut Front) {
-        if front.reserved == 0 && self.core.lock().staged_since == forming::FOREVER {
+        if !front.stages_are_watched {
             return;
         }
         for stage in self.stages.list.lock().iter() {
@@ -71,58 +105,107 @@ impl Inner {
         }
         if front.reserved == 0 {
             self.core.lock().staged_since = forming::FOREVER;
+            front.stages_are_watched = false;
         }
     }
 
     fn join_stage(&self, front: &mut Front, stage: &Stage) {
-        stage.gate.visit(|staged| {
-            if staged.limit == 0 {
-                return;
-            }
-            front.reserved -= staged.limit as u64;
-            let mut joined = 0;
-            while joined < staged.len {
-                let row = (staged.cells[joined], staged.tags[joined], staged.kinds[joined]);
-                if !self.join_row(front, row, staged.since) {
-                    break;
-                }
-                joined += 1;
-            }
-            // What found no memory waits on, its places reserved.
-            staged.cells.copy_within(joined..staged.len, 0);
-            staged.tags.copy_within(joined..staged.len, 0);
-            staged.kinds.copy_within(joined..staged.len, 0);
-            staged.len -= joined;
-            staged.limit = staged.len;
-            front.reserved += staged.limit as u64;
-        });
+        stage.gate.visit(|staged| self.join_staged(front, staged));
     }
 
-    /// Gives a producer its next group, if there is room for one.
-    fn grant(&self, front: &mut Front, core: &mut Core, stage: &Stage) {
-        let load = front.load(core);
+    fn join_staged(&self, front: &mut Front, staged: &mut Staged) {
+        if staged.granted == 0 {
+            return;
+        }
+        front.give_places_back(staged.granted, &self.limits);
+        let len = staged.writer.row();
+        let common = staged.writer.common();
+        if common.kind.is_none() || common.first_tag.is_none() {
+            staged.writer.spell_out();
+        }
+        let mut joined = 0;
+        while joined < len {
+            // As many as fit at once; the first of a batch on its own.
+            let taken = match common {
+                Common {
+                    kind: Some(kind),
+                    first_tag: Some(first),
+                } => {
+                    let tags = Tags::From(first.wrapping_add(joined as u64));
+                    self.join_rows(
+                        front,
+                        &staged.rows.values(len)[joined..],
+                        tags,
+                        kind,
+                        staged.since,
+                    )
+                }
+                _ => {
+                    let kinds = &staged.rows.kinds(len)[joined..];
+                    let same = kinds.iter().take_while(|kind| **kind == kinds[0]).count();
+                    let tags = &staged.rows.tags(len)[joined..joined + same];
+                    let cells = &staged.rows.values(len)[joined..joined + same];
+                    self.join_rows(front, cells, Tags::Each(tags), kinds[0], staged.since)
+                }
+            };
+            if taken == 0 {
+                break;
+            }
+            joined += taken;
+        }
+        if joined < len {
+            // What found no memory waits on, its places reserved.
+            staged.writer.spell_out();
+            staged.keep(joined, len);
+            front.reserve_places(staged.granted);
+        } else {
+            staged.end();
+        }
+    }
+
+    /// Joins staged rows of one kind, as many as fit at once; answers how many, 0 if memory ran out.
+    fn join_rows(&self, front: &mut Front, cells: &[u64], tags: Tags<'_>, kind: u8, since: i64) -> usize {
+        let taken = self.put_rows(front, cells, tags, kind);
+        if taken > 0 {
+            return taken;
+        }
+        let row = (cells[0], tags.of(0).unwrap_or_default(), kind);
+        usize::from(self.join_row(front, row, since))
+    }
+
+    /// Gives a producer its next group, if there is room for one: from the places that the open batch may fill without
+    /// asking, or else from all there is.
+    fn grant(&self, front: &mut Front, stage: &Stage) {
+        if front.closed {
+            return;
+        }
+        let share = (u64::from(self.limits.max_batch_size) / SHARE).min(STAGE as u64);
+        if front.stages_are_watched && front.places() > share {
+            stage.gate.visit(|staged| {
+                if staged.granted == 0 && share > 1 {
+                    staged.begin(share, self.now());
+                    front.reserve_places(share);
+                }
+            });
+            return;
+        }
+        let mut core = self.core.lock();
+        let load = front.load(&core);
         let (count, bytes) = forming::row_limit(&self.limits, 0, 0, load);
-        let share = u64::from(self.limits.max_batch_size) / SHARE;
-        let group = count.min(bytes / 8).min(share).min(STAGE as u64);
-        let mut granted = false;
+        let group = count.min(bytes / 8).min(share);
         stage.gate.visit(|staged| {
-            if group > 1 && staged.limit == 0 {
-                staged.limit = group as usize;
-                staged.since = self.now();
-                let oldest = if front.reserved == 0 {
-                    staged.since
-                } else {
-                    core.staged_since
-                };
-                core.staged_since = oldest.min(staged.since);
+            if group > 1 && staged.granted == 0 {
+                staged.begin(group, self.now());
+                if !front.stages_are_watched {
+                    core.staged_since = core.staged_since.min(staged.since);
+                    front.stages_are_watched = true;
+                }
                 front.reserved += group;
-                granted = true;
+                // What the group holds, pushes through the front must not take without asking.
+                front.narrow_for(self, &core);
             }
         });
-        if granted {
-            // What the group holds, pushes through the front must not take without asking.
-            front.narrow_for(self, core);
-        }
+        self.touch_later(&mut core);
     }
 }
 
@@ -137,14 +220,7 @@ impl Producer {
         if engine.is_foreign() {
             return Err(Status::FORKED);
         }
-        let staged = Staged {
-            cells: [0; STAGE],
-            tags: [0; STAGE],
-            kinds: [0; STAGE],
-            len: 0,
-            limit: 0,
-            since: 0,
-        };
+        let staged = Staged::new().ok_or(Status::NO_MEMORY)?;
         let stage = Shared::try_new(Stage {
             gate: Gate::new(staged),
         })
@@ -162,44 +238,63 @@ impl Producer {
     /// Pushes a value of 8 bytes.
     #[inline(always)]
     pub(crate) fn push_cell(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status {
+        if self.push_inside(kind, cell, tag) {
+            return Status::OK;
+        }
+        self.push_cell_asking(kind, cell, tag, if_full)
+    }
+
+    /// The common push: into the midst of a group, like the values before it; else false, and nothing happened.
+    #[inline(always)]
+    pub(crate) fn push_inside(&self, kind: Kind, cell: u64, tag: u64) -> bool {
+        self.engine.takes(kind)
+            && self
+                .stage
+                .gate
+                .push_if_owner(|staged| staged.writer.put_inside(cell, tag, kind as u8))
+                == Some(true)
+    }
+
+    /// The same for every other value.
+    #[inline(never)]
+    pub(crate) fn push_cell_asking(&self, kind: Kind, cell: u64, tag: u64, if_full: IfFull) -> Status {
         if !self.engine.takes(kind) {
             return self.engine.push_cell_if(kind, cell, tag, if_full);
         }
-        let taken = self.stage.gate.push(move |staged| {
-            let row = staged.len;
-            if row >= staged.limit || row >= STAGE {
-                return false;
-            }
-            staged.cells[row] = cell;
-            staged.tags[row] = tag;
-            staged.kinds[row] = kind as u8;
-            staged.len = row + 1;
-            true
-        });
+        let taken = self
+            .stage
+            .gate
+            .push(|staged| staged.writer.put(cell, tag, kind as u8));
         if taken {
-            Status::OK
-        } else {
-            self.push_next(Push {
-                if_full,
-                ..Push::cell(kind, cell, tag)
-            })
+            return Status::OK;
         }
+        self.push_next(Push {
+            if_full,
+            ..Push::cell(kind, cell, tag)
+        })
     }
 
     /// Passes the group on, pushes a value behind it, and asks for the next group.
     #[cold]
     #[inline(never)]
     fn push_next(&self, push: Push<'_>) -> Status {
-        self.join();
-        let status = self.engine.push_slow(push);
+        let engine = &self.engine;
+        let taken = engine.gate.push(|front| {
+            engine.join_stage(front, &self.stage);
+            let taken = engine.put_row(front, push.kind, push.cell, push.tag);
+            if taken {
+                engine.grant(front, &self.stage);
+            }
+            taken
+        });
+        engine.pay();
+        if taken {
+            return Status::OK;
+        }
+        let status = engine.push_slow(push);
         if status.is_ok() {
-            self.engine.gate.push(|front| {
-                if !front.closed {
-                    let mut core = self.engine.core.lock();
-                    self.engine.grant(front, &mut core, &self.stage);
-                    self.engine.touch(&mut core);
-                }
-            });
+            engine.gate.push(|front| engine.grant(front, &self.stage));
+            engine.pay();
         }
         status
     }
@@ -208,6 +303,7 @@ impl Producer {
         self.engine
             .gate
             .push(|front| self.engine.join_stage(front, &self.stage));
+        self.engine.pay();
     }
 
     /// Pushes a string or byte string, copied, behind what is staged.
@@ -253,7 +349,7 @@ impl Drop for Producer {
         // What found no memory to join stays with the batcher, which joins it later; its stage stays listed.
         self.engine.gate.push(|front| {
             self.engine.join_stage(front, &self.stage);
-            let empty = self.stage.gate.visit(|staged| staged.limit == 0);
+            let empty = self.stage.gate.visit(|staged| staged.granted == 0);
             if empty {
                 self.engine
                     .stages

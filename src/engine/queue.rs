@@ -9,7 +9,7 @@ use super::batcher::Inner;
 use super::core::{Core, OpenInfo, Room};
 use super::error::Status;
 use super::forming::{self, FOREVER, Lack, Load, Open};
-use super::options::OnFull;
+use super::options::{Limits, OnFull};
 use super::value::{Kind, Outcome, Trigger};
 use super::writer::{Tags, Writer};
 use crate::sync::Shared;
@@ -31,6 +31,8 @@ pub(crate) struct Front {
     pub(crate) closed: bool,
     /// Places that producers hold for values they stage.
     pub(crate) reserved: u64,
+    /// The core knows since when values may be staged, or an earlier time: somebody joins the stages in time.
+    pub(crate) stages_are_watched: bool,
     /// Refused pushes by negated code.
     pub(crate) refusals: [u64; 24],
 }
@@ -102,6 +104,7 @@ impl Front {
             prepared: false,
             closed: false,
             reserved: 0,
+            stages_are_watched: false,
             refusals: [0; 24],
         }
     }
@@ -140,6 +143,29 @@ impl Front {
         (self.count_limit, self.byte_limit) =
             forming::row_limit(&inner.limits, self.writer.row() as u64, self.extra, load);
         self.narrow();
+    }
+
+    /// Rows that may join the open batch without asking.
+    pub(crate) fn places(&self) -> u64 {
+        self.writer.limit().saturating_sub(self.writer.row()) as u64
+    }
+
+    /// Keeps places for values to come, out of those that may join without asking.
+    pub(crate) fn reserve_places(&mut self, places: u64) {
+        self.reserved += places;
+        self.count_limit = self.count_limit.saturating_sub(places);
+        self.byte_limit = self.byte_limit.saturating_sub(8 * places);
+        self.narrow();
+    }
+
+    /// Gives places back to those that may join without asking: the values come now, or not at all.
+    pub(crate) fn give_places_back(&mut self, places: u64, limits: &Limits) {
+        self.reserved -= places;
+        if self.open.is_some() {
+            self.count_limit = (self.count_limit + places).min(u64::from(limits.max_batch_size));
+            self.byte_limit = (self.byte_limit + 8 * places).min(limits.max_batch_bytes);
+            self.narrow();
+        }
     }
 
     /// Places were reserved for a producer: fewer rows remain.
@@ -252,18 +278,32 @@ impl Inner {
         if !self.takes(kind) {
             return false;
         }
-        let taken = self.gate.push(move |front| {
-            self.begin_prepared(front);
-            if !front.writer.put(cell, tag, kind as u8) {
-                return false;
-            }
-            if front.writer.is_full() {
-                self.filled(front);
-            }
-            true
-        });
+        let taken = self.gate.push(move |front| self.put_row(front, kind, cell, tag));
         if taken {
             self.pay();
+        }
+        taken
+    }
+
+    /// The same with the gate held; the caller pays.
+    #[inline]
+    pub(super) fn put_row(&self, front: &mut Front, kind: Kind, cell: u64, tag: u64) -> bool {
+        self.begin_prepared(front);
+        if !front.writer.put(cell, tag, kind as u8) {
+            return false;
+        }
+        if front.writer.is_full() {
+            self.filled(front);
+        }
+        true
+    }
+
+    /// Adds cells of one kind to a batch that has begun, as many as have room; answers how many. The caller pays.
+    #[inline]
+    pub(super) fn put_rows(&self, front: &mut Front, cells: &[u64], tags: Tags<'_>, kind: u8) -> usize {
+        let taken = front.writer.put_many(cells, tags, kind);
+        if taken > 0 && front.writer.is_full() {
+            self.filled(front);
         }
         taken
     }
@@ -325,11 +365,7 @@ impl Inner {
             if whole && self.takes(kind) {
                 at += self.gate.push(|front| {
                     self.begin_prepared(front);
-                    let taken = front.writer.put_many(&cells[at..], tags.after(at), kind as u8);
-                    if taken > 0 && front.writer.is_full() {
-                        self.filled(front);
-                    }
-                    taken
+                    self.put_rows(front, &cells[at..], tags.after(at), kind as u8)
                 });
                 self.pay();
             }

@@ -80,6 +80,7 @@ impl Caller {
     }
 
     /// The object behind any other handle.
+    #[inline(always)]
     pub(crate) fn object<T: Handle>(&self, handle: *const T) -> Result<&T::Object, Status> {
         let slot = self.slot(handle)?;
         // SAFETY: the handle is live, so its slot holds a pointer to an Object of its type. The caller does not free
@@ -88,6 +89,7 @@ impl Caller {
     }
 
     /// The slot of a live handle.
+    #[inline(always)]
     pub(crate) fn slot<T: Handle>(&self, handle: *const T) -> Result<&'static Slot, Status> {
         table::find(handle.addr() as u64, T::TYPE).ok_or(Status::INVALID_HANDLE)
     }

@@ -4,6 +4,7 @@
 //! producers, and between them and the batcher's own pushes, is given up for speed. Its pushes return, take and block as
 //! the batcher's do.
 
+use super::caller::Caller;
 use super::guard;
 use super::handle::{Handle, mb_batcher, mb_producer};
 use super::push::{Taker, mb_push_options, push_bool, push_bytes, push_text, push_value};
@@ -145,6 +146,26 @@ pub unsafe extern "C" fn mb_producer_push_bool(
     }
 }
 
+/// Pushes a value of 8 bytes, with all questions asked: see the batcher's.
+///
+/// # Safety
+/// As for [`guard::run`].
+#[inline(never)]
+unsafe extern "C" fn push_cell_asking(
+    producer: *mut mb_producer,
+    kind: Kind,
+    cell: u64,
+    tag: u64,
+) -> mb_status {
+    // SAFETY: passed on.
+    unsafe {
+        guard::push(|caller| match caller.object(producer) {
+            Ok(producer) => producer.producer.push_cell_asking(kind, cell, tag, IfFull::Wait),
+            Err(status) => status,
+        })
+    }
+}
+
 /// Pushes an integer through a producer: see `mb_batcher_push_int64`.
 ///
 /// Threads: one at a time. Since: 0.1.
@@ -158,12 +179,13 @@ pub unsafe extern "C" fn mb_producer_push_int64(
     tag: u64,
 ) -> mb_status {
     // SAFETY: the promise of this function's caller.
-    unsafe {
-        guard::push(|caller| match caller.object(producer) {
-            Ok(producer) => producer.take_cell(Kind::Int64, value as u64, tag),
-            Err(status) => status,
-        })
+    let caller = unsafe { Caller::promised() };
+    let inside = |producer: &Producing| producer.producer.push_inside(Kind::Int64, value as u64, tag);
+    if caller.object(producer).is_ok_and(inside) {
+        return Status::OK.code();
     }
+    // SAFETY: as above.
+    unsafe { push_cell_asking(producer, Kind::Int64, value as u64, tag) }
 }
 
 /// Pushes a floating-point number through a producer: see `mb_batcher_push_float64`.
@@ -179,12 +201,13 @@ pub unsafe extern "C" fn mb_producer_push_float64(
     tag: u64,
 ) -> mb_status {
     // SAFETY: the promise of this function's caller.
-    unsafe {
-        guard::push(|caller| match caller.object(producer) {
-            Ok(producer) => producer.take_cell(Kind::Float64, value.to_bits(), tag),
-            Err(status) => status,
-        })
+    let caller = unsafe { Caller::promised() };
+    let inside = |producer: &Producing| producer.producer.push_inside(Kind::Float64, value.to_bits(), tag);
+    if caller.object(producer).is_ok_and(inside) {
+        return Status::OK.code();
     }
+    // SAFETY: as above.
+    unsafe { push_cell_asking(producer, Kind::Float64, value.to_bits(), tag) }
 }
 
 /// Pushes a string through a producer: see `mb_batcher_push_string`.

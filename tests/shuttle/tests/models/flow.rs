@@ -94,6 +94,11 @@ fn control_flush_returns_early() {
     must_catch("flushes_early", 300, push_flush_close);
 }
 
+#[test]
+fn control_a_batch_opened_ahead_is_sealed_empty() {
+    must_catch("sealed_empty", 300, push_flush_close);
+}
+
 /// Values staged by producer handles: in order, none forgotten, flush and close take them along.
 fn producers() {
     let bounds = Bounds {
