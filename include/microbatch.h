@@ -1208,6 +1208,19 @@ mb_status mb_batch_complete_next(mb_batch *batch, mb_results **results);
    Since: 0.1. */
 mb_status mb_batch_free(mb_batch *batch);
 
+/* Pins the memory of a batch, for a host whose views may be looked at after the batch has ended: pinned is
+   another batch of the same rows, whose columns stay until it is freed. Nothing can be set or completed
+   through it. What the values carry, objects too, is given back only then.
+
+   Returns: MB_OK; MB_ERR_WRONG_MODE inside map, where the memory is the caller's, and for a batch that is
+     pinned itself; MB_ERR_INVALID_ARGUMENT if pinned is NULL; MB_ERR_NO_MEMORY; MB_ERR_INVALID_HANDLE;
+     MB_ERR_FORKED.
+   Ownership: free pinned with mb_batch_free; it may outlive the batcher.
+   Threads: any.
+   Blocks: never.
+   Since: 0.1. */
+mb_status mb_batch_pin(mb_batch *batch, mb_batch **pinned);
+
 /* Takes a whole batch from a batcher without handlers, as soon as one is sealed or due and a slot is free.
 
    If pull_handlers says which handlers the host has, a batch that is for several of them comes in parts, each
@@ -1241,6 +1254,7 @@ mb_status mb_batcher_next_batch(mb_batcher *batcher, int64_t timeout, mb_batch *
        MB_ERR_INVALID_ARGUMENT  something is NULL that must not be, or a bool is neither 0 nor 1
        MB_ERR_INVALID_UTF8      a string is not UTF-8
        MB_ERR_TOO_LARGE         the strings of one batch come to more than 4 GiB
+       MB_ERR_WRONG_MODE        the batch is pinned: it is only to be read
        MB_ERR_NO_MEMORY         there is no memory for it
        MB_ERR_INVALID_HANDLE    there is no such batch
 
@@ -1769,6 +1783,7 @@ struct mb_api {
     mb_status (*mb_batch_complete_ok)(mb_batch *batch);
     mb_status (*mb_batch_complete_next)(mb_batch *batch, mb_results **results);
     mb_status (*mb_batch_free)(mb_batch *batch);
+    mb_status (*mb_batch_pin)(mb_batch *batch, mb_batch **pinned);
     mb_status (*mb_batcher_next_batch)(mb_batcher *batcher, int64_t timeout, mb_batch **batch);
     mb_status (*mb_batch_set_null)(mb_batch *batch, size_t row);
     mb_status (*mb_batch_set_bool)(mb_batch *batch, size_t row, int32_t value);

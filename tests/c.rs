@@ -74,6 +74,7 @@ const PROGRAMS: &[Program] = &[
     c99("fork.c"),
     c99("fork_everywhere.c"),
     c99("keep.c"),
+    c99("pin.c"),
     c99("late_results.c"),
     c99("null.c"),
     c99("objects.c"),
@@ -186,6 +187,7 @@ tests! {
     p06_bulk_pushes: "bulk.c", "Validity, offsets, tags, prefixes, one release for an array.";
     p15_exactly_once_from_eight_threads: "threads.c", "Every accepted value has one result; bounds and order hold.";
     p18_kept_batches: "keep.c", "Completed from any thread, once; too late; freed; outliving the batcher.";
+    p18_pinned_batches: "pin.c", "Columns stay past the end of batch and batcher; nothing is set through them.";
     p21_late_results: "late_results.c", "What a handler stores past its time-out shows nowhere.";
     p24_use_after_close: "use_after_close.c", "Pushes, seal and new flushes answer CLOSED, the rest works.";
     p25_reentrant: "reentrant.c", "Every call inside every callback.";

@@ -72,6 +72,8 @@ pub(crate) struct Part {
     index: u8,
     /// Dropping it gives the batch up: false for the view a handler borrows.
     holds: bool,
+    /// It only keeps the memory: nothing can be set or ended through it.
+    pinned: bool,
     /// The handler kept it: somebody else ends it. Set and read by the handler's thread, before and after.
     kept: AtomicBool,
 }
@@ -93,8 +95,31 @@ impl Part {
             flight: 0,
             index: 0,
             holds: false,
+            pinned: false,
             kept: AtomicBool::new(false),
         }
+    }
+
+    /// Another view of the same rows, which only keeps their memory: past the end of the batch, too.
+    pub(crate) fn pin(&self) -> Result<Part, Status> {
+        match &self.engine {
+            None => Err(Status::WRONG_MODE),
+            Some(engine) if engine.is_foreign() => Err(Status::FORKED),
+            Some(engine) => Ok(Part {
+                engine: Some(engine.clone()),
+                owner: self.owner,
+                batch: self.batch.clone(),
+                flight: self.flight,
+                index: self.index,
+                holds: false,
+                pinned: true,
+                kept: AtomicBool::new(true),
+            }),
+        }
+    }
+
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pinned
     }
 
     pub(crate) fn owner(&self) -> u32 {
@@ -166,6 +191,7 @@ impl Part {
             flight: self.flight,
             index: self.index,
             holds: true,
+            pinned: false,
         })
     }
 
@@ -251,6 +277,10 @@ impl Part {
         if engine.is_foreign() {
             return (Status::FORKED, None);
         }
+        if self.pinned {
+            self.unpin(&engine);
+            return (Status::WRONG_MODE, None);
+        }
         let now = engine.now();
         let mut core = engine.lock_core();
         // Given up first, so that the set can be recycled the moment it is delivered.
@@ -275,8 +305,24 @@ impl Part {
     }
 }
 
+impl Part {
+    /// Lets the memory go; a set of results may have waited for that.
+    fn unpin(&mut self, engine: &Shared<Inner>) {
+        let mut core = engine.core.lock();
+        self.batch = None;
+        engine.settle_lingering(&mut core);
+        engine.touch(&mut core);
+        engine.drop_ready_if_freed(core);
+    }
+}
+
 impl Drop for Part {
     fn drop(&mut self) {
+        if self.pinned
+            && let Some(engine) = self.engine.take().filter(|engine| !engine.is_foreign())
+        {
+            self.unpin(&engine);
+        }
         if self.holds {
             let reason = Reason::bare(Status::NO_RESULT);
             self.end(Ending::Failed(reason, Handled::Maybe), false, false);
@@ -515,6 +561,7 @@ impl Inner {
             flight: number,
             index,
             holds: pulled,
+            pinned: false,
             kept: AtomicBool::new(pulled),
         };
         Some((part, which))

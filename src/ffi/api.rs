@@ -73,7 +73,7 @@ table! {
         mb_producer_push_object, mb_producer_push_value;
     run: mb_batcher_run, mb_batcher_advance, mb_batcher_next_due, mb_batcher_now, mb_batcher_fd;
     batch: mb_trigger_name, mb_batch_get_view, mb_batch_value, mb_batch_gather, mb_batch_keep, mb_batch_complete,
-        mb_batch_complete_ok, mb_batch_complete_next, mb_batch_free, mb_batcher_next_batch;
+        mb_batch_complete_ok, mb_batch_complete_next, mb_batch_free, mb_batch_pin, mb_batcher_next_batch;
     set: mb_batch_set_null, mb_batch_set_bool, mb_batch_set_int64, mb_batch_set_float64, mb_batch_set_string,
         mb_batch_set_bytes, mb_batch_set_object, mb_batch_set_value, mb_batch_set_int64s, mb_batch_set_float64s,
         mb_batch_set_strings, mb_batch_set_values, mb_batch_fail, mb_batch_fail_all;

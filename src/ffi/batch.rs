@@ -389,8 +389,35 @@ pub unsafe extern "C" fn mb_batch_free(batch: *mut mb_batch) -> mb_status {
             if !slot.has(KEPT) {
                 held.keep(slot)?;
             }
-            // Dropping the part gives it up.
+            // Dropping the part gives it up; a pinned one has nothing to give up but memory.
             caller.take(batch).map(drop).ok_or(Status::TOO_LATE)
+        })
+    }
+}
+
+/// Pins the memory of a batch, for a host whose views may be looked at after the batch has ended: `pinned` is another batch
+/// of the same rows, whose columns stay until it is freed. Nothing can be set or completed through it. What the values
+/// carry, objects too, is given back only then.
+///
+/// Returns: `MB_OK`; `MB_ERR_WRONG_MODE` inside map, where the memory is the caller's, and for a batch that is pinned itself;
+/// `MB_ERR_INVALID_ARGUMENT` if `pinned` is NULL; `MB_ERR_NO_MEMORY`; `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
+/// Ownership: free `pinned` with `mb_batch_free`; it may outlive the batcher. Threads: any. Blocks: never. Since: 0.1.
+///
+/// # Safety
+/// See [`super`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mb_batch_pin(batch: *mut mb_batch, pinned: *mut *mut mb_batch) -> mb_status {
+    // SAFETY: the promise of this function's caller.
+    unsafe {
+        guard::run(|caller| {
+            let (held, pinned) = (caller.batch(batch)?, caller.output(pinned)?);
+            if held.part().is_pinned() {
+                return Err(Status::WRONG_MODE);
+            }
+            let part = held.part().pin()?;
+            let place = Place::<HeldBatch>::reserve().ok_or(Status::NO_MEMORY)?;
+            pinned.set(mb_batch::from_word(place.fill(part, 0)?));
+            Ok(())
         })
     }
 }

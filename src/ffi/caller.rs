@@ -62,11 +62,11 @@ impl Caller {
 
     /// As [`Caller::batch`], for what changes the batch: one that is completed or freed answers TOO_LATE.
     pub(crate) fn unfinished(&self, batch: *mut mb_batch) -> Result<&HeldBatch, Status> {
-        self.batch(batch)
-            .map_err(|status| match table::find_consumed(batch.addr() as u64) {
-                Some(_) => Status::TOO_LATE,
-                None => status,
-            })
+        match self.batch(batch) {
+            Ok(held) if held.part().is_pinned() => Err(Status::WRONG_MODE),
+            Err(_) if table::find_consumed(batch.addr() as u64).is_some() => Err(Status::TOO_LATE),
+            answer => answer,
+        }
     }
 
     /// The set of results behind a handle.

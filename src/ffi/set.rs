@@ -13,6 +13,7 @@
 //! MB_ERR_INVALID_ARGUMENT  something is NULL that must not be, or a bool is neither 0 nor 1
 //! MB_ERR_INVALID_UTF8      a string is not UTF-8
 //! MB_ERR_TOO_LARGE         the strings of one batch come to more than 4 GiB
+//! MB_ERR_WRONG_MODE        the batch is pinned: it is only to be read
 //! MB_ERR_NO_MEMORY         there is no memory for it
 //! MB_ERR_INVALID_HANDLE    there is no such batch
 //! ```

@@ -140,6 +140,7 @@ BATCH_CALL(call_batch_complete, mb_batch_complete(batch))
 BATCH_CALL(call_batch_complete_ok, mb_batch_complete_ok(batch))
 BATCH_CALL(call_batch_complete_next, mb_batch_complete_next(batch, &outputs.results))
 BATCH_CALL(call_batch_free, mb_batch_free(batch))
+BATCH_CALL(call_batch_pin, mb_batch_pin(batch, &outputs.batch))
 BATCH_CALL(call_set_null, mb_batch_set_null(batch, 0))
 BATCH_CALL(call_set_bool, mb_batch_set_bool(batch, 0, 1))
 BATCH_CALL(call_set_int64, mb_batch_set_int64(batch, 0, 1))
@@ -230,6 +231,7 @@ static const call CALLS[] = {
     { "mb_batch_complete_ok", BATCH, call_batch_complete_ok, 2 },
     { "mb_batch_complete_next", BATCH, call_batch_complete_next, 2 },
     { "mb_batch_free", BATCH, call_batch_free, 1 },
+    { "mb_batch_pin", BATCH, call_batch_pin, 0 },
 
     { "mb_results_get_view", RESULTS, call_results_view, 0 },
     { "mb_results_value", RESULTS, call_results_value, 0 },

@@ -214,6 +214,7 @@ static void batches(void)
     two[1] = text_value(MB_KIND_BYTES, NULL, 3);
 
     MISSING(mb_batch_get_view(batch, NULL));
+    MISSING(mb_batch_pin(batch, NULL));
     MISSING(mb_batch_value(batch, 0, NULL));
     MISSING(mb_batch_gather(batch, MB_KIND_INT64, NULL));
     MISSING(mb_batch_set_string(batch, 0, NULL, 1));

@@ -272,7 +272,7 @@ static void pulled(void)
 {
     mb_options options;
     mb_batcher *batcher;
-    mb_batch *batch;
+    mb_batch *batch, *pinned;
     mb_results *results;
     mb_column column;
     mb_value values[3];
@@ -302,6 +302,8 @@ static void pulled(void)
         case 7: OK(mb_batch_fail_all(batch, 8, "type", "message", 7)); break;
         default: OK(mb_batch_keep(batch));
         }
+        OK(mb_batch_pin(batch, &pinned));
+        OK(mb_batch_free(pinned));
         if (way == 5) {
             OK(mb_batch_complete_next(batch, &results));
         } else {
