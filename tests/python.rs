@@ -85,7 +85,11 @@ fn make_environment() -> Option<PathBuf> {
         let _ = fs::remove_dir_all(&place);
         fs::create_dir_all(&place).unwrap();
         succeed(Command::new(&base).args(["-m", "venv"]).arg(place.join("venv")));
-        succeed(pip(&python).arg("install").arg("-r").arg(&requirements));
+        succeed(
+            pip(&python)
+                .args(["install", "--require-hashes", "-r"])
+                .arg(&requirements),
+        );
         fs::write(&stamp, wanted).unwrap();
     }
     let wheels = place.join("wheels");
@@ -150,8 +154,13 @@ fn python_gives_the_expected_traces() {
 }
 
 #[test]
-fn python_values_and_batchers() {
-    pytest(&["tests/test_values.py", "tests/test_batcher.py"]);
+fn python_values_and_columns() {
+    pytest(&["tests/test_values.py", "tests/test_columns.py"]);
+}
+
+#[test]
+fn python_batchers_and_replies() {
+    pytest(&["tests/test_batcher.py", "tests/test_reply.py"]);
 }
 
 #[test]
@@ -218,9 +227,10 @@ fn python_examples_do_what_they_say() {
     );
     let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python/inference.png");
     let _ = fs::remove_file(&picture);
-    let arguments = [picture.to_str().unwrap(), "2000", "100"];
+    let arguments = [picture.to_str().unwrap(), "48", "1", "16"];
     let inference = example(python, "bindings/python/examples/inference.py", &arguments);
     assert!(inference.contains("answers: equal"), "{inference}");
+    assert!(inference.contains("16 tasks,    batched"), "{inference}");
     assert!(fs::metadata(&picture).unwrap().len() > 1000);
 }
 

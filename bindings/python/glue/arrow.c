@@ -79,7 +79,7 @@ PyType_Spec buffer_spec = {
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, buffer_slots,
 };
 
-static PyObject *buffer_of(const void *data, int64_t length, PyObject *owner)
+PyObject *buffer_of(const void *data, int64_t length, PyObject *owner)
 {
     BufferObject *buffer;
     if (data == NULL) {
@@ -155,12 +155,18 @@ static PyObject *take(const struct ArrowSchema *schema, struct ArrowArray *from)
             length = (rows + 7) / 8;
         } else if (width > 0) {
             length = rows * width;
+        } else if (format[0] == 'w' && format[1] == ':') {
+            length = rows * atoi(format + 2);
+        } else if (format[0] == 'v') {
+            /* views, then buffers of data whose sizes the last one has */
+            const int64_t *sizes = array->buffers[array->n_buffers - 1];
+            length = at == 1 ? rows * 16 : at == array->n_buffers - 1 ? (array->n_buffers - 3) * 8 : sizes[at - 2];
         } else if (format[0] == 'u' || format[0] == 'z') {
             const int32_t *offsets = array->buffers[1];
-            length = at == 1 ? (rows + 1) * 4 : offsets == NULL ? 0 : offsets[rows];
+            length = at == 1 ? (rows + 1) * 4 : offsets == NULL || rows == 0 ? 0 : offsets[rows];
         } else if (format[0] == 'U' || format[0] == 'Z') {
             const int64_t *offsets = array->buffers[1];
-            length = at == 1 ? (rows + 1) * 8 : offsets == NULL ? 0 : offsets[rows];
+            length = at == 1 ? (rows + 1) * 8 : offsets == NULL || rows == 0 ? 0 : offsets[rows];
         }
         buffer = buffer_of(array->buffers[at], length, owner);
         if (buffer == NULL || PyList_Append(buffers, buffer) < 0) {
@@ -245,21 +251,30 @@ PyObject *arrow_stream(PyObject *module, PyObject *capsule)
 
 /* ---- Ours, for others ---- */
 
-/* What an exported array lives on: bytes objects. Its last user may be on any thread. */
+/* What an exported array lives on: buffers of Python's. Its last user may be on any thread. */
 struct exported {
-    PyObject *keep;              /* Tuple of bytes or None. */
+    Py_buffer kept[3];
     const void *buffers[3];
 };
+
+static void exported_free(struct exported *exported)
+{
+    for (int at = 0; at < 3; at++) {
+        if (exported->kept[at].obj != NULL) {
+            PyBuffer_Release(&exported->kept[at]);
+        }
+    }
+    free(exported);
+}
 
 static void export_release(struct ArrowArray *array)
 {
     struct exported *exported = array->private_data;
     if (Py_IsInitialized()) {
         PyGILState_STATE state = PyGILState_Ensure();
-        Py_DECREF(exported->keep);
+        exported_free(exported);
         PyGILState_Release(state);
     }
-    free(exported);
     array->release = NULL;
 }
 
@@ -296,14 +311,13 @@ static bool fill_array(struct ArrowArray *array, Py_ssize_t length, Py_ssize_t n
         return false;
     }
     for (Py_ssize_t at = 0; at < count; at++) {
-        PyObject *bytes = PyTuple_GetItem(keep, at);
-        exported->buffers[at] = bytes == Py_None ? NULL : PyBytes_AsString(bytes);
+        PyObject *buffer = PyTuple_GetItem(keep, at);
+        if (buffer != Py_None && PyObject_GetBuffer(buffer, &exported->kept[at], PyBUF_SIMPLE) < 0) {
+            exported_free(exported);
+            return false;
+        }
+        exported->buffers[at] = buffer == Py_None ? NULL : exported->kept[at].buf;
     }
-    if (PyErr_Occurred() != NULL) {
-        free(exported);
-        return false;
-    }
-    exported->keep = Py_NewRef(keep);
     array->length = length;
     array->null_count = nulls;
     array->n_buffers = count;

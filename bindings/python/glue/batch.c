@@ -29,6 +29,7 @@ void batch_end(BatchObject *self)
 {
     if (!self->held) {
         self->batch = NULL;
+        Py_CLEAR(self->pin); /* only views that somebody has keep the memory from now on */
     }
 }
 
@@ -41,6 +42,7 @@ static void batch_dealloc(PyObject *object)
             self->host->api->mb_batch_free(self->batch);
             host_drain(self->host);
         }
+        Py_XDECREF(self->pin);
         Py_XDECREF(self->owner);
         host_unhold(self->host);
     }
@@ -48,7 +50,7 @@ static void batch_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-static bool gone(BatchObject *self)
+bool batch_gone(BatchObject *self)
 {
     if (self->batch == NULL) {
         raise_status(MB_ERR_TOO_LATE, "the batch was completed, or its handler has returned");
@@ -63,10 +65,10 @@ static PyObject *done(BatchObject *self, mb_status status)
     return status == MB_OK ? Py_NewRef(Py_None) : status == NOT_TAKEN ? NULL : raise_status(status, NULL);
 }
 
-static bool get_view(BatchObject *self, mb_batch_view *view)
+bool batch_view(BatchObject *self, mb_batch_view *view)
 {
     mb_status status;
-    if (gone(self)) {
+    if (batch_gone(self)) {
         return false;
     }
     view->struct_size = sizeof *view;
@@ -82,40 +84,11 @@ static PyObject *batch_info(PyObject *object, PyObject *ignored)
 {
     mb_batch_view view;
     (void)ignored;
-    if (!get_view(SELF(object), &view)) {
+    if (!batch_view(SELF(object), &view)) {
         return NULL;
     }
     return Py_BuildValue("nIILK", (Py_ssize_t)view.count, (unsigned int)view.kind, (unsigned int)view.trigger,
                          (long long)view.age, (unsigned long long)view.number);
-}
-
-static PyObject *bytes_or_none(const void *data, size_t length)
-{
-    return data == NULL ? Py_NewRef(Py_None) : PyBytes_FromStringAndSize(data, (Py_ssize_t)length);
-}
-
-/* columns() -> (tags as uint64, kinds as uint8, deadlines as int64 or None), as bytes */
-static PyObject *batch_columns(PyObject *object, PyObject *ignored)
-{
-    mb_batch_view view;
-    (void)ignored;
-    if (!get_view(SELF(object), &view)) {
-        return NULL;
-    }
-    return Py_BuildValue("NNN", bytes_or_none(view.tags, view.count * 8), bytes_or_none(view.kinds, view.count),
-                         bytes_or_none(view.deadlines, view.count * 8));
-}
-
-/* cells() -> the values of a batch of integers or floats as bytes, 8 each; None for others */
-static PyObject *batch_cells(PyObject *object, PyObject *ignored)
-{
-    mb_batch_view view;
-    (void)ignored;
-    if (!get_view(SELF(object), &view)) {
-        return NULL;
-    }
-    return view.kind == MB_KIND_INT64 || view.kind == MB_KIND_FLOAT64 ? bytes_or_none(view.values, view.count * 8)
-                                                                      : Py_NewRef(Py_None);
 }
 
 static PyObject *one_value(BatchObject *self, const mb_batch_view *view, size_t row)
@@ -147,7 +120,7 @@ static PyObject *batch_values(PyObject *object, PyObject *rows)
     mb_batch_view view;
     PyObject *list;
     Py_ssize_t count;
-    if (!get_view(self, &view)) {
+    if (!batch_view(self, &view)) {
         return NULL;
     }
     count = rows == Py_None ? (Py_ssize_t)view.count : PyList_Size(rows);
@@ -196,7 +169,7 @@ static PyObject *batch_set(PyObject *object, PyObject *args)
     Py_ssize_t row;
     PyObject *value;
     mb_status status;
-    if (!PyArg_ParseTuple(args, "nO", &row, &value) || gone(self)) {
+    if (!PyArg_ParseTuple(args, "nO", &row, &value) || batch_gone(self)) {
         return NULL;
     }
     status = row < 0 ? MB_ERR_OUT_OF_RANGE : set_one(self, (size_t)row, value);
@@ -226,7 +199,7 @@ static PyObject *batch_set_list(PyObject *object, PyObject *list)
     mb_status status;
     PyObject *exceptions;
     size_t count = PyList_Check(list) ? (size_t)PyList_Size(list) : 0;
-    if (!get_view(self, &view)) {
+    if (!batch_view(self, &view)) {
         return NULL;
     }
     if (count != view.count) {
@@ -268,7 +241,7 @@ static PyObject *batch_set_numbers(PyObject *object, PyObject *args)
     size_t count;
     mb_status status;
     memset(&validity, 0, sizeof validity);
-    if (gone(self) || !PyArg_ParseTuple(args, "y*p|z*", &cells, &floats, &validity)) {
+    if (batch_gone(self) || !PyArg_ParseTuple(args, "y*p|z*", &cells, &floats, &validity)) {
         return NULL;
     }
     valid = validity.buf;
@@ -282,13 +255,43 @@ static PyObject *batch_set_numbers(PyObject *object, PyObject *args)
     return done(self, status);
 }
 
+/* set_buffer(object) -> whether it was a plain buffer of int64 or float64, which is set */
+static PyObject *batch_set_buffer(PyObject *object, PyObject *source)
+{
+    BatchObject *self = SELF(object);
+    Py_buffer cells;
+    const char *format;
+    char letter;
+    mb_status status;
+    if (batch_gone(self)) {
+        return NULL;
+    }
+    if (!PyObject_CheckBuffer(source)) {
+        Py_RETURN_FALSE;
+    }
+    if (PyObject_GetBuffer(source, &cells, PyBUF_ND | PyBUF_FORMAT) < 0) {
+        PyErr_Clear(); /* not contiguous, or nothing that can be read: others look closer */
+        Py_RETURN_FALSE;
+    }
+    format = cells.format == NULL ? "B" : cells.format;
+    letter = format[format[0] == '@' || format[0] == '=' || format[0] == '<'];
+    if (cells.ndim != 1 || cells.itemsize != 8 || strchr("lqd", letter) == NULL || letter == '\0') {
+        PyBuffer_Release(&cells);
+        Py_RETURN_FALSE;
+    }
+    status = letter == 'd' ? self->host->api->mb_batch_set_float64s(self->batch, cells.buf, NULL, (size_t)cells.len / 8)
+                           : self->host->api->mb_batch_set_int64s(self->batch, cells.buf, NULL, (size_t)cells.len / 8);
+    PyBuffer_Release(&cells);
+    return status == MB_OK ? Py_NewRef(Py_True) : done(self, status);
+}
+
 /* set_strings(data, int32 offsets, validity bytes or None) */
 static PyObject *batch_set_strings(PyObject *object, PyObject *args)
 {
     BatchObject *self = SELF(object);
     Py_buffer data, offsets, validity;
     mb_status status;
-    if (gone(self) || !PyArg_ParseTuple(args, "y*y*z*", &data, &offsets, &validity)) {
+    if (batch_gone(self) || !PyArg_ParseTuple(args, "y*y*z*", &data, &offsets, &validity)) {
         return NULL;
     }
     status = self->host->api->mb_batch_set_strings(self->batch, data.buf, offsets.buf, validity.buf,
@@ -307,7 +310,7 @@ static PyObject *batch_fail(PyObject *object, PyObject *args)
     int code;
     const char *type_name, *message;
     mb_status status;
-    if (!PyArg_ParseTuple(args, "niss#", &row, &code, &type_name, &message, &length) || gone(self)) {
+    if (!PyArg_ParseTuple(args, "niss#", &row, &code, &type_name, &message, &length) || batch_gone(self)) {
         return NULL;
     }
     status = row < 0
@@ -321,7 +324,7 @@ static PyObject *batch_keep(PyObject *object, PyObject *ignored)
     BatchObject *self = SELF(object);
     mb_status status;
     (void)ignored;
-    if (gone(self)) {
+    if (batch_gone(self)) {
         return NULL;
     }
     status = self->host->api->mb_batch_keep(self->batch);
@@ -343,11 +346,12 @@ static PyObject *batch_is_kept(PyObject *object, PyObject *ignored)
         mb_batch *batch = self->batch;                                \
         mb_status status;                                             \
         (void)ignored;                                                \
-        if (gone(self)) {                                             \
+        if (batch_gone(self)) {                                             \
             return NULL;                                              \
         }                                                             \
         if (self->held) {                                             \
             self->batch = NULL;                                       \
+            Py_CLEAR(self->pin);                                      \
         }                                                             \
         Py_BEGIN_ALLOW_THREADS                                        \
         status = self->host->api->mb_batch_##name(batch);             \
@@ -372,6 +376,7 @@ static PyObject *batch_finish(PyObject *object, PyObject *ignored)
         Py_RETURN_NONE;
     }
     self->batch = NULL;
+    Py_CLEAR(self->pin);
     if (!self->host->delivers) {
         status = self->host->api->mb_batch_complete(batch);
     } else {
@@ -389,9 +394,11 @@ static PyMethodDef batch_methods[] = {
     METHOD(info, METH_NOARGS),
     METHOD(columns, METH_NOARGS),
     METHOD(cells, METH_NOARGS),
+    METHOD(texts, METH_NOARGS),
     METHOD(values, METH_O),
     METHOD(set, METH_VARARGS),
     METHOD(set_list, METH_O),
+    METHOD(set_buffer, METH_O),
     METHOD(set_strings, METH_VARARGS),
     METHOD(set_numbers, METH_VARARGS),
     METHOD(fail, METH_VARARGS),

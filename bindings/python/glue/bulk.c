@@ -99,6 +99,28 @@ static mb_status push_cells(struct host *host, const void *what, size_t from, si
     return status;
 }
 
+/* list_of(cells, floats) -> list */
+PyObject *list_of(PyObject *module, PyObject *args)
+{
+    Py_buffer cells;
+    int floats;
+    PyObject *list;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*p", &cells, &floats)) {
+        return NULL;
+    }
+    list = PyList_New(cells.len / 8);
+    for (Py_ssize_t at = 0; list != NULL && at < cells.len / 8; at++) {
+        PyObject *value = floats ? PyFloat_FromDouble(((const double *)cells.buf)[at])
+                                 : PyLong_FromLongLong(((const int64_t *)cells.buf)[at]);
+        if (value == NULL || PyList_SetItem(list, at, value) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    PyBuffer_Release(&cells);
+    return list;
+}
+
 /* claim_tags(): whoever pushes has tags from REPLY_TAGS on */
 PyObject *host_claim_tags(PyObject *self, PyObject *ignored)
 {
@@ -152,7 +174,7 @@ static mb_status push_mixed(struct host *host, const void *what, size_t from, si
 }
 
 /* Reads a list as values up to the first that is none; its place is *count then, and *status says why. */
-static mb_value *read_list(struct host *host, PyObject *list, size_t *count, PyObject **keeps, mb_status *status)
+mb_value *read_list(struct host *host, PyObject *list, size_t *count, PyObject **keeps, mb_status *status)
 {
     size_t length = (size_t)PyList_Size(list);
     mb_value *values = malloc((length + 1) * sizeof *values);
@@ -345,146 +367,5 @@ PyObject *host_push_strings(PyObject *self, PyObject *args)
     PyBuffer_Release(&offsets);
     PyBuffer_Release(&validity);
     PyBuffer_Release(&bulk.tags);
-    return answer;
-}
-
-/* ---- Known data ---- */
-
-/* A host for one map: an owner of its own and no batcher. */
-static struct host *map_host(PyObject *on_batch)
-{
-    struct host *host = host_new(mb_api_table());
-    if (host != NULL) {
-        host->map = host->manual = true;
-        host->on_batch = Py_NewRef(on_batch);
-        host->api->mb_owner_new(&host->owner);
-    }
-    return host;
-}
-
-static void map_free(struct host *host)
-{
-    host_drain(host);
-    Py_CLEAR(host->on_batch);
-    host_unhold(host);
-}
-
-static PyObject *map_done(struct host *host, mb_status status, mb_results *results, mb_error *error)
-{
-    PyObject *columns = NULL;
-    if (status != MB_OK) {
-        raise_error(host->api, status, error);
-    } else {
-        columns = results_columns(host, results, false);
-        host->api->mb_results_free(results);
-    }
-    map_free(host);
-    return columns;
-}
-
-/* map_numbers(on_batch, cells, floats, validity or None, size, batches) -> columns */
-PyObject *map_numbers(PyObject *module, PyObject *args)
-{
-    PyObject *on_batch;
-    Py_buffer cells, validity;
-    int floats;
-    unsigned long long size, batches;
-    mb_map_options options;
-    mb_results *results = NULL;
-    mb_error *error = NULL;
-    mb_status status;
-    struct host *host;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "Oy*pz*KK", &on_batch, &cells, &floats, &validity, &size, &batches)) {
-        return NULL;
-    }
-    memset(&options, 0, sizeof options);
-    options.struct_size = sizeof options;
-    options.max_batch_size = size;
-    options.batches = batches;
-    host = map_host(on_batch);
-    if (host != NULL) {
-        status = floats ? host->api->mb_map_float64s(cells.buf, validity.buf, (size_t)cells.len / 8, &options, handle,
-                                                     &host->handlers[DEFAULT_HANDLER], &results, &error)
-                        : host->api->mb_map_int64s(cells.buf, validity.buf, (size_t)cells.len / 8, &options, handle,
-                                                   &host->handlers[DEFAULT_HANDLER], &results, &error);
-    }
-    PyBuffer_Release(&cells);
-    PyBuffer_Release(&validity);
-    return host == NULL ? NULL : map_done(host, status, results, error);
-}
-
-/* map_strings(on_batch, data, int32 offsets, validity or None, size, batches) -> columns */
-PyObject *map_strings(PyObject *module, PyObject *args)
-{
-    PyObject *on_batch;
-    Py_buffer data, offsets, validity;
-    unsigned long long size, batches;
-    mb_map_options options;
-    mb_results *results = NULL;
-    mb_error *error = NULL;
-    mb_status status = MB_OK;
-    struct host *host;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "Oy*y*z*KK", &on_batch, &data, &offsets, &validity, &size, &batches)) {
-        return NULL;
-    }
-    memset(&options, 0, sizeof options);
-    options.struct_size = sizeof options;
-    options.max_batch_size = size;
-    options.batches = batches;
-    host = map_host(on_batch);
-    if (host != NULL) {
-        status = host->api->mb_map_strings(data.buf, offsets.buf, validity.buf, (size_t)offsets.len / 4 - 1, &options,
-                                           handle, &host->handlers[DEFAULT_HANDLER], &results, &error);
-    }
-    PyBuffer_Release(&data);
-    PyBuffer_Release(&offsets);
-    PyBuffer_Release(&validity);
-    return host == NULL ? NULL : map_done(host, status, results, error);
-}
-
-/* map_values(on_batch, list, size, batches) -> columns */
-PyObject *map_values(PyObject *module, PyObject *args)
-{
-    PyObject *on_batch, *given, *list, *keeps = NULL;
-    unsigned long long size, batches;
-    mb_map_options options;
-    mb_results *results = NULL;
-    mb_error *error = NULL;
-    mb_value *values;
-    mb_status status;
-    size_t count;
-    struct host *host;
-    PyObject *answer = NULL;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "OO!KK", &on_batch, &PyList_Type, &given, &size, &batches)) {
-        return NULL;
-    }
-    list = PyList_GetSlice(given, 0, PyList_Size(given));
-    host = list == NULL ? NULL : map_host(on_batch);
-    if (host == NULL) {
-        Py_XDECREF(list);
-        return NULL;
-    }
-    memset(&options, 0, sizeof options);
-    options.struct_size = sizeof options;
-    options.max_batch_size = size;
-    options.batches = batches;
-    options.owner = host->owner;
-    values = read_list(host, list, &count, &keeps, &status);
-    if (values == NULL || status != MB_OK) {
-        if (values != NULL) {
-            value_refused(host, status, PyList_GetItem(list, (Py_ssize_t)count), NULL);
-        }
-        map_free(host);
-    } else {
-        status = host->api->mb_map_values(values, count, &options, handle, &host->handlers[DEFAULT_HANDLER], &results,
-                                          &error);
-        answer = map_done(host, status, results, error);
-    }
-    free(values);
-    Py_XDECREF(keeps);
-    Py_DECREF(list);
     return answer;
 }

@@ -104,6 +104,7 @@ typedef struct {
     struct thread_wait *threads; /* That wait for it. */
     uint8_t state;
     uint8_t handled;             /* Of one that was cancelled. */
+    bool kept;                   /* Somebody is to be told: its slot owns it. */
     bool blocking;               /* asyncio's sign that a task really awaits it. */
 } ReplyObject;
 
@@ -114,6 +115,7 @@ typedef struct {
     mb_batch *batch;             /* NULL once it was completed, freed, or its handler returned. */
     bool held;                   /* Kept or pulled: completed or freed here. */
     bool kept;                   /* Past its handler. */
+    PyObject *pin;               /* Keeps the memory for views; NULL if nobody has looked. */
 } BatchObject;
 
 /* module.c */
@@ -169,6 +171,7 @@ void reply_refused(ReplyObject *self);                               /* its push
 bool replies_resolve(struct host *host, const mb_results *results);  /* true: there are rows of others */
 void replies_discard(struct host *host);
 void replies_free(struct host *host);
+int replies_visit(struct host *host, visitproc visit, void *arg);
 PyObject *wake(PyObject *module, PyObject *list);
 
 /* push.c */
@@ -179,6 +182,7 @@ PyObject *producer_new(PyObject *module, PyObject *pusher);
 
 /* host.c */
 void host_unhold(struct host *host);
+bool host_is_open(struct host *host);
 bool host_enter(struct host *host);          /* before a call without the GIL; false: closed, an error is set */
 void host_leave(struct host *host);          /* after it */
 void batch_end(BatchObject *self);           /* its handler has returned */
@@ -199,8 +203,19 @@ PyObject *value_refused(struct host *host, mb_status status, PyObject *object, c
 PyObject *value_make(const struct host *host, const mb_value *value);
 void reference_dispose(struct host *host, struct reference *reference, bool tell);
 
+/* batch.c */
+bool batch_gone(BatchObject *self);                              /* true: it has ended, and an error is set */
+bool batch_view(BatchObject *self, mb_batch_view *view);         /* false: an error is set */
+
+/* batch_view.c */
+PyObject *batch_columns(PyObject *object, PyObject *ignored);
+PyObject *batch_cells(PyObject *object, PyObject *ignored);
+PyObject *batch_texts(PyObject *object, PyObject *ignored);
+
 /* results.c */
 PyObject *results_columns(struct host *host, const mb_results *results, bool pulled);  /* pulled: freed with them */
+PyObject *set_values(PyObject *module, PyObject *set);
+PyObject *set_texts(PyObject *module, PyObject *set);
 
 /* bulk.c */
 /* The cells of a list of integers alone or of floats alone; free them. */
@@ -209,17 +224,27 @@ struct alike {
     bool floats;
 };
 bool list_alike(PyObject *list, size_t count, struct alike *to);     /* false: it is another list, or there is no memory */
-PyObject *map_strings(PyObject *module, PyObject *args);
+PyObject *list_of(PyObject *module, PyObject *args);
+/* Reads a list as values up to the first that is none; its place is *count then, and *status says why. */
+mb_value *read_list(struct host *host, PyObject *list, size_t *count, PyObject **keeps, mb_status *status);
 PyObject *host_claim_tags(PyObject *self, PyObject *ignored);
 PyObject *host_push_numbers(PyObject *self, PyObject *args);
 PyObject *host_push_strings(PyObject *self, PyObject *args);
 PyObject *host_push_values(PyObject *self, PyObject *args);
+
+/* map.c */
 PyObject *map_numbers(PyObject *module, PyObject *args);
+PyObject *map_strings(PyObject *module, PyObject *args);
 PyObject *map_values(PyObject *module, PyObject *args);
+
+/* columns.c */
+PyObject *widen(PyObject *module, PyObject *args);
+PyObject *views(PyObject *module, PyObject *args);
 
 /* arrow.c */
 extern PyTypeObject *buffer_type;
 extern PyType_Spec buffer_spec;
+PyObject *buffer_of(const void *data, int64_t length, PyObject *owner);   /* a read-only view that keeps the owner */
 PyObject *arrow_array(PyObject *module, PyObject *args);
 PyObject *arrow_stream(PyObject *module, PyObject *capsule);
 PyObject *arrow_export(PyObject *module, PyObject *args);

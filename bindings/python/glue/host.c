@@ -58,10 +58,15 @@ static void free_batcher(struct host *host)
     host->batcher = NULL;
 }
 
-bool host_enter(struct host *host)
+bool host_is_open(struct host *host)
 {
     bool inside = host->freeing != 0 && host->freeing == PyThread_get_thread_ident();
-    if (host->batcher == NULL || (host->closing && !inside)) {
+    return host->batcher != NULL && (!host->closing || inside);
+}
+
+bool host_enter(struct host *host)
+{
+    if (!host_is_open(host)) {
         raise_status(MB_ERR_CLOSED, "the batcher is freed");
         return false;
     }
@@ -276,6 +281,7 @@ static int host_traverse(PyObject *self, visitproc visit, void *arg)
         Py_VISIT(host->object_size);
         Py_VISIT(host->on_log);
         Py_VISIT(host->thrown);
+        return replies_visit(host, visit, arg);
     }
     return 0;
 }

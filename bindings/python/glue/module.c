@@ -149,6 +149,11 @@ static PyObject *forked(PyObject *module, PyObject *ignored)
 }
 
 static PyMethodDef methods[] = {
+    {"set_values", set_values, METH_O, NULL},
+    {"set_texts", set_texts, METH_O, NULL},
+    {"widen", widen, METH_VARARGS, NULL},
+    {"views", views, METH_VARARGS, NULL},
+    {"list_of", list_of, METH_VARARGS, NULL},
     {"forked", forked, METH_NOARGS, NULL},
     {"wake", wake, METH_O, NULL},
     {"producer", producer_new, METH_O, NULL},

@@ -1,6 +1,6 @@
-/* Pushing one value: the type that Batcher is made from, so that a push is one call in C; and producers. */
+/* Pushing one value: the type that Batcher is made from, so that a push is one call in C. */
 
-#include "glue.h"
+#include "push.h"
 
 #include <string.h>
 
@@ -52,7 +52,7 @@ static bool may_wait(PyObject *pusher)
 }
 
 /* Pushes, and waits for room where that is wanted. false: an error is set. */
-static bool push_object(struct host *host, mb_producer *producer, PyObject *pusher, PyObject *object, uint64_t tag,
+bool push_object(struct host *host, mb_producer *producer, PyObject *pusher, PyObject *object, uint64_t tag,
                         int64_t deadline)
 {
     mb_value value;
@@ -88,15 +88,7 @@ static bool push_object(struct host *host, mb_producer *producer, PyObject *push
 
 /* ---- Arguments ---- */
 
-/* value, tag (where there is one), deadline and timeout; by place only the first two. */
-struct arguments {
-    PyObject *value;
-    PyObject *tag;
-    PyObject *deadline;
-    PyObject *timeout;
-};
-
-static bool parse(const char *name, PyObject *const *args, Py_ssize_t count, PyObject *names, bool tagged,
+bool parse(const char *name, PyObject *const *args, Py_ssize_t count, PyObject *names, bool tagged,
                   struct arguments *to)
 {
     Py_ssize_t named = names == NULL ? 0 : PyTuple_Size(names);
@@ -128,7 +120,7 @@ static bool parse(const char *name, PyObject *const *args, Py_ssize_t count, PyO
 }
 
 /* The deadline on the batcher's clock, 0 for none; -1: an error is set. */
-static int64_t deadline_of(PyObject *pusher, const struct arguments *from)
+int64_t deadline_of(PyObject *pusher, const struct arguments *from)
 {
     PyObject *answer;
     int64_t deadline;
@@ -145,7 +137,7 @@ static int64_t deadline_of(PyObject *pusher, const struct arguments *from)
     return deadline < 0 ? 1 : deadline; /* long past: it expires */
 }
 
-static bool tag_of(struct host *host, PyObject *given, uint64_t *tag)
+bool tag_of(struct host *host, PyObject *given, uint64_t *tag)
 {
     *tag = given == NULL ? 0 : PyLong_AsUnsignedLongLong(given);
     if (*tag == (uint64_t)-1 && PyErr_Occurred() != NULL) {
@@ -167,17 +159,11 @@ static bool tag_of(struct host *host, PyObject *given, uint64_t *tag)
 
 /* ---- What Batcher is made from ---- */
 
-typedef struct {
-    PyObject_HEAD
-    PyObject *host;              /* The Host; NULL once the batcher is freed. */
-} PusherObject;
-
-static struct host *open_host(PyObject *self)
+struct host *open_host(PyObject *self)
 {
     PyObject *object = ((PusherObject *)self)->host;
     struct host *host = object == NULL ? NULL : HOST(object);
-    bool inside = host != NULL && host->freeing != 0 && host->freeing == PyThread_get_thread_ident();
-    if (host == NULL || host->batcher == NULL || (host->closing && !inside)) {
+    if (host == NULL || !host_is_open(host)) {
         raise_status(MB_ERR_CLOSED, "the batcher is freed");
         return NULL;
     }
@@ -279,7 +265,6 @@ static void pusher_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-#define KEYWORDS(function) ((PyCFunction)(void (*)(void))function), METH_FASTCALL | METH_KEYWORDS
 static PyMethodDef pusher_methods[] = {
     {"submit", KEYWORDS(pusher_submit),
      "submit(value, *, deadline=None, timeout=None)\n--\n\n"
@@ -310,186 +295,4 @@ static PyType_Slot pusher_slots[] = {
 PyType_Spec pusher_spec = {
     "microbatch._microbatch.Pusher", sizeof(PusherObject), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, pusher_slots,
-};
-
-/* ---- Producers ---- */
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *pusher;            /* The Batcher. */
-    PyObject *host;              /* NULL once the producer is freed. */
-    mb_producer *producer;
-    unsigned long pushing;       /* The thread whose push waits for room: a producer is for one at a time. */
-} ProducerObject;
-
-PyTypeObject *producer_type;
-
-/* producer() of a Batcher */
-PyObject *producer_new(PyObject *module, PyObject *pusher)
-{
-    struct host *host;
-    ProducerObject *self;
-    mb_status status;
-    (void)module;
-    if (!PyObject_TypeCheck(pusher, pusher_type)) {
-        PyErr_SetString(PyExc_TypeError, "a Batcher");
-        return NULL;
-    }
-    host = open_host(pusher);
-    self = host == NULL ? NULL : (ProducerObject *)PyType_GenericAlloc(producer_type, 0);
-    if (self == NULL) {
-        return NULL;
-    }
-    status = host->api->mb_producer_new(host->batcher, &self->producer);
-    if (status != MB_OK) {
-        self->producer = NULL;
-        Py_DECREF((PyObject *)self);
-        return raise_status(status, NULL);
-    }
-    self->pusher = Py_NewRef(pusher);
-    self->host = Py_NewRef(((PusherObject *)pusher)->host);
-    return (PyObject *)self;
-}
-
-static struct host *producer_host(ProducerObject *self)
-{
-    if (self->producer == NULL) {
-        raise_status(MB_ERR_CLOSED, "the producer is freed");
-        return NULL;
-    }
-    if (self->pushing != 0) {
-        raise_status(MB_ERR_INVALID_ARGUMENT, "another thread is pushing through this producer: it is for one at a time");
-        return NULL;
-    }
-    return open_host(self->pusher);
-}
-
-static PyObject *producer_push(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    ProducerObject *self = (ProducerObject *)object;
-    struct arguments given;
-    struct host *host = producer_host(self);
-    uint64_t tag;
-    int64_t deadline;
-    bool pushed;
-    if (host == NULL || !parse("push", args, count, names, true, &given) || !tag_of(host, given.tag, &tag)
-        || (deadline = deadline_of(self->pusher, &given)) < 0 || !host_enter(host)) {
-        return NULL;
-    }
-    self->pushing = PyThread_get_thread_ident();
-    pushed = push_object(host, self->producer, self->pusher, given.value, tag, deadline);
-    self->pushing = 0;
-    host_leave(host);
-    return pushed ? Py_NewRef(Py_None) : NULL;
-}
-
-static PyObject *producer_submit(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    ProducerObject *self = (ProducerObject *)object;
-    struct arguments given;
-    struct host *host = producer_host(self);
-    ReplyObject *reply;
-    int64_t deadline;
-    bool pushed;
-    if (host == NULL || !parse("submit", args, count, names, false, &given)
-        || (deadline = deadline_of(self->pusher, &given)) < 0) {
-        return NULL;
-    }
-    if (!host->delivers || host->high_tags) {
-        return raise_status(MB_ERR_WRONG_MODE, "submit needs results, and tags from 2**63 on for itself");
-    }
-    host->submits = true;
-    reply = reply_new(self->pusher, self->host);
-    if (reply == NULL || !host_enter(host)) {
-        if (reply != NULL) {
-            reply_refused(reply);
-        }
-        return NULL;
-    }
-    self->pushing = PyThread_get_thread_ident();
-    pushed = push_object(host, self->producer, self->pusher, given.value, reply->tag, deadline);
-    self->pushing = 0;
-    host_leave(host);
-    if (!pushed) {
-        reply_refused(reply);
-        return NULL;
-    }
-    return (PyObject *)reply;
-}
-
-static PyObject *producer_free(PyObject *object, PyObject *ignored)
-{
-    ProducerObject *self = (ProducerObject *)object;
-    (void)ignored;
-    if (self->pushing != 0) {
-        return raise_status(MB_ERR_INVALID_ARGUMENT, "another thread is pushing through this producer");
-    }
-    if (self->producer != NULL) {
-        HOST(self->host)->api->mb_producer_free(self->producer);
-        self->producer = NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *producer_enter(PyObject *object, PyObject *ignored)
-{
-    (void)ignored;
-    return Py_NewRef(object);
-}
-
-static PyObject *producer_exit(PyObject *object, PyObject *ignored)
-{
-    return producer_free(object, ignored);
-}
-
-static int producer_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(((ProducerObject *)object)->pusher);
-    Py_VISIT(((ProducerObject *)object)->host);
-    return 0;
-}
-
-static int producer_clear(PyObject *object)
-{
-    ProducerObject *self = (ProducerObject *)object;
-    if (self->producer != NULL) {
-        HOST(self->host)->api->mb_producer_free(self->producer);
-        self->producer = NULL;
-    }
-    Py_CLEAR(self->pusher);
-    Py_CLEAR(self->host);
-    return 0;
-}
-
-static void producer_dealloc(PyObject *object)
-{
-    PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    producer_clear(object);
-    PyObject_GC_Del(object);
-    Py_DECREF(type);
-}
-
-static PyMethodDef producer_methods[] = {
-    {"push", KEYWORDS(producer_push), "push(value, tag=0, *, deadline=None, timeout=None)\n--\n\nAs Batcher.push."},
-    {"submit", KEYWORDS(producer_submit), "submit(value, *, deadline=None, timeout=None)\n--\n\nAs Batcher.submit."},
-    {"free", producer_free, METH_NOARGS, "Frees it; what it pushed goes its way. Also the end of `with`."},
-    {"__enter__", producer_enter, METH_NOARGS, NULL},
-    {"__exit__", producer_exit, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot producer_slots[] = {
-    {Py_tp_doc, "A way into a batcher for one thread: its values keep their order among themselves, and not with those of others."},
-    {Py_tp_dealloc, producer_dealloc},
-    {Py_tp_traverse, producer_traverse},
-    {Py_tp_clear, producer_clear},
-    {Py_tp_methods, producer_methods},
-    {0, NULL},
-};
-
-PyType_Spec producer_spec = {
-    "microbatch.Producer", sizeof(ProducerObject), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, producer_slots,
 };

@@ -1,401 +1,10 @@
 /* What submit returns: one object for each value, which is a future to asyncio (duck-typed: `isfuture` says so) without one
-   inside, and which threads can wait for. A reply is found by its tag: bit 63, a generation, and the number of a slot.
-   Everything here runs with the GIL. */
+   inside, and which threads can wait for. */
 
-#include "glue.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-/* ---- Slots ---- */
-
-#define NO_SLOT UINT32_MAX
-#define GENERATION_SHIFT 32
-#define GENERATIONS 0x7fffffffu
-
-/* The reply is borrowed: one that nobody wants any more leaves its slot, which is free once the result has come. */
-struct slot {
-    ReplyObject *reply;
-    uint32_t generation;
-    uint32_t next;               /* The next free slot. */
-};
-
-unsigned forks;                  /* How often this process is the child of a fork. */
-
-static uint64_t slot_take(struct host *host, ReplyObject *reply)
-{
-    struct replies *replies = &host->replies;
-    uint32_t at;
-    if (replies->free == NO_SLOT || replies->count == 0) {
-        uint32_t count = replies->count == 0 ? 64 : 2 * replies->count;
-        struct slot *slots = count < replies->count ? NULL : realloc(replies->slots, count * sizeof *slots);
-        if (slots == NULL) {
-            PyErr_NoMemory();
-            return 0;
-        }
-        for (uint32_t fresh = replies->count; fresh < count; fresh++) {
-            slots[fresh].reply = NULL;
-            slots[fresh].generation = 0;
-            slots[fresh].next = fresh + 1 < count ? fresh + 1 : NO_SLOT;
-        }
-        replies->free = replies->count;
-        replies->slots = slots;
-        replies->count = count;
-    }
-    at = replies->free;
-    replies->free = replies->slots[at].next;
-    replies->slots[at].reply = reply;
-    return REPLY_TAGS | (uint64_t)replies->slots[at].generation << GENERATION_SHIFT | at;
-}
-
-static struct slot *slot_of(struct host *host, uint64_t tag)
-{
-    uint32_t at = (uint32_t)tag;
-    struct slot *slot = tag >= REPLY_TAGS && at < host->replies.count ? &host->replies.slots[at] : NULL;
-    return slot != NULL && slot->generation == (tag >> GENERATION_SHIFT & GENERATIONS) ? slot : NULL;
-}
-
-static void slot_free(struct host *host, uint64_t tag)
-{
-    struct slot *slot = slot_of(host, tag);
-    if (slot != NULL) {
-        slot->reply = NULL;
-        slot->generation = (slot->generation + 1) & GENERATIONS;
-        slot->next = host->replies.free;
-        host->replies.free = (uint32_t)tag;
-    }
-}
-
-/* ---- Made, and answered ---- */
-
-enum {
-    PENDING,
-    DONE,                        /* value is the result. */
-    FAILED,                      /* value is the exception. */
-    GIVEN_UP                     /* Cancelled on this side; value is the message of the cancel, or NULL. */
-};
-
-struct thread_wait {
-    struct thread_wait *next;
-    PyThread_type_lock lock;
-};
+#include "reply.h"
 
 PyTypeObject *reply_type;
-static PyObject *get_running_loop, *copy_context, *cancelled_error, *run_name, *wake_function;
-
-ReplyObject *reply_new(PyObject *pusher, PyObject *host)
-{
-    ReplyObject *self = PyObject_GC_New(ReplyObject, reply_type);
-    if (self == NULL) {
-        return NULL;
-    }
-    self->pusher = NULL;
-    self->host = NULL;
-    self->value = NULL;
-    self->callback = self->context = self->loop = self->more = NULL;
-    self->threads = NULL;
-    self->state = PENDING;
-    self->blocking = false;
-    self->handled = MB_HANDLED_MAYBE;
-    self->tag = slot_take(HOST(host), self);
-    if (self->tag == 0) {
-        Py_DECREF((PyObject *)self);
-        return NULL;
-    }
-    self->host = Py_NewRef(host);
-    self->pusher = Py_NewRef(pusher);
-    return self;
-}
-
-/* The collector looks only at replies that may be in a cycle: a plain number is in none. */
-static void track(ReplyObject *self)
-{
-    if (!PyObject_GC_IsTracked((PyObject *)self)) {
-        PyObject_GC_Track((PyObject *)self);
-    }
-}
-
-static bool is_plain(PyObject *value)
-{
-    return PyLong_CheckExact(value) || PyFloat_CheckExact(value) || PyUnicode_CheckExact(value) || value == Py_None
-           || PyBool_Check(value) || PyBytes_CheckExact(value);
-}
-
-/* Whoever waits is woken once for a whole set: callbacks are gathered by loop, as callback, context, reply, ... */
-struct wakes {
-    PyObject *loop;              /* Borrowed: the list keeps it. NULL for callbacks that no loop runs. */
-    PyObject *list;
-    PyObject *others;            /* [loop or None, list, ...] of further loops. */
-};
-
-static bool gather(PyObject *list, PyObject *callback, PyObject *context, PyObject *reply)
-{
-    return PyList_Append(list, callback) == 0 && PyList_Append(list, context) == 0 && PyList_Append(list, reply) == 0;
-}
-
-static bool gather_for(struct wakes *wakes, PyObject *loop, PyObject *callback, PyObject *context, PyObject *reply)
-{
-    PyObject *list = NULL;
-    bool good;
-    if (wakes->list == NULL) {
-        wakes->list = PyList_New(0);
-        wakes->loop = Py_NewRef(loop);
-    }
-    if (wakes->list == NULL) {
-        return false;
-    }
-    if (wakes->loop == loop) {
-        return gather(wakes->list, callback, context, reply);
-    }
-    if (wakes->others == NULL && (wakes->others = PyList_New(0)) == NULL) {
-        return false;
-    }
-    for (Py_ssize_t at = 0; at < PyList_Size(wakes->others); at += 2) {
-        if (PyList_GetItem(wakes->others, at) == loop) {
-            list = PyList_GetItem(wakes->others, at + 1);
-            return gather(list, callback, context, reply);
-        }
-    }
-    list = PyList_New(0);
-    good = list != NULL && PyList_Append(wakes->others, loop) == 0 && PyList_Append(wakes->others, list) == 0
-           && gather(list, callback, context, reply);
-    Py_XDECREF(list);
-    return good;
-}
-
-static void wake_on(PyObject *loop, PyObject *list)
-{
-    PyObject *running, *answer = NULL;
-    if (loop == Py_None) {
-        answer = PyObject_CallFunctionObjArgs(wake_function, list, NULL);
-    } else if ((running = PyObject_CallFunctionObjArgs(get_running_loop, NULL)) != NULL) {
-        answer = PyObject_CallMethod(loop, running == loop ? "call_soon" : "call_soon_threadsafe", "OO", wake_function,
-                                     list);
-        Py_DECREF(running);
-    }
-    if (answer == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-            PyErr_Clear(); /* the loop is closed, and nobody awaits on it */
-        } else {
-            PyErr_WriteUnraisable(loop);
-        }
-    }
-    Py_XDECREF(answer);
-}
-
-static void wake_all(struct wakes *wakes)
-{
-    if (wakes->list != NULL) {
-        wake_on(wakes->loop, wakes->list);
-        Py_DECREF(wakes->list);
-        Py_DECREF(wakes->loop);
-    }
-    for (Py_ssize_t at = 0; wakes->others != NULL && at + 1 < PyList_Size(wakes->others); at += 2) {
-        wake_on(PyList_GetItem(wakes->others, at), PyList_GetItem(wakes->others, at + 1));
-    }
-    Py_XDECREF(wakes->others);
-}
-
-/* Answers a reply, whose slot is left already. Takes the value. */
-static void answer(ReplyObject *self, int state, PyObject *value, struct wakes *wakes)
-{
-    PyObject *host = self->host, *pusher = self->pusher;
-    self->state = (uint8_t)state;
-    self->value = value;
-    self->host = self->pusher = NULL;
-    if (value != NULL && !is_plain(value)) {
-        track(self);
-    }
-    while (self->threads != NULL) {
-        struct thread_wait *wait = self->threads;
-        self->threads = wait->next;
-        PyThread_release_lock(wait->lock);
-    }
-    if (self->callback != NULL) {
-        PyObject *more = self->more;
-        bool good = gather_for(wakes, self->loop, self->callback, self->context, (PyObject *)self);
-        self->more = NULL;
-        for (Py_ssize_t at = 0; more != NULL && good && at + 2 < PyList_Size(more); at += 3) {
-            good = gather_for(wakes, PyList_GetItem(more, at), PyList_GetItem(more, at + 1),
-                              PyList_GetItem(more, at + 2), (PyObject *)self);
-        }
-        Py_XDECREF(more);
-        Py_CLEAR(self->callback);
-        Py_CLEAR(self->context);
-        Py_CLEAR(self->loop);
-        if (!good) {
-            PyErr_WriteUnraisable((PyObject *)self);
-        }
-    }
-    Py_XDECREF(pusher); /* may be the last to know the batcher, which is freed then */
-    Py_XDECREF(host);
-}
-
-static PyObject *row_exception(struct host *host, const mb_results *results, const mb_results_view *view, size_t row,
-                               PyObject *thrown)
-{
-    mb_row_error error;
-    mb_status status;
-    uint32_t outcome = view->outcomes == NULL ? MB_OUTCOME_OK : view->outcomes[row];
-    if (thrown != NULL && outcome == MB_OUTCOME_FAILED) {
-        return Py_NewRef(thrown);
-    }
-    error.struct_size = sizeof error;
-    status = host->api->mb_results_error(results, row, &error);
-    if (status != MB_OK) {
-        return PyObject_CallFunction(make_error, "is", (int)status, NULL);
-    }
-    return PyObject_CallFunction(make_row_error, "iss#ii", (int)error.code, error.type_name, error.message,
-                                 (Py_ssize_t)error.length, (int)outcome, (int)error.handled);
-}
-
-/* Takes what a handler of Python's threw for a value: the very exception. */
-static PyObject *take_thrown(struct host *host, uint64_t tag)
-{
-    PyObject *key, *thrown;
-    if (host->thrown == NULL || PyDict_Size(host->thrown) == 0 || (key = PyLong_FromUnsignedLongLong(tag)) == NULL) {
-        return NULL;
-    }
-    thrown = PyDict_GetItem(host->thrown, key);
-    Py_XINCREF(thrown);
-    if (thrown != NULL) {
-        PyDict_DelItem(host->thrown, key);
-    }
-    Py_DECREF(key);
-    return thrown;
-}
-
-/* Gives the replies among a set their results; answers whether there are rows of others. */
-bool replies_resolve(struct host *host, const mb_results *results)
-{
-    mb_results_view view;
-    struct wakes wakes = {NULL, NULL, NULL};
-    bool others = false;
-    view.struct_size = sizeof view;
-    if (host->replies.count == 0 || host->api->mb_results_get_view(results, &view) != MB_OK) {
-        return true;
-    }
-    for (size_t row = 0; row < view.count; row++) {
-        uint64_t tag = view.tags[row];
-        struct slot *slot = slot_of(host, tag);
-        ReplyObject *reply;
-        PyObject *value, *thrown;
-        int state = DONE;
-        if (slot == NULL) {
-            others = true;
-            continue;
-        }
-        reply = slot->reply;
-        Py_XINCREF((PyObject *)reply);
-        slot_free(host, tag);
-        thrown = take_thrown(host, tag);
-        if (reply == NULL || reply->state != PENDING) {
-            Py_XDECREF((PyObject *)reply);
-            Py_XDECREF(thrown);
-            continue;
-        }
-        if (view.kind == MB_KIND_INT64) {
-            value = PyLong_FromLongLong(((const int64_t *)view.values)[row]);
-        } else if (view.kind == MB_KIND_FLOAT64) {
-            value = PyFloat_FromDouble(((const double *)view.values)[row]);
-        } else if (view.outcomes != NULL && view.outcomes[row] != MB_OUTCOME_OK) {
-            state = FAILED;
-            value = row_exception(host, results, &view, row, thrown);
-        } else {
-            mb_value read;
-            mb_status status = host->api->mb_results_value(results, row, &read);
-            value = status == MB_OK ? value_make(host, &read) : raise_status(status, NULL);
-        }
-        if (value == NULL) {
-            PyObject *type, *traceback;
-            PyErr_Fetch(&type, &value, &traceback);
-            PyErr_NormalizeException(&type, &value, &traceback);
-            Py_XDECREF(type);
-            Py_XDECREF(traceback);
-            state = FAILED;
-        }
-        answer(reply, state, value, &wakes);
-        Py_XDECREF(thrown);
-        Py_DECREF((PyObject *)reply);
-    }
-    wake_all(&wakes);
-    return others;
-}
-
-/* The batcher is freed: what nobody took the results of was discarded. */
-void replies_discard(struct host *host)
-{
-    struct wakes wakes = {NULL, NULL, NULL};
-    for (uint32_t at = 0; at < host->replies.count; at++) {
-        ReplyObject *reply = host->replies.slots[at].reply;
-        PyObject *value;
-        if (reply == NULL) {
-            continue;
-        }
-        host->replies.slots[at].reply = NULL;
-        value = PyObject_CallFunction(make_row_error, "isOii", MB_ERR_DISCARDED, "", Py_None, MB_OUTCOME_DISCARDED,
-                                      MB_HANDLED_MAYBE);
-        if (value == NULL) {
-            PyErr_WriteUnraisable((PyObject *)reply);
-            value = Py_NewRef(PyExc_MemoryError);
-        }
-        Py_INCREF((PyObject *)reply);
-        answer(reply, FAILED, value, &wakes);
-        Py_DECREF((PyObject *)reply);
-    }
-    wake_all(&wakes);
-}
-
-/* A push that was refused: the reply was never handed out. */
-void reply_refused(ReplyObject *self)
-{
-    slot_free(HOST(self->host), self->tag);
-    Py_DECREF((PyObject *)self);
-}
-
-static int reply_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    ReplyObject *self = (ReplyObject *)object;
-    Py_VISIT(Py_TYPE(object));
-    Py_VISIT(self->pusher);
-    Py_VISIT(self->host);
-    Py_VISIT(self->value);
-    Py_VISIT(self->callback);
-    Py_VISIT(self->context);
-    Py_VISIT(self->loop);
-    Py_VISIT(self->more);
-    return 0;
-}
-
-static int reply_clear(PyObject *object)
-{
-    ReplyObject *self = (ReplyObject *)object;
-    if (self->host != NULL && self->state == PENDING) {
-        struct slot *slot = slot_of(HOST(self->host), self->tag);
-        if (slot != NULL && slot->reply == self) {
-            slot->reply = NULL;
-        }
-    }
-    Py_CLEAR(self->pusher);
-    Py_CLEAR(self->host);
-    Py_CLEAR(self->value);
-    Py_CLEAR(self->callback);
-    Py_CLEAR(self->context);
-    Py_CLEAR(self->loop);
-    Py_CLEAR(self->more);
-    return 0;
-}
-
-static void reply_dealloc(PyObject *object)
-{
-    PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    reply_clear(object);
-    PyObject_GC_Del(object);
-    Py_DECREF(type);
-}
-
-/* ---- Asked ---- */
+PyObject *get_running_loop, *cancelled_error, *copy_context, *run_name, *wake_function;
 
 /* asyncio's own exception where a loop runs; elsewhere one that an `except Exception` sees. */
 static PyObject *raise_cancelled(ReplyObject *self)
@@ -613,6 +222,10 @@ static PyObject *reply_add_done_callback(PyObject *object, PyObject *args, PyObj
         self->context = Py_NewRef(context);
         self->loop = Py_NewRef(loop);
         track(self);
+        if (!self->kept) {
+            self->kept = true;
+            Py_INCREF(object);
+        }
         good = true;
     } else {
         good = (self->more != NULL || (self->more = PyList_New(0)) != NULL) && PyList_Append(self->more, loop) == 0
@@ -677,7 +290,6 @@ static PyObject *reply_cancel(PyObject *object, PyObject *args, PyObject *kwargs
     PyObject *message = Py_None;
     struct wakes wakes = {NULL, NULL, NULL};
     struct host *host;
-    struct slot *slot;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:cancel", names, &message)) {
         return NULL;
     }
@@ -686,10 +298,7 @@ static PyObject *reply_cancel(PyObject *object, PyObject *args, PyObject *kwargs
     }
     host = HOST(self->host);
     Py_INCREF(object);
-    slot = slot_of(host, self->tag);
-    if (slot != NULL) {
-        slot->reply = NULL; /* the slot stays until the result has come */
-    }
+    slot_leave(host, self);
     if (host->batcher != NULL && !host->closing) {
         mb_status status = host->api->mb_batcher_cancel(host->batcher, self->tag, NULL);
         self->handled = status == MB_OK ? MB_HANDLED_NO : MB_HANDLED_MAYBE; /* in flight: its result is let go */
@@ -746,6 +355,49 @@ static PyObject *reply_class_getitem(PyObject *type, PyObject *item)
     return Py_GenericAlias(type, item);
 }
 
+static int reply_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    ReplyObject *self = (ReplyObject *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->pusher);
+    Py_VISIT(self->host);
+    Py_VISIT(self->value);
+    Py_VISIT(self->callback);
+    Py_VISIT(self->context);
+    Py_VISIT(self->loop);
+    Py_VISIT(self->more);
+    return 0;
+}
+
+static int reply_clear(PyObject *object)
+{
+    ReplyObject *self = (ReplyObject *)object;
+    if (self->host != NULL && self->state == PENDING) {
+        slot_leave(HOST(self->host), self);
+        if (self->kept) {
+            self->kept = false;
+            Py_DECREF(object); /* the collector has another */
+        }
+    }
+    Py_CLEAR(self->pusher);
+    Py_CLEAR(self->host);
+    Py_CLEAR(self->value);
+    Py_CLEAR(self->callback);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->more);
+    return 0;
+}
+
+static void reply_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    reply_clear(object);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
 static PyMethodDef reply_methods[] = {
     {"done", reply_done, METH_NOARGS, "Whether the result is there, or the reply was given up."},
     {"cancelled", reply_cancelled, METH_NOARGS, "Whether `cancel` gave it up."},
@@ -791,73 +443,6 @@ PyType_Spec reply_spec = {
     "microbatch.Reply", sizeof(ReplyObject), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, reply_slots,
 };
-
-/* ---- Woken ---- */
-
-/* The rest is run all the same when an exception ends the loop's turn. */
-static void wake_later(PyObject *list, Py_ssize_t from)
-{
-    PyObject *type, *value, *traceback, *rest, *loop;
-    PyErr_Fetch(&type, &value, &traceback);
-    rest = PyList_GetSlice(list, from, PyList_Size(list));
-    loop = PyObject_CallFunctionObjArgs(get_running_loop, NULL);
-    if (rest != NULL && loop != NULL && loop != Py_None && PyList_Size(rest) > 0) {
-        Py_XDECREF(PyObject_CallMethod(loop, "call_soon", "OO", wake_function, rest));
-    }
-    Py_XDECREF(rest);
-    Py_XDECREF(loop);
-    PyErr_Clear();
-    PyErr_Restore(type, value, traceback);
-}
-
-static void tell_loop(PyObject *reply)
-{
-    PyObject *type, *value, *traceback, *loop, *told = NULL;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(value, traceback);
-    }
-    loop = PyObject_CallFunctionObjArgs(get_running_loop, NULL);
-    if (loop != NULL && loop != Py_None) {
-        told = PyObject_CallMethod(loop, "call_exception_handler", "{s:s,s:O,s:O}", "message",
-                                   "a callback of a reply failed", "exception", value, "future", reply);
-    }
-    if (told == NULL) {
-        PyErr_Restore(Py_XNewRef(type), Py_XNewRef(value), Py_XNewRef(traceback));
-        PyErr_WriteUnraisable(reply);
-    }
-    Py_XDECREF(told);
-    Py_XDECREF(loop);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-}
-
-/* wake([callback, context, reply, ...]): in the loop's turn, one call for the whole set */
-PyObject *wake(PyObject *module, PyObject *list)
-{
-    (void)module;
-    for (Py_ssize_t at = 0; at + 2 < PyList_Size(list); at += 3) {
-        PyObject *callback = PyList_GetItem(list, at), *context = PyList_GetItem(list, at + 1);
-        PyObject *reply = PyList_GetItem(list, at + 2);
-        PyObject *answer = PyObject_CallMethodObjArgs(context, run_name, callback, reply, NULL);
-        if (answer == NULL) {
-            if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-                wake_later(list, at + 3);
-                return NULL;
-            }
-            tell_loop(reply);
-        }
-        Py_XDECREF(answer);
-    }
-    Py_RETURN_NONE;
-}
-
-void replies_free(struct host *host)
-{
-    free(host->replies.slots);
-}
 
 /* What asyncio is asked with. */
 bool reply_setup(PyObject *module)

@@ -36,8 +36,84 @@ static PyObject *set_of(struct host *host, mb_results *results)
     return capsule;
 }
 
-/* (batch, kind, tags, outcomes or None, handled or None, values, set): tags as bytes of uint64; values as bytes of int64 or
-   float64 if all are OK and of this kind, and else as a list; a row that is not OK has (code, type name, message) there. */
+/* The results of a set as a list; a row that is not OK has (code, type name, message) there. */
+static PyObject *list_values(struct host *host, const mb_results *results, const mb_results_view *view)
+{
+    PyObject *values = PyList_New((Py_ssize_t)view->count);
+    for (size_t row = 0; values != NULL && row < view->count; row++) {
+        mb_value value;
+        PyObject *object;
+        if (view->outcomes != NULL && view->outcomes[row] != MB_OUTCOME_OK) {
+            object = row_error(host, results, row);
+        } else if (host->api->mb_results_value(results, row, &value) == MB_OK) {
+            object = value_make(host, &value);
+        } else {
+            object = raise_status(MB_ERR_INTERNAL, NULL);
+        }
+        if (object == NULL || PyList_SetItem(values, (Py_ssize_t)row, object) < 0) {
+            Py_CLEAR(values);
+        }
+    }
+    return values;
+}
+
+static const mb_results *results_of(PyObject *set, struct host **host, mb_results_view *view)
+{
+    const mb_results *results = PyCapsule_GetPointer(set, "microbatch.results");
+    mb_status status;
+    if (results == NULL) {
+        return NULL;
+    }
+    *host = HOST((PyObject *)PyCapsule_GetContext(set));
+    view->struct_size = sizeof *view;
+    status = (*host)->api->mb_results_get_view(results, view);
+    if (status != MB_OK) {
+        raise_status(status, NULL);
+        return NULL;
+    }
+    return results;
+}
+
+/* set_values(set) -> list of a pulled set, made when it is asked for */
+PyObject *set_values(PyObject *module, PyObject *set)
+{
+    struct host *host;
+    mb_results_view view;
+    const mb_results *results = results_of(set, &host, &view);
+    (void)module;
+    return results == NULL ? NULL : list_values(host, results, &view);
+}
+
+/* set_texts(set) -> (int32 offsets, bytes) of a pulled set of strings alone or of bytes alone, in place */
+PyObject *set_texts(PyObject *module, PyObject *set)
+{
+    struct host *host;
+    mb_results_view view;
+    mb_column texts;
+    const mb_results *results = results_of(set, &host, &view);
+    mb_status status;
+    (void)module;
+    if (results == NULL) {
+        return NULL;
+    }
+    texts.struct_size = sizeof texts;
+    status = host->api->mb_results_strings(results, &texts);
+    return status != MB_OK ? raise_status(status, NULL)
+                           : Py_BuildValue("NN", buffer_of(texts.offsets, (int64_t)(texts.count + 1) * 4, set),
+                                           buffer_of(texts.bytes == NULL ? (const void *)"" : texts.bytes,
+                                                     texts.offsets[texts.count], set));
+}
+
+/* Of a pulled set a buffer that keeps the set, of a borrowed one a copy. */
+static PyObject *column_of(PyObject *set, const void *data, size_t length)
+{
+    return set == Py_None ? PyBytes_FromStringAndSize(data, (Py_ssize_t)length)
+                          : buffer_of(data, (int64_t)length, set);
+}
+
+/* (batch, kind, tags, outcomes or None, handled or None, values, set): tags as a buffer of uint64; values as one of int64 or
+   float64 if all are OK and of this kind; else None for a pulled set, which is read when it is asked for, and a list for a
+   borrowed one. */
 PyObject *results_columns(struct host *host, const mb_results *results, bool pulled)
 {
     mb_results_view view;
@@ -53,29 +129,15 @@ PyObject *results_columns(struct host *host, const mb_results *results, bool pul
         Py_DECREF(set);
         return raise_status(status, NULL);
     }
-    tags = PyBytes_FromStringAndSize((const char *)view.tags, (Py_ssize_t)(view.count * sizeof *view.tags));
+    tags = column_of(set, view.tags, view.count * sizeof *view.tags);
     outcomes = view.outcomes == NULL ? Py_NewRef(Py_None)
                                      : PyBytes_FromStringAndSize((const char *)view.outcomes, (Py_ssize_t)view.count);
     handled = view.handled == NULL ? Py_NewRef(Py_None)
                                    : PyBytes_FromStringAndSize((const char *)view.handled, (Py_ssize_t)view.count);
     if (view.kind == MB_KIND_INT64 || view.kind == MB_KIND_FLOAT64) {
-        values = PyBytes_FromStringAndSize(view.values, (Py_ssize_t)(view.count * 8));
+        values = column_of(set, view.values, view.count * 8);
     } else {
-        values = PyList_New((Py_ssize_t)view.count);
-        for (size_t row = 0; values != NULL && row < view.count; row++) {
-            mb_value value;
-            PyObject *object;
-            if (view.outcomes != NULL && view.outcomes[row] != MB_OUTCOME_OK) {
-                object = row_error(host, results, row);
-            } else if (host->api->mb_results_value(results, row, &value) == MB_OK) {
-                object = value_make(host, &value);
-            } else {
-                object = raise_status(MB_ERR_INTERNAL, NULL);
-            }
-            if (object == NULL || PyList_SetItem(values, (Py_ssize_t)row, object) < 0) {
-                Py_CLEAR(values);
-            }
-        }
+        values = pulled ? Py_NewRef(Py_None) : list_values(host, results, &view);
     }
     if (tags == NULL || outcomes == NULL || handled == NULL || values == NULL) {
         Py_XDECREF(tags);

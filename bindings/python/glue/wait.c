@@ -196,9 +196,13 @@ PyObject *host_take_batch(PyObject *self, PyObject *timeout)
     mb_batch *batch = NULL;
     mb_status status;
     PyObject *object = NULL;
-    if (PyErr_Occurred() != NULL || !host_enter(host)) {
+    if (PyErr_Occurred() != NULL) {
         return NULL;
     }
+    if (!host_is_open(host)) {
+        Py_RETURN_NONE;
+    }
+    host_enter(host);
     status = limit == 0 ? wait_batch(host, &batch, 0) : wait_for(host, wait_batch, &batch, limit, false);
     if (status == MB_OK) {
         object = batch_new(host, batch, true);
@@ -235,9 +239,13 @@ PyObject *host_take_results(PyObject *self, PyObject *timeout)
     mb_results *results = NULL;
     mb_status status;
     PyObject *taken = NULL;
-    if (PyErr_Occurred() != NULL || !host_enter(host)) {
+    if (PyErr_Occurred() != NULL) {
         return NULL;
     }
+    if (!host_is_open(host)) {
+        Py_RETURN_NONE;
+    }
+    host_enter(host);
     status = limit == 0 ? wait_results(host, &results, 0) : wait_for(host, wait_results, &results, limit, false);
     if (status == MB_OK) {
         taken = results_taken(host, results);

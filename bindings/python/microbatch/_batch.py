@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from . import _microbatch
-from ._columns import Numbers, Strings, chunks_of
-from ._error import CODES, INT64, KINDS, TRIGGERS, describe, make
+from ._columns import Numbers, Strings, arrow_column, chunks_of, listed
+from ._error import CODES, FLOAT64, INT64, KINDS, TRIGGERS, describe, make
 
 T = TypeVar("T")
 
@@ -39,7 +39,8 @@ def on_batch(function: Callable[[Batch[Any]], Any]) -> OnBatch:
 class Batch(Generic[T]):
     """A batch, or a handler's part of one.
 
-    It is good until the handler returns, unless `keep` was called: then until `complete`. number: 1, 2, 3, ... in order of
+    It is good until the handler returns, unless `keep` was called: then until `complete`. Views of it (`numbers`, `tags`, what
+    Arrow takes) show the engine's own memory, and keep it as long as they live. number: 1, 2, 3, ... in order of
     dispatch. trigger: why it was sealed. age: seconds from the acceptance of its first value to its dispatch. kind: the
     kind of all its values, or "mixed".
     """
@@ -80,6 +81,21 @@ class Batch(Generic[T]):
         if cells is None:
             raise make(CODES["INVALID_ARGUMENT"], f"the batch is of kind {self.kind}, not int64 or float64")
         return memoryview(cells).cast("B").cast("q" if self._kind == INT64 else "d")
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        """Integers, floats, strings and bytes in place; other kinds, if all are of one, as a copy."""
+        return _microbatch.arrow_export(*self._arrow())
+
+    def __arrow_c_schema__(self) -> object:
+        return _microbatch.arrow_export(*self._arrow())[0]
+
+    def _arrow(self) -> tuple[str, int, int, tuple[Any, ...]]:
+        if self._kind in (INT64, FLOAT64):
+            return "l" if self._kind == INT64 else "g", self._count, 0, (None, self._handle.cells())
+        texts = self._handle.texts()
+        if texts is not None:
+            return "u" if self.kind == "string" else "z", self._count, 0, (None, *texts)
+        return arrow_column(self.values)
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.values)
@@ -129,6 +145,8 @@ class HeldBatch(Batch[T]):
 def set_results(handle: _microbatch.Batch, results: Any, thrown: dict[int, BaseException] | None) -> None:
     """Sets what a handler returned; exceptions among it fail their values, and are kept in `thrown` by tag."""
     if not isinstance(results, list):
+        if handle.set_buffer(results):
+            return
         chunks = chunks_of(results)
         if len(chunks) == 1 and isinstance(chunks[0], Numbers):
             handle.set_numbers(chunks[0].cells, chunks[0].floats, chunks[0].validity)
@@ -136,7 +154,7 @@ def set_results(handle: _microbatch.Batch, results: Any, thrown: dict[int, BaseE
         if len(chunks) == 1 and isinstance(chunks[0], Strings) and not chunks[0].large:
             handle.set_strings(chunks[0].data, chunks[0].offsets, chunks[0].validity)
             return
-        results = list(results)
+        results = listed(chunks)
     failures = handle.set_list(results)
     if failures:
         tags = memoryview(handle.columns()[0]).cast("B").cast("Q")

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import _microbatch
 from ._batch import Batch, OnBatch, Work, set_results
-from ._columns import Numbers, Strings, chunks_of
+from ._columns import Numbers, Strings, chunks_of, listed
 from ._error import MapError, named
 from ._results import Results
 
@@ -94,10 +94,7 @@ class _Run:
             strings = chunks[0]
             columns = _microbatch.map_strings(self._call, strings.data, strings.offsets, strings.validity, size, batches)
         else:
-            everything: list[Any] = []
-            for chunk in chunks:
-                everything += _listed(chunk)
-            columns = _microbatch.map_values(self._call, everything, size, batches)
+            columns = _microbatch.map_values(self._call, listed(chunks), size, batches)
         if self.interrupt is not None:
             raise self.interrupt
         return Results(columns)
@@ -120,21 +117,3 @@ class _Run:
             set_results(batch._handle, results, self.thrown)
 
         return on_array
-
-
-def _listed(chunk: Any) -> list[Any]:
-    """A column that is not read in place."""
-    if isinstance(chunk, Numbers):
-        cells = memoryview(chunk.cells).cast("B").cast("d" if chunk.floats else "q").tolist()
-        return [cell if _is_set(chunk.validity, at) else None for at, cell in enumerate(cells)]
-    if isinstance(chunk, Strings):
-        data = bytes(memoryview(chunk.data))
-        ends = memoryview(chunk.offsets).cast("B").cast("q" if chunk.large else "i")
-        return [
-            data[ends[at] : ends[at + 1]].decode() if _is_set(chunk.validity, at) else None for at in range(chunk.rows)
-        ]
-    return chunk.values  # type: ignore[no-any-return]
-
-
-def _is_set(bits: bytes | None, at: int) -> bool:
-    return bits is None or bool(bits[at >> 3] >> (at & 7) & 1)

@@ -13,6 +13,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import microbatch
 import pytest
 from microbatch import Batcher, Error, Native
 
@@ -68,7 +69,19 @@ def test_multiprocessing(method: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(program)], check=True, timeout=120)
 
 
-@pytest.mark.parametrize("wait", ["flush()", "close()", "submit(2).result()", "room()", "push_many([3] * 99)"])
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "flush()",
+        "flush_end(b.flush_begin())",
+        "close()",
+        "submit(2).result()",
+        "submit(2).exception()",
+        "room()",
+        "push_many([3] * 99)",
+        "producer().push(4)",
+    ],
+)
 def test_ctrl_c_ends_every_wait(wait: str) -> None:
     program = (
         "import os, signal, sys, threading, microbatch\n"
@@ -81,7 +94,7 @@ def test_ctrl_c_ends_every_wait(wait: str) -> None:
         "b = microbatch.Batcher(handler, max_batch_size=1, queue_capacity=1, drain_at_exit='10ms')\n"
         "b.push(1)\n"
         "while not b.stats().in_flight: pass\n"
-        f"if 'room' in {wait!r} or 'many' in {wait!r}: b.push(2)\n"
+        f"if 'room' in {wait!r} or 'push' in {wait!r}: b.push(2)\n"
         "def press():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "threading.Timer(0.2, press).start()\n"
@@ -173,6 +186,184 @@ def test_threaded_batchers_give_everything_back() -> None:
     assert descriptors() == files
 
 
+@pytest.mark.parametrize("wait", ["next_batch()", "next_results()"])
+def test_ctrl_c_ends_a_pull_and_loses_nothing(wait: str) -> None:
+    program = (
+        "import os, signal, threading, microbatch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "b = microbatch.Batcher(results='pull')\n"
+        "threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n"
+        f"    b.{wait}\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+        "b.push(1, 5)\n"
+        "batch = b.next_batch(30)\n"
+        "batch.set_all([2]); batch.complete()\n"
+        "print(list(b.next_results(30).tags))\n"
+        "b.abandon()\n"
+    )
+    assert run(program).stdout == "interrupted\n[5]\n"
+
+
+def test_ctrl_c_passes_through_map_and_manual_mode() -> None:
+    program = (
+        "import os, signal, microbatch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def handler(values):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return values\n"
+        "for call in (lambda: microbatch.map([1, 2], handler), None):\n"
+        "    b = microbatch.Batcher(handler, mode='manual', max_delay='forever')\n"
+        "    b.push(1)\n"
+        "    try:\n"
+        "        (call or b.flush)()\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('interrupted', b.stats().outstanding)\n"
+        "    b.abandon()\n"
+    )
+    assert run(program).stdout == "interrupted 1\ninterrupted 0\n"
+
+
+class Thing:
+    pass
+
+
+class Things:
+    """Objects that are looked after: each is given back once, and then nobody holds it."""
+
+    def __init__(self) -> None:
+        self.ghosts: list[weakref.ref[Thing]] = []
+        self.released: list[int] = []
+
+    def make(self) -> Thing:
+        thing = Thing()
+        self.ghosts.append(weakref.ref(thing))
+        return thing
+
+    def on_release(self, thing: Any) -> None:
+        if isinstance(thing, Thing):
+            self.released.append(id(thing))
+
+    def check(self, given_back: int) -> None:
+        for _ in range(300):
+            gc.collect()
+            if all(ghost() is None for ghost in self.ghosts) and len(self.released) >= given_back:
+                break
+            threading.Event().wait(0.01)
+        assert [ghost() for ghost in self.ghosts] == [None] * len(self.ghosts)
+        assert len(self.released) == given_back
+
+
+def answered(batch: Any) -> None:
+    batch.set_all(batch.values)
+
+
+def failing(batch: Any) -> None:
+    raise ValueError
+
+
+@pytest.mark.parametrize(
+    "path", ["ok", "fail", "cancel", "expire", "discard", "refuse", "close", "abandon", "keep", "forget", "fork"]
+)
+def test_objects_are_given_back_once_on_every_path(path: str) -> None:
+    things, kept = Things(), []  # type: tuple[Things, list[Any]]
+    gate = threading.Event()
+
+    def keeping(batch: Any) -> None:
+        kept.append(batch.keep())
+
+    def waiting(batch: Any) -> None:
+        gate.wait(60)
+        answered(batch)
+
+    handler = {"fail": failing, "keep": keeping, "forget": keeping, "fork": waiting}.get(path, answered)
+    options: dict[str, Any] = {"max_delay": "forever", "max_batch_size": 4, "queue_capacity": 4}
+    if path in ("discard", "refuse"):
+        options |= {"max_in_flight": 1, "on_full": {"discard": "discard_oldest", "refuse": "reject"}[path]}
+        handler = waiting
+    batcher: Any = Batcher(microbatch.on_batch(handler), on_release=things.on_release, **options)
+    replies = [batcher.submit(things.make(), timeout="1ms" if path == "expire" else None) for _ in range(3)]
+    given_back = 6 if path in ("ok", "fork", "refuse") else 3  # a result that is the value is a reference more
+    if path == "cancel":
+        assert all(reply.cancel() for reply in replies)
+    elif path == "expire":
+        assert [type(reply.exception(30)) for reply in replies] == [Error] * 3
+    elif path == "discard":
+        batcher.seal()
+        while not batcher.stats().in_flight:
+            threading.Event().wait(0.001)
+        replies += [batcher.submit(things.make()) for _ in range(8)]
+        given_back = 11 + 3 + 4
+    elif path == "refuse":
+        batcher.seal()
+        while not batcher.stats().in_flight:
+            threading.Event().wait(0.001)
+        replies += [batcher.submit(n) for n in range(4)]
+        with pytest.raises(Error, match="QUEUE_FULL"):
+            batcher.submit(things.make())
+    elif path == "fork":
+        batcher.seal()
+        while not batcher.stats().in_flight:
+            threading.Event().wait(0.001)
+        pid = os.fork()
+        if pid == 0:
+            replies.clear()
+            batcher.abandon()
+            os._exit(len(things.released))  # they are the parent's to give back
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    gate.set()
+    if path == "close":
+        with pytest.raises(TimeoutError):
+            batcher.close(0)
+    elif path not in ("abandon", "cancel", "expire"):
+        batcher.seal()
+        if path in ("keep", "forget"):
+            while not kept:
+                threading.Event().wait(0.001)
+            kept.pop().free() if path == "keep" else kept.clear()
+        for reply in replies:
+            reply.exception(30)
+        del reply
+        batcher.flush(30)
+    replies.clear()
+    batcher.abandon()
+    del batcher, handler
+    things.check(given_back)
+
+
+def test_sub_interpreters_are_refused_at_import() -> None:
+    program = (
+        "import _xxsubinterpreters as subs, sys\n"
+        "import microbatch\n"
+        "inside = subs.create()\n"
+        f"program = {f'import sys; sys.path[:] = {sys.path!r}; import microbatch'!r}\n"
+        "try:\n"
+        "    subs.run_string(inside, program)\n"
+        "except subs.RunFailedError as refused:\n"
+        "    print(refused)\n"
+        "with microbatch.Batcher(lambda values: values) as b:\n"
+        "    print(b.submit(1).result(30))\n"
+    )
+    if sys.version_info >= (3, 13):
+        program = program.replace("_xxsubinterpreters as subs", "_interpreters as subs")
+    said = run(program).stdout
+    assert "main interpreter" in said and said.endswith("1\n")
+
+
+def test_a_free_threaded_interpreter_is_refused_at_import() -> None:
+    program = (
+        "import sysconfig\n"
+        "real = sysconfig.get_config_var\n"
+        "sysconfig.get_config_var = lambda name: 1 if name == 'Py_GIL_DISABLED' else real(name)\n"
+        "try:\n"
+        "    import microbatch\n"
+        "except ImportError as refused:\n"
+        "    print(refused)\n"
+    )
+    assert "does not support free-threaded Python" in run(program).stdout
+
+
 NATIVE = r"""
 #include "microbatch.h"
 #include <string.h>
@@ -198,16 +389,49 @@ mb_status echo(void *user_data, mb_batch *batch, const mb_api *api)
 """
 
 
+LEAVING = r"""
+#include "microbatch.h"
+#include <pthread.h>
+
+mb_status leave(void *user_data, mb_batch *batch, const mb_api *api);
+mb_status leave(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    (void)user_data;
+    (void)batch;
+    (void)api;
+    pthread_exit(NULL);
+}
+"""
+
+
+def compiled(tmp_path: Path, source: str, function: str, *flags: str) -> int:
+    file, library = tmp_path / f"{function}.c", tmp_path / f"{function}.so"
+    file.write_text(source)
+    compiler = [os.environ.get("CC", "cc"), "-shared", "-fPIC", *flags, "-Wall", "-Werror", f"-I{ROOT}/include"]
+    subprocess.run([*compiler, str(file), "-o", str(library)], check=True)
+    address = ctypes.cast(getattr(ctypes.CDLL(str(library)), function), ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
+def test_lines_of_log_come_from_threads_that_may_enter_python(tmp_path: Path) -> None:
+    lines: list[tuple[int, str]] = []
+    leave = compiled(tmp_path, LEAVING, "leave")
+    with Batcher(Native(leave), log=lambda level, line: lines.append((level, line)), max_batch_size=1) as batcher:
+        with pytest.raises(Error, match="THREAD_ENDED"):
+            batcher.submit(1).result(30)
+        for _ in range(3000):
+            if lines:
+                break
+            threading.Event().wait(0.01)
+    assert lines[0][0] == 40 and "ended inside a callback" in lines[0][1]
+
+
 @pytest.mark.parametrize("mode", ["threaded", "manual"])
 def test_c_code_by_address_that_links_to_nothing(tmp_path: Path, mode: str) -> None:
     from test_values import AWKWARD, Thing, bits
 
-    source, library = tmp_path / "echo.c", tmp_path / "echo.so"
-    source.write_text(NATIVE)
-    compiler = [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-nostdlib", "-Wall", "-Werror", f"-I{ROOT}/include"]
-    subprocess.run([*compiler, str(source), "-o", str(library)], check=True)
-    address = ctypes.cast(ctypes.CDLL(str(library)).echo, ctypes.c_void_p).value
-    assert address is not None
+    address = compiled(tmp_path, NATIVE, "echo", "-nostdlib")
     with Batcher(Native(address), mode=mode, max_batch_size=5) as batcher:
         thing = Thing()
         ghost = weakref.ref(thing)

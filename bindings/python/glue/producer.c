@@ -1,0 +1,183 @@
+/* Producers: a way in for one thread. */
+
+#include "push.h"
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *pusher;            /* The Batcher. */
+    PyObject *host;              /* NULL once the producer is freed. */
+    mb_producer *producer;
+    unsigned long pushing;       /* The thread whose push waits for room: a producer is for one at a time. */
+} ProducerObject;
+
+PyTypeObject *producer_type;
+
+/* producer() of a Batcher */
+PyObject *producer_new(PyObject *module, PyObject *pusher)
+{
+    struct host *host;
+    ProducerObject *self;
+    mb_status status;
+    (void)module;
+    if (!PyObject_TypeCheck(pusher, pusher_type)) {
+        PyErr_SetString(PyExc_TypeError, "a Batcher");
+        return NULL;
+    }
+    host = open_host(pusher);
+    self = host == NULL ? NULL : (ProducerObject *)PyType_GenericAlloc(producer_type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    status = host->api->mb_producer_new(host->batcher, &self->producer);
+    if (status != MB_OK) {
+        self->producer = NULL;
+        Py_DECREF((PyObject *)self);
+        return raise_status(status, NULL);
+    }
+    self->pusher = Py_NewRef(pusher);
+    self->host = Py_NewRef(((PusherObject *)pusher)->host);
+    return (PyObject *)self;
+}
+
+static struct host *producer_host(ProducerObject *self)
+{
+    if (self->producer == NULL) {
+        raise_status(MB_ERR_CLOSED, "the producer is freed");
+        return NULL;
+    }
+    if (self->pushing != 0) {
+        raise_status(MB_ERR_INVALID_ARGUMENT, "another thread is pushing through this producer: it is for one at a time");
+        return NULL;
+    }
+    return open_host(self->pusher);
+}
+
+static PyObject *producer_push(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    ProducerObject *self = (ProducerObject *)object;
+    struct arguments given;
+    struct host *host = producer_host(self);
+    uint64_t tag;
+    int64_t deadline;
+    bool pushed;
+    if (host == NULL || !parse("push", args, count, names, true, &given) || !tag_of(host, given.tag, &tag)
+        || (deadline = deadline_of(self->pusher, &given)) < 0 || !host_enter(host)) {
+        return NULL;
+    }
+    self->pushing = PyThread_get_thread_ident();
+    pushed = push_object(host, self->producer, self->pusher, given.value, tag, deadline);
+    self->pushing = 0;
+    host_leave(host);
+    return pushed ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *producer_submit(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    ProducerObject *self = (ProducerObject *)object;
+    struct arguments given;
+    struct host *host = producer_host(self);
+    ReplyObject *reply;
+    int64_t deadline;
+    bool pushed;
+    if (host == NULL || !parse("submit", args, count, names, false, &given)
+        || (deadline = deadline_of(self->pusher, &given)) < 0) {
+        return NULL;
+    }
+    if (!host->delivers || host->high_tags) {
+        return raise_status(MB_ERR_WRONG_MODE, "submit needs results, and tags from 2**63 on for itself");
+    }
+    host->submits = true;
+    reply = reply_new(self->pusher, self->host);
+    if (reply == NULL || !host_enter(host)) {
+        if (reply != NULL) {
+            reply_refused(reply);
+        }
+        return NULL;
+    }
+    self->pushing = PyThread_get_thread_ident();
+    pushed = push_object(host, self->producer, self->pusher, given.value, reply->tag, deadline);
+    self->pushing = 0;
+    host_leave(host);
+    if (!pushed) {
+        reply_refused(reply);
+        return NULL;
+    }
+    return (PyObject *)reply;
+}
+
+static PyObject *producer_free(PyObject *object, PyObject *ignored)
+{
+    ProducerObject *self = (ProducerObject *)object;
+    (void)ignored;
+    if (self->pushing != 0) {
+        return raise_status(MB_ERR_INVALID_ARGUMENT, "another thread is pushing through this producer");
+    }
+    if (self->producer != NULL) {
+        HOST(self->host)->api->mb_producer_free(self->producer);
+        self->producer = NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *producer_enter(PyObject *object, PyObject *ignored)
+{
+    (void)ignored;
+    return Py_NewRef(object);
+}
+
+static PyObject *producer_exit(PyObject *object, PyObject *ignored)
+{
+    return producer_free(object, ignored);
+}
+
+static int producer_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(((ProducerObject *)object)->pusher);
+    Py_VISIT(((ProducerObject *)object)->host);
+    return 0;
+}
+
+static int producer_clear(PyObject *object)
+{
+    ProducerObject *self = (ProducerObject *)object;
+    if (self->producer != NULL) {
+        HOST(self->host)->api->mb_producer_free(self->producer);
+        self->producer = NULL;
+    }
+    Py_CLEAR(self->pusher);
+    Py_CLEAR(self->host);
+    return 0;
+}
+
+static void producer_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
+    producer_clear(object);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef producer_methods[] = {
+    {"push", KEYWORDS(producer_push), "push(value, tag=0, *, deadline=None, timeout=None)\n--\n\nAs Batcher.push."},
+    {"submit", KEYWORDS(producer_submit), "submit(value, *, deadline=None, timeout=None)\n--\n\nAs Batcher.submit."},
+    {"free", producer_free, METH_NOARGS, "Frees it; what it pushed goes its way. Also the end of `with`."},
+    {"__enter__", producer_enter, METH_NOARGS, NULL},
+    {"__exit__", producer_exit, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot producer_slots[] = {
+    {Py_tp_doc, "A way into a batcher for one thread: its values keep their order among themselves, and not with those of others."},
+    {Py_tp_dealloc, producer_dealloc},
+    {Py_tp_traverse, producer_traverse},
+    {Py_tp_clear, producer_clear},
+    {Py_tp_methods, producer_methods},
+    {0, NULL},
+};
+
+PyType_Spec producer_spec = {
+    "microbatch.Producer", sizeof(ProducerObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, producer_slots,
+};
