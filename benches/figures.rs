@@ -1,11 +1,12 @@
 //! microbatch beside its peers: `cargo bench -p microbatch-bench`; see `benches/README.md`.
 //!
 //! `-- FILTER` runs what has FILTER in its id: `F1`, `F4/job`, `growth`. `--short` makes 3 rounds instead of 15, `--long` adds
-//! 10^8 values, `--list` names all, `--table` prints the table of the last results and draws the plots, and measures nothing.
+//! 10^8 values, `--list` names all, `--table` prints the table of the last results and draws the plots, and measures nothing;
+//! `--bless` does so and puts both into `benches/README.md`, `benches/plots` and the project's README.
 
 use microbatch_bench::case::{self, Effort};
 use microbatch_bench::probe::Probe;
-use microbatch_bench::report::{Line, Records};
+use microbatch_bench::report::{self, Line, Records};
 use microbatch_bench::{cases, idle, latency, memory, plot};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +17,7 @@ fn main() {
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    let known = ["--bench", "--short", "--long", "--list", "--table"];
+    let known = ["--bench", "--short", "--long", "--list", "--table", "--bless"];
     if let Some(unknown) = args
         .iter()
         .find(|arg| arg.starts_with('-') && !known.contains(&arg.as_str()))
@@ -40,8 +41,9 @@ fn main() {
     };
 
     let mut records = Records::open(&folder());
-    if !has("--table") {
-        println!("{}", machine());
+    if !has("--table") && !has("--bless") {
+        let machine = machine();
+        println!("{machine}; load average before: {}", load());
         let probe = Probe::new();
         let mut ran = 0;
         for (ids, run) in measurements(effort, has("--long"), probe.as_ref()) {
@@ -55,7 +57,7 @@ fn main() {
             }
             for line in run() {
                 println!("{}", line.text());
-                records.put(&line);
+                records.put(&line, &machine);
             }
         }
         if ran == 0 {
@@ -70,7 +72,7 @@ fn main() {
         }
         println!("load average after: {}", load());
     }
-    println!("\n{}", records.markdown());
+    println!("\n{}", records.asked());
     match records.save() {
         Ok(path) => println!("results: {}", path.display()),
         Err(error) => eprintln!("results could not be written: {error}"),
@@ -79,6 +81,27 @@ fn main() {
         Ok(files) => files.iter().for_each(|file| println!("plot: {}", file.display())),
         Err(error) => eprintln!("plots could not be drawn: {error}"),
     }
+    if has("--bless")
+        && let Err(error) = bless(&records)
+    {
+        eprintln!("the documents could not be written: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// The results as the documents show them.
+fn bless(records: &Records) -> Result<(), Box<dyn std::error::Error>> {
+    let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
+    plot::all(records, &benches.join("plots"))?;
+    let on = format!("On {}.\n\n", records.machines());
+    report::paste(
+        &benches.join("README.md"),
+        "figures",
+        &format!("{on}{}", records.asked()),
+    )?;
+    let readme = benches.parent().unwrap_or(benches).join("README.md");
+    report::paste(&readme, "figures", &format!("{on}{}", records.shown()))?;
+    Ok(())
 }
 
 /// One or several measurements that are made together: their ids, and how.
@@ -142,10 +165,9 @@ fn machine() -> String {
     };
     let cores = info.lines().filter(|line| line.starts_with("processor")).count();
     format!(
-        "{cores} cores, {} (family {}, model {}); load average before: {}",
+        "{cores} cores, {} (family {}, model {})",
         of("model name"),
         of("cpu family"),
         of("model\t"),
-        load()
     )
 }

@@ -92,8 +92,8 @@ static void *create(const struct side_config *config) {
     ours->text = side_text_new(config->bytes);
     ours->int64s = calloc(config->max_batch_size, 8);
     ours->float64s = calloc(config->max_batch_size, 8);
-    ours->array = calloc(SIDE_PERIOD + config->bulk, 8);
-    for (i = 0; i < SIDE_PERIOD + config->bulk; ++i) {
+    if (config->bulk > 0) ours->array = calloc(SIDE_PERIOD + config->bulk, 8);
+    for (i = 0; ours->array != NULL && i < SIDE_PERIOD + config->bulk; ++i) {
         int64_t value = side_value(i);
         double real = (double)value;
         memcpy(ours->array + i, config->payload == SIDE_FLOAT64 ? (void *)&real : (void *)&value, 8);

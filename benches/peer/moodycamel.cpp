@@ -24,7 +24,7 @@ class Moodycamel final : public Peer {
 
 public:
     explicit Moodycamel(const side_config &config)
-        : Peer(config), queue_(2 * config.outstanding), grant_(std::max<std::uint64_t>(1, config.outstanding / (4 * config.producers))) {
+        : Peer(config), queue_(config.outstanding), grant_(std::max<std::uint64_t>(1, config.outstanding / (4 * config.producers))) {
         producers_.reserve(config.producers);
         for (std::uint64_t i = 0; i < config.producers; ++i) producers_.push_back(std::make_unique<Producer>(queue_));
         worker_ = std::thread([this] { run(); });

@@ -53,12 +53,12 @@ fn outstanding(kind: &str, size: u64, who: &str) {
     };
     let config = Config {
         max_batch_size: size,
-        outstanding: 2 * MANY,
+        outstanding: MANY,
         consumer: 0,
         ..Config::default()
     };
-    let side = side::new(name, config.of(payload));
     let before = resident();
+    let side = side::new(name, config.of(payload));
     side.push(0, 0, MANY);
     let grown = resident() - before;
     let said = side.bytes_in_use() as f64;
@@ -69,7 +69,7 @@ fn outstanding(kind: &str, size: u64, who: &str) {
     side.drain();
     std::thread::sleep(Duration::from_millis(1100));
     side.drain();
-    let left = resident() - before;
+    let left = given_back() - before;
     let each = |bytes: f64| bytes / MANY as f64;
     println!("{} {} {} {}", each(grown), each(said), each(drained), each(left));
 }
@@ -156,7 +156,7 @@ fn idle() {
             assert!(batcher.run().is_ok(), "a batcher did not run");
         }
     }
-    let rested = resident() - before;
+    let rested = given_back() - before;
     let each = |bytes: f64| bytes / all.len() as f64;
     println!("{} {} {} {}", each(fresh), each(used), each(rested), all.len());
 }
@@ -218,6 +218,13 @@ pub fn many_batchers() -> Vec<Line> {
         lines.extend([cost, bytes]);
     }
     lines
+}
+
+/// Resident, without what the C library keeps of what was freed.
+fn given_back() -> f64 {
+    // SAFETY: it takes a number, and looks at the heap under the heap's own locks.
+    unsafe { libc::malloc_trim(0) };
+    resident()
 }
 
 fn resident() -> f64 {

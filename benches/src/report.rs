@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+/// From this share of the machine on that others had, numbers are not to be believed.
+const BUSY: f64 = 0.1;
+
 /// A measured number with what lies around it.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
@@ -131,7 +134,7 @@ pub struct Line {
     pub rows: Vec<Row>,
     /// Nanoseconds of the core-to-core probe beside each round.
     pub probes: Sample,
-    /// The share of the machine that others had meanwhile: from a tenth on the numbers are not to be believed.
+    /// The share of the machine that others had meanwhile.
     pub others: f64,
     skipped: Vec<(String, String)>,
 }
@@ -174,7 +177,7 @@ impl Line {
             "{:<4} {}   [{}]   {}   {probe}",
             self.figure, self.title, self.id, self.unit
         );
-        if self.others >= 0.1 {
+        if self.others >= BUSY {
             let _ = writeln!(
                 text,
                 "     NOT TO BE BELIEVED: others had {:.0} % of the machine",
@@ -255,8 +258,9 @@ impl Records {
     }
 
     /// Adds a measurement, in place of an earlier one of the same name.
-    pub fn put(&mut self, line: &Line) {
-        let new = line.json();
+    pub fn put(&mut self, line: &Line, machine: &str) {
+        let mut new = line.json();
+        new["machine"] = machine.into();
         match self.lines.iter_mut().find(|old| old["id"] == new["id"]) {
             Some(old) => *old = new,
             None => self.lines.push(new),
@@ -279,57 +283,140 @@ impl Records {
             .filter(move |line| line["id"].as_str().is_some_and(|id| id.starts_with(prefix)))
     }
 
-    /// The README's table: every measurement that was asked something.
-    pub fn markdown(&self) -> String {
+    /// Every measurement that was asked something, as Markdown.
+    pub fn asked(&self) -> String {
         let mut text = String::from(
-            "| figure | measured | ours | peer or bound | faster | target | |\n|---|---|---|---|---|---|---|\n",
+            "| figure | measured | microbatch | against | times faster | target | |\n|---|---|---|---|---|---|---|\n",
         );
-        let mut lines: Vec<_> = self.lines.iter().collect();
-        lines.sort_by_key(|line| {
-            let figure = line["figure"].as_str().unwrap_or_default();
-            figure.trim_start_matches('F').parse::<u32>().unwrap_or(u32::MAX)
-        });
-        for line in lines {
-            let rows = || line["rows"].as_array().into_iter().flatten();
-            let ours = rows()
-                .filter(|row| {
-                    row["who"]
-                        .as_str()
-                        .is_some_and(|who| who.starts_with("microbatch"))
-                })
-                .min_by(|a, b| middle(&a["value"]).total_cmp(&middle(&b["value"])));
-            for row in rows().filter(|row| !row["bar"].is_null() && row["who"] != "a bare lock and unlock") {
+        for line in self.sorted() {
+            let ours = ours(line);
+            for row in
+                rows(line).filter(|row| !row["bar"].is_null() && row["who"] != "a bare lock and unlock")
+            {
                 let own = row["ratio"].is_null();
-                let verdict = if row["reached"] == true {
-                    "reached"
-                } else {
-                    "missed"
-                };
                 let ours = if own { row } else { ours.unwrap_or(row) };
+                let (peer, ratio) = if own {
+                    let who = plain(&row["who"])
+                        .trim_start_matches("microbatch")
+                        .trim_start_matches([',', ' ']);
+                    (who.to_owned(), String::new())
+                } else {
+                    (
+                        format!("{}: {}", plain(&row["who"]), spread_text(&row["value"])),
+                        spread_text(&row["ratio"]),
+                    )
+                };
                 // Writing to a string does not fail.
                 let _ = writeln!(
                     text,
-                    "| {} | {}, {} | {} | {} | {} | {} | {verdict} |",
+                    "| {} | {} | {} | {peer} | {ratio} | {} | {} |",
                     plain(&line["figure"]),
-                    plain(&line["title"]),
-                    plain(&line["unit"]),
+                    measured(line),
                     spread_text(&ours["value"]),
-                    if own {
-                        String::new()
-                    } else {
-                        format!("{}: {}", plain(&row["who"]), spread_text(&row["value"]))
-                    },
-                    if own {
-                        String::new()
-                    } else {
-                        format!("{} x", spread_text(&row["ratio"]))
-                    },
                     plain(&row["bar"]),
+                    if row["reached"] == true {
+                        "reached"
+                    } else {
+                        "missed"
+                    },
                 );
             }
         }
         text
     }
+
+    /// What the project's README shows, as Markdown.
+    pub fn shown(&self) -> String {
+        let mut text = String::from("| measured | microbatch | peers in the same run |\n|---|---|---|\n");
+        for id in SHOWN {
+            for line in self.named(id).filter(|line| line["id"] == id) {
+                let Some(ours) = ours(line) else { continue };
+                let peers: Vec<_> = rows(line)
+                    .filter(|row| {
+                        !plain(&row["who"]).starts_with("microbatch")
+                            && row["who"] != "a bare lock and unlock"
+                    })
+                    .map(|row| format!("{} {}", plain(&row["who"]), spread_text(&row["value"])))
+                    .collect();
+                // Writing to a string does not fail.
+                let _ = writeln!(
+                    text,
+                    "| {} | **{}** | {} |",
+                    measured(line),
+                    spread_text(&ours["value"]),
+                    peers.join("; ")
+                );
+            }
+        }
+        text
+    }
+
+    /// The machines that the measurements were made on.
+    pub fn machines(&self) -> String {
+        let mut all: Vec<_> = self.lines.iter().map(|line| plain(&line["machine"])).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.join("; ")
+    }
+
+    /// In the order of the figures.
+    fn sorted(&self) -> Vec<&Value> {
+        let mut lines: Vec<_> = self.lines.iter().collect();
+        lines.sort_by_key(|line| {
+            let figure = plain(&line["figure"]);
+            figure.trim_start_matches('F').parse::<u32>().unwrap_or(u32::MAX)
+        });
+        lines
+    }
+}
+
+/// The ids of what the project's README shows.
+const SHOWN: [&str; 8] = [
+    "F1/push/1/alone",
+    "F3/bulk/int64/4096",
+    "F4/job/1",
+    "F4/job/2",
+    "F5/job/16/1",
+    "F6/future",
+    "F10/lone/1 ms",
+    "F11/memory/int64",
+];
+
+fn rows(line: &Value) -> impl Iterator<Item = &Value> {
+    line["rows"].as_array().into_iter().flatten()
+}
+
+/// The best of our rows.
+fn ours(line: &Value) -> Option<&Value> {
+    rows(line)
+        .filter(|row| plain(&row["who"]).starts_with("microbatch"))
+        .min_by(|a, b| middle(&a["value"]).total_cmp(&middle(&b["value"])))
+}
+
+fn measured(line: &Value) -> String {
+    let doubt = if line["others"].as_f64().is_some_and(|share| share >= BUSY) {
+        " (on a busy machine)"
+    } else {
+        ""
+    };
+    let unit = match plain(&line["unit"]) {
+        "" => String::new(),
+        unit => format!(", {unit}"),
+    };
+    format!("{}{unit}{doubt}", plain(&line["title"]))
+}
+
+/// Puts a text between two comments of a file: the line that begins with `<!-- name:` and `<!-- end of name -->`.
+pub fn paste(file: &Path, name: &str, text: &str) -> std::io::Result<()> {
+    let old = std::fs::read_to_string(file)?;
+    let missing = || std::io::Error::other(format!("{} has no place for {name}", file.display()));
+    let begin = old.find(&format!("<!-- {name}:")).ok_or_else(missing)?;
+    let begin = begin + old[begin..].find('\n').ok_or_else(missing)? + 1;
+    let end = begin
+        + old[begin..]
+            .find(&format!("<!-- end of {name} -->"))
+            .ok_or_else(missing)?;
+    std::fs::write(file, format!("{}{text}{}", &old[..begin], &old[end..]))
 }
 
 fn plain(value: &Value) -> &str {
