@@ -49,7 +49,7 @@ fn bars(line: &Value, path: &Path) -> Result<()> {
             )
         })
         .collect();
-    rows.sort_by(|a, b| b.1.total_cmp(&a.1));
+    rows.sort_by(|a, b| a.1.total_cmp(&b.1));
     let (row_height, left, right, top) = (26, 230, 70, 46);
     let width = 760;
     let height = top + row_height * rows.len() as i32 + 34;
@@ -151,9 +151,24 @@ fn curves(panel: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, lines: &[Seri
     chart
         .configure_mesh()
         .light_line_style(WHITE)
+        .x_labels(6)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| format!("{y:.0}"))
         .bold_line_style(PEERS.mix(0.3))
         .label_style(("sans-serif", 12))
         .draw()?;
+    // Where the curves are not.
+    let falls = |points: &[(f64, f64)]| {
+        points
+            .first()
+            .zip(points.last())
+            .is_some_and(|(first, last)| first.1 > last.1)
+    };
+    let legend = if lines.iter().any(|(_, points)| falls(points)) {
+        SeriesLabelPosition::UpperRight
+    } else {
+        SeriesLabelPosition::UpperLeft
+    };
     let others = [PEERS, RGBColor(0xd0, 0x7a, 0x2d), RGBColor(0x4f, 0x9d, 0x69)];
     let mut next = others.iter().cycle();
     for (index, (who, points)) in lines.iter().enumerate() {
@@ -169,7 +184,7 @@ fn curves(panel: &DrawingArea<SVGBackend<'_>, Shift>, title: &str, lines: &[Seri
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(legend)
         .background_style(WHITE.mix(0.8))
         .label_font(("sans-serif", 12))
         .draw()?;
