@@ -6,6 +6,9 @@ fn main() {
     println!("cargo:rerun-if-changed=peer");
     println!("cargo:rerun-if-changed=../include/microbatch.h");
     println!("cargo:rerun-if-changed=../bindings/cpp/include");
+    // While one of these is missing it is looked for at every build, so that it is found when it comes.
+    println!("cargo:rerun-if-changed=/usr/include/concurrentqueue");
+    println!("cargo:rerun-if-changed=/usr/include/librdkafka");
     println!("cargo:rustc-check-cfg=cfg(has_moodycamel, has_rdkafka)");
 
     c(cc::Build::new().file("peer/batcher.c"), "side_batcher");
@@ -60,7 +63,7 @@ fn compiles(text: &str, name: &str) -> bool {
             .cpp(true)
             .file(&file)
             .cargo_metadata(false)
-            .warnings(false)
+            .cargo_warnings(false)
             .try_compile(&format!("has_{name}"))
             .is_ok()
 }
