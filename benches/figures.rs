@@ -164,8 +164,13 @@ fn machine() -> String {
             .to_owned()
     };
     let cores = info.lines().filter(|line| line.starts_with("processor")).count();
+    let virtually = if of("flags").contains("hypervisor") {
+        "virtual "
+    } else {
+        ""
+    };
     format!(
-        "{cores} cores, {} (family {}, model {})",
+        "{cores} {virtually}cores, {} (family {}, model {})",
         of("model name"),
         of("cpu family"),
         of("model\t"),
