@@ -1,12 +1,16 @@
-//! Writes mutants of gate.rs: copies with one bug each. A model that does not catch them proves nothing.
+//! Copies gate.rs, lock.rs and shared.rs without their tests, and writes mutants of them: copies with one bug each. A model
+//! that does not catch them proves nothing.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const GATE: &str = "../../src/sync/gate.rs";
+const SOURCE: &str = "../../src/sync";
 
-/// File name, what to replace, by what. Each text to replace stands in gate.rs exactly once.
-const MUTANTS: [(&str, &str, &str); 6] = [
+/// The files, and the mutants of each: name, what to replace, by what. Each text to replace stands in its file once.
+const FILES: [(&str, &[(&str, &str, &str)]); 3] =
+    [("gate.rs", &GATE), ("lock.rs", &LOCK), ("shared.rs", &SHARED)];
+
+const GATE: [(&str, &str, &str); 6] = [
     // The owner's second look may pass before its busy flag is seen.
     ("no_light_fence.rs", "        light_fence();\n", ""),
     // The revoker may look at busy before its 0 is seen.
@@ -41,28 +45,64 @@ const MUTANTS: [(&str, &str, &str); 6] = [
     ),
 ];
 
+const LOCK: [(&str, &str, &str); 2] = [
+    // Whoever takes the lock does not see what the last holder wrote.
+    (
+        "relaxed_take.rs",
+        "compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)",
+        "compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed)",
+    ),
+    // Whoever leaves it does not publish what it wrote.
+    (
+        "relaxed_leave.rs",
+        "self.lock.holder.store(0, Ordering::Release);",
+        "self.lock.holder.store(0, Ordering::Relaxed);",
+    ),
+];
+
+const SHARED: [(&str, &str, &str); 3] = [
+    // What a reference did is not published when it goes.
+    (
+        "relaxed_drop.rs",
+        "count.fetch_sub(1, Ordering::Release) != 1",
+        "count.fetch_sub(1, Ordering::Relaxed) != 1",
+    ),
+    // The last one drops the value without having seen what the others did.
+    ("no_drop_fence.rs", "        fence(Ordering::Acquire);\n", ""),
+    // The only reference does not see what those did that went.
+    (
+        "relaxed_get_mut.rs",
+        "if self.inner().count.load(Ordering::Acquire) != 1 {",
+        "if self.inner().count.load(Ordering::Relaxed) != 1 {",
+    ),
+];
+
 fn main() -> io::Result<()> {
-    println!("cargo:rerun-if-changed={GATE}");
     println!("cargo:rerun-if-changed=build.rs");
-    let gate = fs::read_to_string(GATE)?;
-    // `include!` takes no inner comments, and the unit tests of the crate have no place here.
-    let end = gate.find("#[cfg(test)]").unwrap_or(gate.len());
-    let body: String = gate[..end]
-        .lines()
-        .filter(|line| !line.starts_with("//!"))
-        .flat_map(|line| [line, "\n"])
-        .collect();
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
-    for (name, from, to) in MUTANTS {
-        write_mutant(&out.join(name), &body, from, to)?;
+    for (file, mutants) in FILES {
+        let path = Path::new(SOURCE).join(file);
+        println!("cargo:rerun-if-changed={}", path.display());
+        let text = fs::read_to_string(path)?;
+        // `include!` takes no inner comments, and the unit tests of the crate have no place here.
+        let end = text.find("\n#[cfg(test)]\n").unwrap_or(text.len());
+        let body: String = text[..end]
+            .lines()
+            .filter(|line| !line.starts_with("//!"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        fs::write(out.join(file), &body)?;
+        for (name, from, to) in mutants {
+            write_mutant(&out.join(name), file, &body, from, to)?;
+        }
     }
     Ok(())
 }
 
-fn write_mutant(path: &Path, body: &str, from: &str, to: &str) -> io::Result<()> {
+fn write_mutant(path: &Path, file: &str, body: &str, from: &str, to: &str) -> io::Result<()> {
     if body.matches(from).count() != 1 {
         return Err(io::Error::other(format!(
-            "{GATE} does not hold this text once: {from}"
+            "{file} does not hold this text once: {from}"
         )));
     }
     fs::write(path, body.replace(from, to))

@@ -1,4 +1,4 @@
-//! What gate.rs and lock.rs find in their parent when loom runs them, and the models.
+//! What gate.rs, lock.rs and shared.rs find in their parent when loom runs them, and the models.
 
 use std::cell::Cell;
 
@@ -13,6 +13,12 @@ mod gate;
 
 #[allow(clippy::expect_used, reason = "a model fails by panicking")]
 mod tests;
+
+/// shared.rs as it is, without its own tests.
+#[allow(dead_code, reason = "the models do not need all of it")]
+mod shared {
+    include!(concat!(env!("OUT_DIR"), "/shared.rs"));
+}
 
 /// The first push gets the bias of a fresh gate, the second after a revocation gets it back.
 const BIAS_AFTER: u32 = 1;
@@ -48,7 +54,12 @@ fn light_fence() {
 
 fn heavy_fence() -> bool {
     atomic::fence(atomic::Ordering::SeqCst);
-    true
+    !REFUSES.get()
+}
+
+thread_local! {
+    /// The kernel answers no more: the fence has waited, and nobody may rely on it again. loom runs a model on one thread.
+    static REFUSES: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Backoff;
@@ -79,7 +90,7 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// gate.rs with one bug each.
+/// The files with one bug each.
 #[allow(
     dead_code,
     unused_variables,
@@ -102,6 +113,11 @@ mod mutants {
         no_second_look,
         relaxed_revoke,
         relaxed_return,
-        slot_unseen
+        slot_unseen,
+        relaxed_take,
+        relaxed_leave,
+        relaxed_drop,
+        no_drop_fence,
+        relaxed_get_mut
     );
 }
