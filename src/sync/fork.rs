@@ -22,7 +22,8 @@ pub(crate) fn install() -> Result<(), i32> {
     // SYNC: Acquire pairs with the store below - the handler is registered. Two threads that come at once
     // both register: the child then counts twice, which changes the epoch as well. A lock here could be held
     // by a thread that a fork leaves behind.
-    if INSTALLED.load(Ordering::Acquire) {
+    if INSTALLED.load(Ordering::Acquire) || cfg!(miri) {
+        // Miri neither forks nor has pthread_atfork.
         return Ok(());
     }
     // SAFETY: `forked` may run in a forked child: it touches one atomic. The library is never unloaded.

@@ -19,6 +19,9 @@
 //! | [`fork`] | an epoch that a forked child bumps |
 //! | [`fd`] | `TimerFd`: the descriptor a host polls |
 //!
+//! Miri has no membarrier, timerfd, atfork and thread attributes: where `cfg(miri)` stands in `barrier.rs`, `fd.rs`,
+//! `fork.rs` and `backoff.rs`, and in `thread_miri.rs`, it gets the nearest thing that it has.
+//!
 //! `gate.rs` and `lock.rs` take everything they need from `super`, so that `tests/loom` compiles the very same
 //! files against a parent that hands out loom's types. Each atomic access carries a `SYNC:` comment that
 //! names its partner and what it publishes.
@@ -36,6 +39,7 @@ pub(crate) mod gate;
 pub(crate) mod lock;
 pub(crate) mod mutex;
 pub(crate) mod shared;
+#[cfg_attr(miri, path = "thread_miri.rs")]
 pub(crate) mod thread;
 
 pub(crate) use core::sync::atomic;

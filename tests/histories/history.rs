@@ -10,6 +10,9 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
 use crate::model::Session;
 
 /// A random scenario.
@@ -400,6 +403,23 @@ pub(crate) fn histories(most_steps: usize) -> impl Strategy<Value = History> {
                 }
             },
         )
+}
+
+/// A history of which these numbers choose each part.
+#[allow(dead_code, reason = "fuzzing draws histories so")]
+pub(crate) fn drawn(head: u64, steps: impl Iterator<Item = u64>) -> History {
+    fn draw<T: std::fmt::Debug>(from: &impl Strategy<Value = T>, number: u64) -> T {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&number.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let tree = from.new_tree(&mut runner);
+        tree.expect("no strategy here refuses what it draws").current()
+    }
+    let step = step();
+    let mut history = draw(&histories(2), head);
+    history.steps = steps.map(|number| draw(&step, number)).collect();
+    history
 }
 
 // ---- writing ----

@@ -6,11 +6,13 @@ use std::{env, fs, io};
 
 const SOURCE: &str = "../../src/sync";
 
-/// The files, and the mutants of each: name, what to replace, by what. Each text to replace stands in its file once.
-const FILES: [(&str, &[(&str, &str, &str)]); 3] =
-    [("gate.rs", &GATE), ("lock.rs", &LOCK), ("shared.rs", &SHARED)];
+/// File name, what to replace, by what.
+type Mutant = (&'static str, &'static str, &'static str);
 
-const GATE: [(&str, &str, &str); 6] = [
+/// The files, and the mutants of each: name, what to replace, by what. Each text to replace stands in its file once.
+const FILES: [(&str, &[Mutant]); 3] = [("gate.rs", &GATE), ("lock.rs", &LOCK), ("shared.rs", &SHARED)];
+
+const GATE: [Mutant; 6] = [
     // The owner's second look may pass before its busy flag is seen.
     ("no_light_fence.rs", "        light_fence();\n", ""),
     // The revoker may look at busy before its 0 is seen.
@@ -45,7 +47,7 @@ const GATE: [(&str, &str, &str); 6] = [
     ),
 ];
 
-const LOCK: [(&str, &str, &str); 2] = [
+const LOCK: [Mutant; 2] = [
     // Whoever takes the lock does not see what the last holder wrote.
     (
         "relaxed_take.rs",
@@ -60,7 +62,7 @@ const LOCK: [(&str, &str, &str); 2] = [
     ),
 ];
 
-const SHARED: [(&str, &str, &str); 3] = [
+const SHARED: [Mutant; 3] = [
     // What a reference did is not published when it goes.
     (
         "relaxed_drop.rs",

@@ -188,19 +188,28 @@ impl Batcher {
             return Err("REENTRANT");
         }
         self.overdue();
+        self.next_ready_results()
+            .ok_or(if self.closed && self.outstanding() == 0 {
+                "CLOSED"
+            } else {
+                "TIMEOUT"
+            })
+    }
+
+    /// The same without a look at the clock, behind a completion.
+    pub(crate) fn next_ready_results(&mut self) -> Option<ResultSet> {
+        let pulls = self.options.pull_results && self.callbacks == 0;
         let first = self
             .ready
             .iter()
             .position(|entry| matches!(entry, Entry::Results(_)));
-        if let Some(Entry::Results(results)) = first.and_then(|at| self.ready.remove(at)) {
-            self.delivered(&results);
-            return Ok(results);
+        match first.filter(|_| pulls).and_then(|at| self.ready.remove(at)) {
+            Some(Entry::Results(results)) => {
+                self.delivered(&results);
+                Some(results)
+            }
+            _ => None,
         }
-        Err(if self.closed && self.outstanding() == 0 {
-            "CLOSED"
-        } else {
-            "TIMEOUT"
-        })
     }
 
     pub(crate) fn free_results(&mut self, results: &ResultSet, host: &mut dyn Host) {

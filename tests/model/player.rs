@@ -475,7 +475,7 @@ impl Player {
                 self.held[at] = None;
                 let status = batcher.give_up_hold(flight, part, Ending::Completed, self);
                 if status == "OK"
-                    && let Ok(results) = batcher.next_results()
+                    && let Some(results) = batcher.next_ready_results()
                 {
                     self.depth += 1;
                     self.show_results(&results);

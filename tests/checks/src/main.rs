@@ -1,0 +1,185 @@
+//! `cargo run -p microbatch-checks -- CHECK [ARGUMENTS]`: one check for longer than at every change.
+
+use microbatch_checks::memory::{self, Borrows, Sanitizer};
+use microbatch_checks::search;
+use microbatch_checks::tool::{Outcome, Result, root, run};
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "cargo run -p microbatch-checks -- CHECK
+  miri [SEEDS]          suites of the engine under Miri, small ones with SEEDS schedules (0..64), both sets of aliasing rules
+  tsan [SEEDS]          the stress test's rounds (0-119), and the small suite, with the thread sanitizer
+  asan                  the suites of the engine with the address and leak sanitizers
+  valgrind              every C test under memcheck
+  hosts [java|node|python]  the suites of another language on an engine with the address sanitizer
+  fuzz [SECONDS]        every fuzz target (3600); what it learns is left in target/checks/corpus
+  coverage              lines and branches of the engine and the boundary
+  mutants FILES [K/N]   mutants of files of the engine, shard K of N
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match check(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(told) => {
+            eprintln!("{told}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(words: &[&str]) -> Result {
+    match *words {
+        ["miri"] => miri("0..64"),
+        ["miri", seeds] => miri(seeds),
+        ["tsan"] => tsan("0-119"),
+        ["tsan", seeds] => tsan(seeds),
+        ["asan"] => asan(),
+        ["valgrind"] => valgrind(),
+        ["hosts"] => ["java", "node", "python"].into_iter().try_for_each(host),
+        ["hosts", language] => host(language),
+        ["fuzz"] => fuzz(3600),
+        ["fuzz", seconds] => fuzz(seconds.parse().map_err(|_| "SECONDS is a number")?),
+        ["coverage"] => show(search::coverage(&["--summary-only"])?),
+        ["mutants", ref files @ .., shard] if shard.contains('/') => show(search::mutants(files, shard)?),
+        ["mutants", ref files @ ..] => show(search::mutants(files, "0/1")?),
+        _ => Err(USAGE.to_owned()),
+    }
+}
+
+fn show(outcome: Outcome) -> Result {
+    println!("{}", outcome.text);
+    if outcome.is_ok {
+        Ok(())
+    } else {
+        Err("it failed".to_owned())
+    }
+}
+
+/// What Miri does not know: descriptors to poll, forks, `/proc`; and what would take it hours.
+const NOT_UNDER_MIRI: [&str; 12] = [
+    "fork",
+    "descriptor",
+    "_fd",
+    "epoll",
+    "under_stress",
+    "million",
+    "p08_no_batch_passes",
+    "threads_are_named",
+    "no_thread",
+    "proc",
+    "p11_",
+    "p10_batches_grow",
+];
+
+fn miri(seeds: &str) -> Result {
+    for borrows in [Borrows::Stacked, Borrows::Tree] {
+        memory::miri(borrows, seeds, true, &["--test", "small"])?.content("small")?;
+        memory::miri(borrows, "", true, &["--test", "regressions", "--test", "corpus"])?.content("corpus")?;
+    }
+    let skips: Vec<&str> = NOT_UNDER_MIRI.iter().flat_map(|name| ["--skip", *name]).collect();
+    for suite in ["batches", "flow", "results", "values", "hosts", "seeing"] {
+        // A test that shelves batches in their own handler leaves a ring behind.
+        let mut arguments = vec!["--test", suite, "--"];
+        arguments.extend(&skips);
+        memory::miri(Borrows::Tree, "", false, &arguments)?.content(suite)?;
+        println!("{suite}: nothing");
+    }
+    Ok(())
+}
+
+fn tsan(seeds: &str) -> Result {
+    let all = ["small", "flow", "batches", "results", "hosts", "values"]
+        .map(|suite| ["--test", suite])
+        .concat();
+    memory::sanitized(Sanitizer::Thread, false, &all)?.content("the suites with the thread sanitizer")?;
+    // SAFETY: this process has one thread.
+    unsafe { std::env::set_var("MICROBATCH_SEEDS", seeds) };
+    show(memory::sanitized(
+        Sanitizer::Thread,
+        false,
+        &["--test", "stress"],
+    )?)
+}
+
+fn asan() -> Result {
+    memory::sanitized(
+        Sanitizer::Address,
+        true,
+        &["--test", "small", "--test", "regressions", "--test", "corpus"],
+    )?
+    .content("the address and leak sanitizers")?;
+    // Tests that shelve batches in their own handler leave rings behind.
+    let all = ["stress", "flow", "batches", "results", "hosts", "values"]
+        .map(|suite| ["--test", suite])
+        .concat();
+    show(memory::sanitized(Sanitizer::Address, false, &all)?)
+}
+
+/// C tests that valgrind cannot run as they are, and why.
+const NOT_UNDER_VALGRIND: [(&str, &str); 5] = [
+    ("oom.c", "has a malloc of its own, and so has valgrind"),
+    ("share_lib.c", "is no program"),
+    ("share.c", "takes libraries as arguments"),
+    ("dlclose.c", "takes the library as an argument"),
+    ("c89.c", "is strict C89, compiled by its own test"),
+];
+
+fn valgrind() -> Result {
+    if !memory::has_valgrind()? {
+        return Err("no valgrind: apt-get install valgrind libc6-dbg".to_owned());
+    }
+    let library = memory::plain_library()?;
+    let mut sources: Vec<String> = std::fs::read_dir(root().join("tests/c"))
+        .map_err(|error| error.to_string())?
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .filter(|name| name.ends_with(".c") && !NOT_UNDER_VALGRIND.iter().any(|(not, _)| not == name))
+        .collect();
+    sources.sort();
+    let mut told = String::new();
+    for source in sources {
+        let outcome = memory::memcheck(&format!("tests/c/{source}"), &["WITHOUT_BUSY_FORKS"], &library)?;
+        println!("{source}: {}", if outcome.is_ok { "nothing" } else { "REPORTED" });
+        if !outcome.is_ok {
+            told += &format!("---- {source}\n{}", outcome.text);
+        }
+    }
+    if told.is_empty() { Ok(()) } else { Err(told) }
+}
+
+/// The suite of a language whose glue is linked with an engine that has the address sanitizer. gcc's runtime is loaded
+/// first into every process: rustc links none into libraries.
+fn host(language: &str) -> Result {
+    let mut find = Command::new("cc");
+    find.arg("-print-file-name=libasan.so");
+    let runtime = run(&mut find)?.text.trim().to_owned();
+    let mut cargo = microbatch_checks::nightly::cargo()?;
+    cargo
+        .env("RUSTFLAGS", "-Zsanitizer=address -Zexternal-clangrt")
+        .env(
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
+            format!("env LD_PRELOAD={runtime}"),
+        )
+        .env("ASAN_OPTIONS", "handle_segv=0:detect_leaks=0")
+        .args([
+            "test",
+            "--locked",
+            "--target",
+            "x86_64-unknown-linux-gnu",
+            "--test",
+            language,
+        ])
+        .arg("--target-dir")
+        .arg(microbatch_checks::tool::target("host"));
+    show(run(&mut cargo)?)
+}
+
+fn fuzz(seconds: u32) -> Result {
+    for name in search::TARGETS {
+        let outcome = search::fuzz(name, seconds, false)?;
+        let last = outcome.text.lines().last().unwrap_or_default().to_owned();
+        println!("{name}: {last}");
+        outcome.content(name)?;
+    }
+    Ok(())
+}
