@@ -10,7 +10,8 @@ import microbatch
 from microbatch import Batch, Batcher, Error, Failure, ForeignObject, Results
 
 LACKS = {"owned", "free_in_callback", "parts"}
-"""What Python has no form for: pushed bytes stay Python's, and a batcher in use by a call outlives it."""
+"""What Python has no form for: pushed bytes stay Python's, a batcher in use by a call outlives it, and parts are pulled by the
+wrapper's own threads and loops only."""
 
 NOBODY_ELSE = 0x7FFFFFFF
 KINDS = ["null", "bool", "int64", "float64", "string", "bytes", "object"]
