@@ -165,7 +165,7 @@ fn python_batchers_and_replies() {
 
 #[test]
 fn python_hazards() {
-    pytest(&["tests/test_hazards.py"]);
+    pytest(&["tests/test_hazards.py", "tests/test_reentrancy.py"]);
 }
 
 #[test]
