@@ -303,7 +303,9 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
     # ---- waiting ----
 
     def room(self, timeout: Seconds | None = None) -> None:
-        """Waits until there is room for a value; raises what is lacking."""
+        """Waits until there is room for a value, in callbacks never; raises what is lacking."""
+        if self._in_callback():
+            timeout = 0
         if timeout != 0:
             self._refuse_where_waiting_blocks("room")
         self._the_host().room(nanoseconds(timeout))
