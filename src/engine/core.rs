@@ -576,8 +576,9 @@ pub(crate) struct Ledger {
 const OPEN: u64 = 1 << 40;
 
 impl Ledger {
+    /// Makes room for the next batch's account, and for that of a batch in reserve behind it.
     fn reserve(&mut self) -> bool {
-        self.owed.try_reserve(1).is_ok()
+        self.owed.try_reserve(2).is_ok()
     }
 
     fn shrink(&mut self) {

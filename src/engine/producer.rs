@@ -104,8 +104,20 @@ impl Inner {
             self.join_stage(front, stage);
         }
         if front.reserved == 0 {
-            self.core.lock().staged_since = forming::FOREVER;
+            let mut core = self.core.lock();
+            core.staged_since = forming::FOREVER;
             front.stages_are_watched = false;
+            if let Some(batch) = front.in_reserve.take() {
+                core.recycle(batch);
+            }
+        }
+    }
+
+    /// Joins one stage. If that took the batch in reserve, the other stages join it at once, while it has room for all.
+    fn join_one(&self, front: &mut Front, stage: &Stage) {
+        self.join_stage(front, stage);
+        if front.in_reserve.is_none() && front.reserved > 0 {
+            self.join_stages(front);
         }
     }
 
@@ -179,8 +191,11 @@ impl Inner {
         if front.closed {
             return;
         }
-        let share = (u64::from(self.limits.max_batch_size) / SHARE).min(STAGE as u64);
-        if front.stages_are_watched && front.places() > share {
+        let batch = u64::from(self.limits.max_batch_size).min(self.limits.max_batch_bytes / 8);
+        let share = (batch / SHARE)
+            .min(STAGE as u64)
+            .min(batch.saturating_sub(front.reserved));
+        if front.in_reserve.is_some() && front.stages_are_watched && front.places() > share {
             stage.gate.visit(|staged| {
                 if staged.granted == 0 && share > 1 {
                     staged.begin(share, self.now());
@@ -193,6 +208,12 @@ impl Inner {
         let load = front.load(&core);
         let (count, bytes) = forming::row_limit(&self.limits, 0, 0, load);
         let group = count.min(bytes / 8).min(share);
+        if group > 1 && front.in_reserve.is_none() && core.reserve_for_batch() {
+            front.in_reserve = core.take_batch(self.batch_rows());
+        }
+        if front.in_reserve.is_none() {
+            return;
+        }
         stage.gate.visit(|staged| {
             if group > 1 && staged.granted == 0 {
                 staged.begin(group, self.now());
@@ -280,7 +301,7 @@ impl Producer {
     fn push_next(&self, push: Push<'_>) -> Status {
         let engine = &self.engine;
         let taken = engine.gate.push(|front| {
-            engine.join_stage(front, &self.stage);
+            engine.join_one(front, &self.stage);
             let taken = engine.put_row(front, push.kind, push.cell, push.tag);
             if taken {
                 engine.grant(front, &self.stage);
@@ -302,7 +323,7 @@ impl Producer {
     fn join(&self) {
         self.engine
             .gate
-            .push(|front| self.engine.join_stage(front, &self.stage));
+            .push(|front| self.engine.join_one(front, &self.stage));
         self.engine.pay();
     }
 
@@ -346,9 +367,9 @@ impl Drop for Producer {
         if self.engine.is_foreign() {
             return;
         }
-        // What found no memory to join stays with the batcher, which joins it later; its stage stays listed.
+        // What a fault kept from joining stays with the batcher, which joins it later; its stage stays listed.
         self.engine.gate.push(|front| {
-            self.engine.join_stage(front, &self.stage);
+            self.engine.join_one(front, &self.stage);
             let empty = self.stage.gate.visit(|staged| staged.granted == 0);
             if empty {
                 self.engine

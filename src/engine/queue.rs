@@ -33,6 +33,9 @@ pub(crate) struct Front {
     pub(crate) reserved: u64,
     /// The core knows since when values may be staged, or an earlier time: somebody joins the stages in time.
     pub(crate) stages_are_watched: bool,
+    /// A batch for staged values that fit the open one no more: they were accepted, so memory must not be lacking. There is
+    /// one while values may be staged, and no more of them than it holds.
+    pub(crate) in_reserve: Option<Shared<Batch>>,
     /// Refused pushes by negated code.
     pub(crate) refusals: [u64; 24],
 }
@@ -105,6 +108,7 @@ impl Front {
             closed: false,
             reserved: 0,
             stages_are_watched: false,
+            in_reserve: None,
             refusals: [0; 24],
         }
     }
@@ -199,7 +203,8 @@ impl Front {
     }
 
     pub(crate) fn memory(&self) -> u64 {
-        self.open.as_ref().map_or(0, |batch| batch.memory())
+        let batches = self.open.iter().chain(&self.in_reserve);
+        batches.map(|batch| batch.memory()).sum()
     }
 }
 
@@ -414,7 +419,12 @@ impl Inner {
     /// watches, and where no host is told times.
     fn prepare(&self, front: &mut Front, core: &mut Core) {
         let timed = self.limits.max_delay > 0 && self.limits.max_delay < FOREVER;
-        if timed && !self.is_manual() && !self.routes.is_pulled() && !front.closed && self.open(front, core) {
+        if timed
+            && !self.is_manual()
+            && !self.routes.is_pulled()
+            && !front.closed
+            && self.open(front, core, false)
+        {
             front.prepared = true;
             front.set_limits(self, core);
         }
@@ -540,7 +550,7 @@ impl Inner {
         if forming::seals_before(&self.limits, open, weight) {
             self.seal(front, &mut core, Trigger::Bytes);
         }
-        let status = self.append(front, &mut core, push);
+        let status = self.append(front, &mut core, push, false);
         if !status.is_ok() {
             self.touch_later(&mut core);
             return refused(front, status);
@@ -577,7 +587,7 @@ impl Inner {
                 return true;
             };
             if !self
-                .append(front, &mut core, &mut Push::cell(kind, cell, tag))
+                .append(front, &mut core, &mut Push::cell(kind, cell, tag), true)
                 .is_ok()
             {
                 return false;
@@ -599,10 +609,10 @@ impl Inner {
         true
     }
 
-    /// Adds a value that has room. Every allocation comes before the first change.
-    fn append(&self, front: &mut Front, core: &mut Core, push: &mut Push<'_>) -> Status {
+    /// Adds a value that has room. Every allocation comes before the first change. A staged one may use what is in reserve.
+    fn append(&self, front: &mut Front, core: &mut Core, push: &mut Push<'_>, staged: bool) -> Status {
         let opening = front.open.is_none() || front.prepared;
-        if front.open.is_none() && !self.open(front, core) {
+        if front.open.is_none() && !self.open(front, core, staged) {
             return Status::NO_MEMORY;
         }
         if front.prepared {
@@ -645,12 +655,14 @@ impl Inner {
         Status::OK
     }
 
-    /// Opens a batch: the one moment when a push reads the clock.
-    fn open(&self, front: &mut Front, core: &mut Core) -> bool {
-        if !core.reserve_for_batch() {
-            return false;
-        }
-        let Some(mut shared) = core.take_batch(self.batch_rows()) else {
+    /// Opens a batch: the one moment when a push reads the clock. For a staged value there is one in reserve.
+    fn open(&self, front: &mut Front, core: &mut Core, staged: bool) -> bool {
+        let fresh = core
+            .reserve_for_batch()
+            .then(|| core.take_batch(self.batch_rows()))
+            .flatten();
+        let kept = || staged.then(|| front.in_reserve.take()).flatten();
+        let Some(mut shared) = fresh.or_else(kept) else {
             return false;
         };
         let now = self.now();
