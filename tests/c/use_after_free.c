@@ -26,7 +26,7 @@ static void check_over(mb_batch *batch, const char *what)
     for (at = 0; at < CALL_COUNT; at++) {
         if (CALLS[at].takes == BATCH) {
             int reads = CALLS[at].make == call_batch_view || CALLS[at].make == call_batch_value
-                || CALLS[at].make == call_batch_gather;
+                || CALLS[at].make == call_batch_gather || CALLS[at].make == call_batch_pin;
             outputs_reset();
             check_call(&CALLS[at], batch, reads ? MB_ERR_INVALID_HANDLE : MB_ERR_TOO_LATE, what);
             outputs_untouched(CALLS[at].name);
