@@ -337,7 +337,9 @@ impl Inner {
             if !batch.put_text(row, text) {
                 return false;
             }
-            front.writer.put(0, tag, kind as u8);
+            if !front.writer.put_inside(0, tag, kind as u8) {
+                front.writer.put(0, tag, kind as u8);
+            }
             front.extra += text.len() as u64;
             front.narrow();
             if front.writer.is_full() {
