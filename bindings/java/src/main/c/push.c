@@ -355,22 +355,29 @@ static jint producerNew(JNIEnv *env, jclass class, jobject core, jlong address, 
 }
 
 /* No push begins any more; the engine's producer goes, the struct stays until producerFree. */
-static void producerClose(JNIEnv *env, jclass class, jlong address)
+static void close_producer(struct producer *producer)
 {
-    struct producer *producer = PRODUCER(address);
-    (void)env;
-    (void)class;
     if (!atomic_exchange(&producer->closing, true)) {
         await_unused(producer);
         producer->host->api->mb_producer_free(producer->handle);
     }
 }
 
+static void producerClose(JNIEnv *env, jclass class, jobject owner, jlong address)
+{
+    (void)env;
+    (void)class;
+    (void)owner;
+    close_producer(PRODUCER(address));
+}
+
 static void producerFree(JNIEnv *env, jclass class, jlong address)
 {
     struct producer *producer = PRODUCER(address);
     struct host *host = producer->host;
-    producerClose(env, class, address);
+    (void)env;
+    (void)class;
+    close_producer(producer);
     free(producer);
     host_unhold(host);
 }
@@ -454,7 +461,7 @@ const JNINativeMethod push_methods[] = {
     METHOD(pushStaged, "(" CORE "JJJIZ)J"),
     METHOD(bufferAddress, "(Ljava/nio/ByteBuffer;)J"),
     METHOD(producerNew, "(" CORE "J[J)I"),
-    METHOD(producerClose, "(J)V"),
+    METHOD(producerClose, "(Lio/microbatch/Producer;J)V"),
     METHOD(producerFree, "(J)V"),
     METHOD(producerPushInt64, "(Lio/microbatch/Producer;JJJ)I"),
     METHOD(producerPushFloat64, "(Lio/microbatch/Producer;JDJ)I"),

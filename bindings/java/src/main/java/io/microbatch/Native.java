@@ -134,7 +134,7 @@ final class Native {
 
     static native int producerNew(Core core, long host, long[] out);
 
-    static native void producerClose(long producer);
+    static native void producerClose(Producer<?> owner, long producer);
 
     static native void producerFree(long producer);
 

@@ -126,6 +126,6 @@ public final class Producer<T> implements AutoCloseable {
     @Override
     public void close() {
         // The memory stays until nobody can push through it: the Cleaner gives it back.
-        Native.producerClose(producer);
+        Native.producerClose(this, producer);
     }
 }

@@ -7,9 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
@@ -20,6 +23,18 @@ class NativeTest {
 
     private static long address(String library, String name) {
         return NativeSymbol.find(BUILT.resolve(library), name);
+    }
+
+    /** A call with only an address loses it to the collector, whose Cleaner frees the memory in the middle of the call. */
+    @Test
+    void everyCallKeepsItsMemoryAlive() {
+        Set<String> givesBackOrTakesAnothers = Set.of("freeHost", "producerFree", "attach");
+        for (Method method : Native.class.getDeclaredMethods()) {
+            Class<?>[] parameters = method.getParameterTypes();
+            if (Modifier.isNative(method.getModifiers()) && parameters.length > 0 && parameters[0] == long.class) {
+                assertTrue(givesBackOrTakesAnothers.contains(method.getName()), method.toString());
+            }
+        }
     }
 
     @Test
