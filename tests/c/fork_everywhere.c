@@ -136,6 +136,7 @@ static void forks_and_notes(void *user_data, const mb_results *given, const mb_a
 static void handled(uint32_t mode)
 {
     mb_options options = mode == MB_MODE_MANUAL ? timeless() : defaults();
+    mb_producer *ending;
     uint64_t mark;
     ledger_open(&book, 3);
     options.handler = forks_and_echoes;
@@ -159,8 +160,10 @@ static void handled(uint32_t mode)
     HERE;
     CHECK_OK(mb_batcher_push_int64(batcher, 1, 2));
     HERE;
-    CHECK_OK(mb_producer_free(producer));
+    /* Forgotten first: a handler may fork in between, and a handle that has ended is no handle of the parent's. */
+    ending = producer;
     producer = NULL;
+    CHECK_OK(mb_producer_free(ending));
     HERE;
     CHECK_OK(mb_batcher_close(batcher, MB_FOREVER, NULL));
     HERE;
