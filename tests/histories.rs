@@ -8,9 +8,6 @@
 //! |---|---|
 //! | `MICROBATCH_HISTORIES` | so many histories, instead of 2,000 in Rust and 500 in C |
 //! | `MICROBATCH_SEED` | another first seed than 1; `random` draws one |
-//!
-//! That a bug of the engine shows here is shown in `tests/shuttle/tests/histories.rs`: there bugs are planted in a copy
-//! of the engine, and histories must catch them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

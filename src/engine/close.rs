@@ -230,12 +230,16 @@ impl Inner {
         super::exit::forget(&engine);
         engine.begin_close(0);
         if engine.is_manual() {
-            if engine.core.lock().callbacks_run() == 0 {
+            // With a callback running, the `run` that called back delivers the rest when it returns; what held batches keep
+            // goes with them.
+            let alone = engine.core.lock().callbacks_run() == 0;
+            if alone {
                 engine.deliver_all(&engine);
-                engine.tell_threads_to_stop();
+            }
+            engine.tell_threads_to_stop();
+            if alone {
                 engine.drop_ready();
             }
-            // Else the `run` that called back delivers the rest when the callback returns.
         } else {
             engine.detach_threads();
         }
