@@ -21,7 +21,7 @@ use microbatch::{
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -857,6 +857,9 @@ fn cell(seed: u64, row: u64) -> i64 {
 /// Where in the memory of this process the cells of rows 0 to `rows` stand one after another, as a debugger would
 /// look for them: in everything that can be written to, whoever it belongs to.
 fn places_in_memory(seed: u64, rows: u64) -> Vec<usize> {
+    // One look at a time: another's window would hold copies.
+    static LOOKING: Mutex<()> = Mutex::new(());
+    let _looking = LOOKING.lock();
     let memory = File::open("/proc/self/mem").unwrap();
     let mut window = vec![0u8; 1 << 20];
     let own = window.as_ptr() as usize..window.as_ptr() as usize + window.len();
