@@ -38,6 +38,40 @@ fn give_back(ptr: NonNull<u8>, bytes: usize) {
     }
 }
 
+/// Zeroed memory of at least one byte, 64-byte aligned, whose pages the system gives when they are first written: an
+/// allocator clears what it aligns beyond its own alignment, so this is aligned by hand. `give_back_lazy` ends it.
+fn zeroed_lazily(bytes: usize) -> Option<NonNull<u8>> {
+    let layout = lazy_layout(bytes)?;
+    // SAFETY: the layout is not of size zero.
+    let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    let gap = ALIGN - start.addr().get() % ALIGN;
+    // SAFETY: the gap is at most ALIGN, which the layout has beyond `bytes`.
+    let aligned = unsafe { start.add(gap) };
+    // SAFETY: a gap is at least as long as the allocator's alignment, so a byte before `aligned` is inside.
+    let note = unsafe { aligned.sub(1) };
+    // SAFETY: as above, and nobody else has this memory yet.
+    unsafe { note.write(gap as u8) };
+    Some(aligned)
+}
+
+fn give_back_lazy(aligned: NonNull<u8>, bytes: usize) {
+    // SAFETY: `aligned` came from `zeroed_lazily`, which noted the gap in the byte before it.
+    let note = unsafe { aligned.sub(1) };
+    // SAFETY: as above.
+    let gap = usize::from(unsafe { note.read() });
+    if let Some(layout) = lazy_layout(bytes) {
+        // SAFETY: the gap leads back to the start of the allocation.
+        let start = unsafe { aligned.sub(gap) };
+        // SAFETY: it was made with this very layout, and its owner ends here.
+        unsafe { dealloc(start.as_ptr(), layout) };
+    }
+}
+
+/// Room for `bytes` and for aligning them, at the alignment that allocators give anyway.
+fn lazy_layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.checked_add(ALIGN)?, 16).ok()
+}
+
 /// A fixed array of plain cells.
 pub(crate) struct Column<T: Cell> {
     ptr: NonNull<T>,
@@ -237,7 +271,7 @@ unsafe impl Sync for Rows {}
 impl Rows {
     pub(crate) fn new(rows: usize) -> Option<Rows> {
         let capacity = rows.max(1).checked_next_multiple_of(64)?;
-        let base = zeroed(capacity.checked_mul(ROW_BYTES)?)?;
+        let base = zeroed_lazily(capacity.checked_mul(ROW_BYTES)?)?;
         Some(Rows {
             base,
             capacity,
@@ -415,7 +449,7 @@ impl Rows {
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        give_back(self.base, self.capacity * ROW_BYTES);
+        give_back_lazy(self.base, self.capacity * ROW_BYTES);
     }
 }
 
