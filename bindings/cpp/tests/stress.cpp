@@ -53,7 +53,9 @@ TEST_F(Stress, p15_every_accepted_value_has_one_result) {
                     auto made = random() % 2 == 0 ? producer.try_submit(counted(number), options)
                                                   : batcher.try_submit(counted(number), options);
                     if (!made) {
-                        EXPECT_EQ(made.error().code(), MB_ERR_QUEUE_FULL);
+                        // Results whose delivery lags behind take places too.
+                        const auto code = made.error().code();
+                        EXPECT_TRUE(code == MB_ERR_QUEUE_FULL || code == MB_ERR_RESULTS_FULL) << code;
                         ++refused;
                         if (!window.empty()) settle(window.back().first, window.back().second), window.pop_back();
                         continue;
