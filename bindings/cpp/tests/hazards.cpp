@@ -321,12 +321,16 @@ TEST_F(Hazards, p24_destroyed_it_drains_no_longer_than_close_timeout) {
 }
 
 TEST_F(Hazards, p25_self_destruction_in_a_handler) {
+    // Destroyed by itself, but not while another thread is in a call with it.
+    std::promise<void> submitted;
     auto* batcher = new mb::batcher<std::int64_t>{mb::options{}, [&](auto& batch) {
+                                                      submitted.get_future().wait();
                                                       delete std::exchange(batcher_of_test(), nullptr);
                                                       echo(batch);
                                                   }};
     batcher_of_test() = batcher;
     auto future = batcher->submit(1);
+    submitted.set_value();
     const auto got = future.try_get();
     // Closing with its handler at work it waits for nobody: the value is discarded, or was answered in time.
     if (!got) {
@@ -337,8 +341,9 @@ TEST_F(Hazards, p25_self_destruction_in_a_handler) {
 
 TEST_F(Hazards, p25_self_destruction_in_on_result_and_in_manual_mode) {
     for (const auto mode : {mb::mode::threaded, mb::mode::manual}) {
-        std::promise<void> gone;
+        std::promise<void> pushed, gone;
         auto* batcher = new mb::batcher<std::int64_t>{mb::options{}.mode(mode), echo, mb::on_result([&](const auto& results) {
+                                                          pushed.get_future().wait();
                                                           EXPECT_EQ(results.size(), 1U);
                                                           delete std::exchange(batcher_of_test(), nullptr);
                                                           EXPECT_EQ(results[0].value(), 7);
@@ -346,6 +351,7 @@ TEST_F(Hazards, p25_self_destruction_in_on_result_and_in_manual_mode) {
                                                       })};
         batcher_of_test() = batcher;
         batcher->push(7);
+        pushed.set_value();
         if (mode == mb::mode::manual) static_cast<void>(batcher->try_flush());
         gone.get_future().wait();
     }
