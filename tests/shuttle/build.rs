@@ -141,7 +141,6 @@ fn main() -> io::Result<()> {
     for folder in ["engine", "api"] {
         // What an earlier engine had goes.
         let _ = fs::remove_dir_all(out.join(folder));
-        fs::create_dir_all(out.join(folder))?;
         read(&Path::new(SOURCE).join(folder), &out.join(folder), &mut files)?;
     }
     let mut planted = Vec::new();
@@ -168,13 +167,19 @@ fn main() -> io::Result<()> {
     fs::write(out.join("modules.rs"), modules)
 }
 
-/// The files of `folder`, each with the place of its copy.
+/// The files of `folder` and of the folders in it, each with the place of its copy, whose folder is made.
 fn read(folder: &Path, to: &Path, files: &mut Vec<(PathBuf, String)>) -> io::Result<()> {
+    fs::create_dir_all(to)?;
     println!("cargo:rerun-if-changed={}", folder.display());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         println!("cargo:rerun-if-changed={}", path.display());
-        if let Some(name) = path.file_name() {
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        if path.is_dir() {
+            read(&path, &to.join(name), files)?;
+        } else {
             let text = fs::read_to_string(&path)?;
             files.push((to.join(name), without_tests(&text).to_owned()));
         }
