@@ -308,7 +308,7 @@ fn complete_with(
 
 /// Counts a completion that comes after the handle has ended, if its batcher is still there.
 fn too_late(caller: &Caller, batch: *mut mb_batch) -> Status {
-    let parent = table::find_consumed(batch.addr() as u64).map_or(0, |slot| slot.parent());
+    let parent = table::find_consumed(batch.addr() as u64).map_or(0, |slot| slot.counted_by());
     if let Ok(engine) = caller.engine(mb_batcher::from_word(parent))
         && !engine.is_foreign()
     {

@@ -51,7 +51,7 @@ fn set(caller: &Caller, batch: *mut mb_batch, row: usize, value: Value<'_>) -> R
 
 /// An object for a batch that was completed or freed: its reference is released, as that of any late one.
 fn late_object(caller: &Caller, batch: *mut mb_batch, object: Object) -> Status {
-    let parent = table::find_consumed(batch.addr() as u64).map_or(0, |slot| slot.parent());
+    let parent = table::find_consumed(batch.addr() as u64).map_or(0, |slot| slot.counted_by());
     // Nobody could give back what is of another owner, or comes when the batcher is gone.
     if let Ok(engine) = caller.engine(mb_batcher::from_word(parent))
         && engine.limits.owner == object.owner

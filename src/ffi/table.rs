@@ -45,10 +45,12 @@ pub(crate) struct Slot {
     /// zeroes and NULL finds none.
     word: Complement,
     object: AtomicPtr<()>,
-    /// The batcher of a batch, as a handle word; for counting what comes too late.
+    /// The batcher of a batch, as a handle word; 0 inside map.
     parent: AtomicU64,
     /// The last batch handle of this slot that was completed or freed.
     consumed: AtomicU64,
+    /// The batcher of the last of those that came from one: those of map did not.
+    counted_by: AtomicU64,
     flags: AtomicU32,
     /// What lives here.
     of: AtomicU8,
@@ -268,6 +270,7 @@ impl Slot {
             object: AtomicPtr::new(null_mut()),
             parent: AtomicU64::new(0),
             consumed: AtomicU64::new(0),
+            counted_by: AtomicU64::new(0),
             flags: AtomicU32::new(0),
             of: AtomicU8::new(0),
             next: AtomicU32::new(0),
@@ -321,10 +324,10 @@ impl Slot {
         self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0
     }
 
-    /// The batcher's handle that a batch came with.
-    pub(crate) fn parent(&self) -> u64 {
+    /// The batcher, as a handle word, that counts what comes too late for a batch that was here: that of the last one.
+    pub(crate) fn counted_by(&self) -> u64 {
         // SYNC: Relaxed; a hint for counting.
-        self.parent.load(Ordering::Relaxed)
+        self.counted_by.load(Ordering::Relaxed)
     }
 
     /// Ends a handle. True for the one caller that ended it; the object is that caller's then, and so is the slot.
@@ -334,6 +337,12 @@ impl Slot {
             return false;
         }
         if self.of() == Type::Batch as u8 {
+            // SYNC: Relaxed; the slot is this thread's, and a hint for counting.
+            match self.parent.load(Ordering::Relaxed) {
+                0 => {}
+                // SYNC: as above.
+                parent => self.counted_by.store(parent, Ordering::Relaxed),
+            }
             // SYNC: Release pairs with the load of `find_consumed`.
             self.consumed.store(word, Ordering::Release);
         }
@@ -420,13 +429,17 @@ mod tests {
         let first = slot.publish(null_mut(), 5, 0);
         assert!(find_consumed(first).is_none());
         assert!(slot.retire(first));
-        assert_eq!(find_consumed(first).unwrap().parent(), 5);
+        assert_eq!(find_consumed(first).unwrap().counted_by(), 5);
+        let of_map = slot.publish(null_mut(), 0, 0);
+        assert!(slot.retire(of_map));
+        assert_eq!(find_consumed(first).unwrap().counted_by(), 5);
         let second = slot.publish(null_mut(), 6, KEPT);
         assert!(find(first, Type::Batch).is_none());
-        assert!(find_consumed(first).is_some());
+        assert_eq!(find_consumed(first).unwrap().counted_by(), 5, "until the next is consumed");
         assert!(find_consumed(second).is_none());
         assert!(slot.retire(second));
         assert!(find_consumed(first).is_some() && find_consumed(second).is_some());
+        assert_eq!(find_consumed(second).unwrap().counted_by(), 6);
         slot.give_back();
     }
 

@@ -134,9 +134,10 @@ impl Batcher {
         }
     }
 
-    /// After `free` nobody runs any more: what a held batch kept is released by the call that gives it up.
+    /// After `free` nobody runs any more: what a held batch kept is released by the call that gives it up, or, in a
+    /// release callback, when that has returned.
     pub(crate) fn give_back_if_freed(&mut self, host: &mut dyn Host) {
-        if self.freed {
+        if self.freed && self.callbacks == 0 {
             while let Some(Entry::Releases(releases)) = self.ready.pop_front() {
                 self.give_back(releases, host);
             }
