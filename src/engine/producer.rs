@@ -186,15 +186,16 @@ impl Inner {
     }
 
     /// Gives a producer its next group, if there is room for one: from the places that the open batch may fill without
-    /// asking, or else from all there is.
+    /// asking, or else from all there is. Only into a batch that has begun: its first value says when.
     fn grant(&self, front: &mut Front, stage: &Stage) {
-        if front.closed {
+        if front.closed || !front.has_begun() {
             return;
         }
         let batch = u64::from(self.limits.max_batch_size).min(self.limits.max_batch_bytes / 8);
         let share = (batch / SHARE)
             .min(STAGE as u64)
-            .min(batch.saturating_sub(front.reserved));
+            .min(batch.saturating_sub(front.reserved))
+            .min(front.rows_before_the_last(&self.limits));
         if front.in_reserve.is_some() && front.stages_are_watched && front.places() > share {
             stage.gate.visit(|staged| {
                 if staged.granted == 0 && share > 1 {

@@ -154,6 +154,18 @@ impl Front {
         self.writer.limit().saturating_sub(self.writer.row()) as u64
     }
 
+    /// The open batch has a value.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.writer.row() > 0
+    }
+
+    /// Rows of 8 bytes that the open batch takes before the one that fills it: that one must come through the front, which
+    /// seals.
+    pub(crate) fn rows_before_the_last(&self, limits: &Limits) -> u64 {
+        let by_count = u64::from(limits.max_batch_size).saturating_sub(self.writer.row() as u64 + 1);
+        by_count.min(limits.max_batch_bytes.saturating_sub(self.open_bytes()) / 8)
+    }
+
     /// Keeps places for values to come, out of those that may join without asking.
     pub(crate) fn reserve_places(&mut self, places: u64) {
         self.reserved += places;

@@ -435,7 +435,11 @@ mod tests {
         assert_eq!(find_consumed(first).unwrap().counted_by(), 5);
         let second = slot.publish(null_mut(), 6, KEPT);
         assert!(find(first, Type::Batch).is_none());
-        assert_eq!(find_consumed(first).unwrap().counted_by(), 5, "until the next is consumed");
+        assert_eq!(
+            find_consumed(first).unwrap().counted_by(),
+            5,
+            "until the next is consumed"
+        );
         assert!(find_consumed(second).is_none());
         assert!(slot.retire(second));
         assert!(find_consumed(first).is_some() && find_consumed(second).is_some());

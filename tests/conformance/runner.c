@@ -16,6 +16,7 @@ static const char *const OUTCOME[] = { "OK", "FAILED", "EXPIRED", "CANCELLED", "
 static const char *const HANDLED[] = { "NO", "MAYBE", "YES" };
 
 static mb_batcher *batcher;
+static mb_producer *producer;                 /* what pushes go through, after the step producer */
 static int freed, depth, held_count, mark_count;
 static uint32_t owners[3];
 static char *script[SCRIPTS][LINES];          /* call n of a callback does what line n says, then the last one */
@@ -371,6 +372,21 @@ static const mb_push_options *push_options(char **words, int count, char *data, 
     return deadline || id ? &options : NULL;
 }
 
+#define PUSH_TYPED(to, value, tag) \
+    switch ((value)->kind) { \
+    case MB_KIND_NULL: return mb_##to##_push_null(to, tag); \
+    case MB_KIND_BOOL: return mb_##to##_push_bool(to, (int32_t)(value)->as.int64, tag); \
+    case MB_KIND_INT64: return mb_##to##_push_int64(to, (value)->as.int64, tag); \
+    case MB_KIND_FLOAT64: return mb_##to##_push_float64(to, (value)->as.float64, tag); \
+    case MB_KIND_STRING: return mb_##to##_push_string(to, (value)->as.string.data, (value)->as.string.length, tag); \
+    case MB_KIND_BYTES: return mb_##to##_push_bytes(to, (value)->as.string.data, (value)->as.string.length, tag); \
+    default: return mb_##to##_push_object(to, (value)->owner, (value)->as.object.word, (value)->as.object.size, tag); \
+    }
+
+static mb_status push_typed(const mb_value *value, uint64_t tag) { PUSH_TYPED(batcher, value, tag) }
+
+static mb_status push_through_producer(const mb_value *value, uint64_t tag) { PUSH_TYPED(producer, value, tag) }
+
 static mb_status push(char **words, int count)
 {
     mb_value value = parse(words[1]);
@@ -380,16 +396,9 @@ static mb_status push(char **words, int count)
     size_t length = has_bytes ? value.as.string.length : 0;
     const mb_push_options *options = push_options(words, count, data, length);
     mb_status status;
-    if (options) status = mb_batcher_push_value(batcher, &value, tag, options);
-    else switch (value.kind) {
-    case MB_KIND_NULL: status = mb_batcher_push_null(batcher, tag); break;
-    case MB_KIND_BOOL: status = mb_batcher_push_bool(batcher, (int32_t)value.as.int64, tag); break;
-    case MB_KIND_INT64: status = mb_batcher_push_int64(batcher, value.as.int64, tag); break;
-    case MB_KIND_FLOAT64: status = mb_batcher_push_float64(batcher, value.as.float64, tag); break;
-    case MB_KIND_STRING: status = mb_batcher_push_string(batcher, data, length, tag); break;
-    case MB_KIND_BYTES: status = mb_batcher_push_bytes(batcher, data, length, tag); break;
-    default: status = mb_batcher_push_object(batcher, value.owner, value.as.object.word, value.as.object.size, tag);
-    }
+    if (options && producer) status = mb_producer_push_value(producer, &value, tag, options);
+    else if (options) status = mb_batcher_push_value(batcher, &value, tag, options);
+    else status = producer ? push_through_producer(&value, tag) : push_typed(&value, tag);
     if (has_bytes && (options == NULL || options->release == NULL)) memset(data, '#', length);
     return status;
 }
@@ -442,8 +451,14 @@ static mb_status push_many(char **words, int count, size_t *accepted)
     bytes = malloc((size_t)all.offsets[all.count] + 1); /* an owned array outlives the call; freed with the process */
     memcpy(bytes, all.bytes, (size_t)all.offsets[all.count]);
     const mb_push_options *options = push_options(words, count, bytes, (size_t)all.offsets[all.count]);
-    mb_status status;
-    if (strcmp(words[1], "int64s") == 0)
+    mb_status status = MB_OK;
+    if (producer) /* it takes values one by one */
+        for (*accepted = 0; *accepted < all.count; ++*accepted) {
+            uint64_t tag = tags ? tags[*accepted] : first + *accepted;
+            status = mb_producer_push_value(producer, &all.values[*accepted], tag, options);
+            if (status != MB_OK) break;
+        }
+    else if (strcmp(words[1], "int64s") == 0)
         status = mb_batcher_push_int64s(batcher, all.int64s, all.validity, all.count, tags, first, options, accepted);
     else if (strcmp(words[1], "float64s") == 0)
         status = mb_batcher_push_float64s(batcher, all.float64s, all.validity, all.count, tags, first, options, accepted);
@@ -535,6 +550,9 @@ static void step(const char *text)
         uint64_t cancelled = 0;
         status = mb_batcher_cancel(batcher, strtoull(words[1], NULL, 10), &cancelled);
         if (status == MB_OK) sprintf(extra, " %" PRIu64, cancelled);
+    } else if (strcmp(name, "producer") == 0) {
+        mb_producer_free(producer);
+        status = mb_producer_new(batcher, &producer);
     } else if (strcmp(name, "seal") == 0) {
         status = mb_batcher_seal(batcher);
     } else if (strcmp(name, "advance") == 0) {
@@ -562,6 +580,8 @@ static void step(const char *text)
         if (status == MB_ERR_TIMEOUT) sprintf(extra, " left %" PRIu64, left);
     } else if (strcmp(name, "free") == 0) {
         freed = 1;
+        mb_producer_free(producer);
+        producer = NULL; /* it would answer CLOSED where the batcher's handle is invalid */
         status = mb_batcher_free(batcher);
     } else if (strcmp(name, "next_batch") == 0) {
         status = mb_batcher_next_batch(batcher, 0, &held[held_count]);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use microbatch::{
-    Batch, Batcher, Failure, HeldBatch, Kind, Mark, Object, Outcome, PushOptions, Results, Split, Status,
-    Tags, Timeout, Trigger, Value,
+    Batch, Batcher, Failure, HeldBatch, Kind, Mark, Object, Outcome, Producer, PushOptions, Results, Split,
+    Status, Tags, Timeout, Trigger, Value,
 };
 
 use crate::model::text::{KINDS, Value as Token, escape_or_dash, unescape_or_dash};
@@ -36,6 +36,8 @@ struct State {
 struct Session {
     state: Mutex<State>,
     batcher: Mutex<Option<Arc<Batcher>>>,
+    /// What pushes go through, after the step `producer`. Held locked while it pushes: a push calls nothing back.
+    producer: Mutex<Option<Producer>>,
     /// The real numbers of owners 0, 1 and 2 of the scenario.
     owners: [u32; 3],
 }
@@ -46,6 +48,7 @@ pub(crate) fn play(scenario: &str) -> String {
     let session = Arc::new(Session {
         state: Mutex::default(),
         batcher: Mutex::default(),
+        producer: Mutex::default(),
         owners: [0, owner(), owner()],
     });
     let mut options: Vec<(&str, &str)> = vec![("mode", "manual"), ("clock", "given")];
@@ -79,6 +82,7 @@ pub(crate) fn play(scenario: &str) -> String {
             session.step(&format!("h{} free", at + 1));
         }
     }
+    *session.producer.lock().unwrap() = None;
     session.take_trace()
 }
 
@@ -417,12 +421,8 @@ impl Session {
         let answer = match word {
             "push" => {
                 let token = self.parse(words[1]);
-                value(&token).and_then(|value| match option(words, "deadline") {
-                    Some(deadline) => {
-                        batcher.push_with(value, number(2), PushOptions::new().deadline(deadline))
-                    }
-                    None => batcher.push(value, number(2)),
-                })
+                let deadline = option(words, "deadline");
+                value(&token).and_then(|value| self.push(&batcher, value, number(2), deadline))
             }
             "push_many" => return Some(self.push_many(&batcher, words)),
             "check" => {
@@ -434,6 +434,10 @@ impl Session {
                 Ok(count) => return Some(format!("OK {count}")),
                 Err(status) => Err(status),
             },
+            "producer" => {
+                self.renew_producer(&batcher);
+                Ok(())
+            }
             "seal" => batcher.seal(),
             "advance" => batcher.advance(words[1].parse().expect("a time in ns")),
             "now" => return Some(batcher.now().expect("no fork").to_string()),
@@ -503,6 +507,25 @@ impl Session {
         Some(name_of(answer).to_owned())
     }
 
+    /// Another producer in the place of the one there was: what that staged joins the open batch.
+    fn renew_producer(&self, batcher: &Batcher) {
+        let mut producer = self.producer.lock().unwrap();
+        *producer = None;
+        *producer = Some(batcher.producer().expect("memory"));
+    }
+
+    /// Through the producer if there is one. It takes no deadlines: those go past it, once it has joined.
+    fn push(&self, batcher: &Batcher, value: Value<'_>, tag: u64, deadline: Option<i64>) -> Answer {
+        if self.producer.lock().unwrap().is_some() && deadline.is_some() {
+            self.renew_producer(batcher);
+        }
+        match (deadline, &*self.producer.lock().unwrap()) {
+            (Some(deadline), _) => batcher.push_with(value, tag, PushOptions::new().deadline(deadline)),
+            (None, Some(producer)) => producer.push(value, tag),
+            (None, None) => batcher.push(value, tag),
+        }
+    }
+
     fn push_many(&self, batcher: &Batcher, words: &[&str]) -> String {
         let tokens = self.values(&words[3..]);
         let list: Vec<u64> = words[2]
@@ -510,7 +533,9 @@ impl Session {
             .map(|tag| tag.parse().expect("a tag"))
             .collect();
         let counts_up = !words[2].contains(',');
-        let (accepted, answer) = if let Some(deadline) = option(words, "deadline") {
+        let deadline = option(words, "deadline");
+        let one_by_one = deadline.is_some() || self.producer.lock().unwrap().is_some();
+        let (accepted, answer) = if one_by_one {
             // a bulk push acts as its values pushed one by one
             let mut accepted = 0;
             let mut answer = Ok(());
@@ -520,8 +545,7 @@ impl Session {
                 } else {
                     list[at]
                 };
-                let options = PushOptions::new().deadline(deadline);
-                answer = value(token).and_then(|value| batcher.push_with(value, tag, options));
+                answer = value(token).and_then(|value| self.push(batcher, value, tag, deadline));
                 if answer.is_err() {
                     break;
                 }

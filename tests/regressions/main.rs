@@ -20,6 +20,12 @@ mod n0001_releases_of_free_are_callbacks;
 mod n0002_complete_in_a_release_calls_back;
 #[path = "0003_object_of_no_owner_as_result.rs"]
 mod n0003_object_of_no_owner_as_result;
+#[path = "0004_a_release_in_a_release_waits.rs"]
+mod n0004_a_release_in_a_release_waits;
+#[path = "0005_a_producer_fills_a_batch.rs"]
+mod n0005_a_producer_fills_a_batch;
+#[path = "0006_the_age_of_a_staged_value.rs"]
+mod n0006_the_age_of_a_staged_value;
 
 /// Plays a scenario in Rust and compares its trace with the model's.
 fn same_as_the_model(scenario: &str) {
