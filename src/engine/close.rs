@@ -5,7 +5,7 @@ use super::core::Closing;
 use super::error::Status;
 use super::forming::{self, FOREVER};
 use super::value::Trigger;
-use crate::sync::Shared;
+use crate::sync::{Condvar, Shared};
 
 impl Inner {
     // ---- flush -----------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ impl Inner {
             }
             self.touch(&mut core);
         });
-        self.room.notify_all();
+        self.room.iter().for_each(Condvar::notify_all);
         self.work.notify_all();
         self.results.notify_all();
     }

@@ -94,6 +94,15 @@ pub(crate) enum Room {
     Results = 1,
 }
 
+impl Room {
+    pub(crate) fn other(self) -> Room {
+        match self {
+            Room::Queue => Room::Results,
+            Room::Results => Room::Queue,
+        }
+    }
+}
+
 /// Flush marks the descriptor watches at a time.
 const MARKS: usize = 64;
 

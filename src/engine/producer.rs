@@ -244,7 +244,7 @@ impl Producer {
         }
         let staged = Staged::new().ok_or(Status::NO_MEMORY)?;
         let stage = Shared::try_new(Stage {
-            gate: Gate::new(staged),
+            gate: Gate::new(staged, |_| 0),
         })
         .ok_or(Status::NO_MEMORY)?;
         let mut list = engine.stages.list.lock();

@@ -222,7 +222,7 @@ impl Front {
 
 impl Lack {
     /// What has to come first.
-    fn room(self) -> Room {
+    pub(super) fn room(self) -> Room {
         match self {
             Lack::Count | Lack::Bytes => Room::Queue,
             Lack::ResultPlace => Room::Results,
@@ -481,7 +481,17 @@ impl Inner {
         }
         let mut until = None;
         loop {
-            let pushed = self.gate.push(|front| self.push_locked(front, &mut push));
+            let pushed = self.gate.push(|front| {
+                let pushed = self.push_locked(front, &mut push);
+                let next = match pushed {
+                    Pushed::Wait(_, room, _) => Some(room),
+                    Pushed::Done(_) => None,
+                };
+                if until.is_some() || next.is_some() {
+                    self.pass_room_on(front, &mut self.core.lock(), next);
+                }
+                pushed
+            });
             self.pay();
             let (status, room, seen) = match pushed {
                 Pushed::Done(status) => return status,
@@ -977,6 +987,7 @@ impl Inner {
                         core.want_room(front.accepted(), front.bytes_accepted(), 8);
                     }
                 }
+                self.pass_room_on(front, &mut core, None);
                 self.touch(&mut core);
                 let status = if front.closed {
                     Status::CLOSED

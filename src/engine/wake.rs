@@ -16,21 +16,48 @@ const SPIN_PAUSES: u32 = 16;
 /// Owed wakes: how many handler threads, in the low bits, and whether the others.
 const WORKER: u32 = 1;
 const WORKERS: u32 = ROOM - 1;
+/// One push that waits for this kind of room: the bit of Room::Queue, and the next for Room::Results.
 const ROOM: u32 = 1 << 24;
-const TIME: u32 = 1 << 25;
+const TIME: u32 = 1 << 26;
 
 impl Inner {
     // ---- telling those who wait ------------------------------------------------------------------------------
 
-    /// Places became free.
+    /// Places became free. One push that waits for them is woken; it takes what it needs and passes the wake on
+    /// (`pass_room_on`): most often the first takes all.
     pub(crate) fn room_came(&self, core: &mut Core, room: Room) {
         let changes = &mut core.room_changes[room as usize];
         *changes += 1;
         // SYNC: Release pairs with the load of `spin_for_room`; the room itself is read under the lock.
         self.room_hints[room as usize].store(*changes, Ordering::Release);
+        self.owe_room(core, room);
+    }
+
+    /// A push that waited, or is about to wait for `next`, has had its turn: if places are left, the next one that waits
+    /// for any has it. If none are, those that still wait have found no room in the batch that is open now either, and
+    /// one of them waits for the kind that is lacking.
+    pub(super) fn pass_room_on(&self, front: &Front, core: &mut Core, next: Option<Room>) {
+        if core.room_waiters == [0; 2] {
+            return;
+        }
+        let Some(lack) = forming::lack(&self.limits, front.load(core), 8) else {
+            self.owe_room(core, Room::Queue);
+            self.owe_room(core, Room::Results);
+            return;
+        };
+        if next != Some(lack.room()) && core.room_waiters[lack.room() as usize] == 0 {
+            self.owe_room(core, lack.room().other());
+        }
+        if let Some(open) = &mut core.open {
+            open.full = true;
+            self.touch_later(core);
+        }
+    }
+
+    fn owe_room(&self, core: &Core, room: Room) {
         if core.room_waiters[room as usize] > 0 {
             // SYNC: Relaxed; see `pay`.
-            self.wakes.fetch_or(ROOM, Ordering::Relaxed);
+            self.wakes.fetch_or(ROOM << room as u32, Ordering::Relaxed);
         }
     }
 
@@ -48,7 +75,7 @@ impl Inner {
         }
         core.room_waiters[at] += 1;
         while core.room_changes[at] == seen && !core.closing() && self.monotonic() < until {
-            core = self.room.wait_until(core, until);
+            core = self.room[at].wait_until(core, until);
         }
         core.room_waiters[at] -= 1;
     }
@@ -111,8 +138,10 @@ impl Inner {
         for _ in 0..owed & WORKERS {
             self.work.notify_one();
         }
-        if owed & ROOM != 0 {
-            self.room.notify_all();
+        for (at, room) in self.room.iter().enumerate() {
+            if owed & (ROOM << at) != 0 {
+                room.notify_one();
+            }
         }
         if owed & TIME != 0 {
             self.time.notify_all();

@@ -14,9 +14,14 @@
 //!
 //! By the pair of fences either the owner's second look sees the 0 and it backs out, or the other sees busy
 //! and waits. A `visit` puts the bias word back before it unlocks; a push by another thread leaves it 0. In
-//! shared mode a thread that pushes `threshold` times in a row gets the bias; each revocation by a push
-//! doubles the threshold, so threads that take turns pay for few handovers. An owner that finds its bias gone
-//! takes the lock like anyone, and holding it is exclusive, because nobody else can then revoke or own.
+//! shared mode a thread that pushes `threshold` times in a row gets the bias; a revocation by a push that came
+//! before the bias had paid for itself doubles the threshold. An owner that finds its bias gone takes the lock like
+//! anyone, and holding it is exclusive, because nobody else can then revoke or own.
+//!
+//! Several threads that do little but push would fight for the lock. They take *turns* instead: a thread that was seen
+//! to push densely while it owned the gate gets the bias at once when it revokes that of another such thread, and for
+//! the time of a turn those threads do not revoke it but sleep. A thread that pushes now and then never waits for a
+//! turn, and one that has become slow loses its right to them.
 //!
 //! The trap is a stale owner: between its first look and `busy = 1` it may be descheduled for as long as it
 //! takes the bias to move on. It then stores 1 and 0 into its old slot, and if a later owner were inside with
@@ -30,7 +35,8 @@
 use super::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::lock::{Held, ShortLock};
 use super::{BIAS_AFTER, BIAS_AFTER_MAX, Backoff, GATE_SLOTS, UnsafeCell};
-use super::{current_id, heavy_fence, light_fence, register};
+use super::{DENSE_NS, DENSE_RUN, PAID_RUN, TURN_NS};
+use super::{current_id, heavy_fence, light_fence, monotonic_ns, register, sleep_ns};
 
 /// Thread ids are multiples of this; what they leave free holds the slot.
 pub(super) const ID_ALIGN: usize = 16;
@@ -51,6 +57,8 @@ pub(crate) struct Gate<T> {
     pub(super) line: Line,
     pub(super) lock: ShortLock,
     pub(super) meta: UnsafeCell<Meta>,
+    /// Pushes the value has seen, by which the gate sees how dense they come.
+    count: fn(&T) -> u64,
     data: Padded<T>,
 }
 
@@ -81,7 +89,20 @@ pub(super) struct Meta {
     owners: [usize; GATE_SLOTS],
     /// Count of owners that are not 0.
     owned: u32,
+    /// Threads that take turns, the latest last; 0 = none.
+    takers: [usize; TAKERS],
+    /// When the bias was given, and how many pushes there had been.
+    since: i64,
+    pushes: u64,
+    /// Until when the owner has its turn; 0: it has none.
+    turn_ends: i64,
 }
+
+/// The clock, read only where a turn depends on it.
+type Now = fn() -> i64;
+
+/// Threads that take turns at most; beyond, those seen longest ago fight for the lock.
+pub(super) const TAKERS: usize = 4;
 
 // SAFETY: `push` and `visit` hand out `&mut T` to one thread at a time, so sharing the gate sends T around;
 // `Meta` is reached under the lock only.
@@ -90,12 +111,13 @@ unsafe impl<T: Send> Sync for Gate<T> {}
 unsafe impl<T: Send> Send for Gate<T> {}
 
 impl<T> Gate<T> {
-    /// A shared gate around `value`. Its first owner is the first thread to push often enough.
-    pub(crate) fn new(value: T) -> Gate<T> {
-        Gate::with_bias(value, register())
+    /// A shared gate around `value`, of which `count` tells how many pushes it has seen. Its first owner is the first
+    /// thread to push often enough.
+    pub(crate) fn new(value: T, count: fn(&T) -> u64) -> Gate<T> {
+        Gate::with_bias(value, count, register())
     }
 
-    fn with_bias(value: T, may_bias: bool) -> Gate<T> {
+    fn with_bias(value: T, count: fn(&T) -> u64, may_bias: bool) -> Gate<T> {
         Gate {
             line: Line {
                 bias: AtomicUsize::new(0),
@@ -103,6 +125,7 @@ impl<T> Gate<T> {
             },
             lock: ShortLock::new(),
             meta: UnsafeCell::new(Meta::new(may_bias)),
+            count,
             data: Padded(UnsafeCell::new(value)),
         }
     }
@@ -153,12 +176,33 @@ impl<T> Gate<T> {
     #[cold]
     #[inline(never)]
     fn push_locked<R>(&self, me: usize, f: impl FnOnce(&mut T) -> R) -> R {
-        let held = self.lock.lock(me);
-        // SYNC: Relaxed; the word is stored under the lock, which this thread has.
-        let word = self.line.bias.load(Ordering::Relaxed);
-        if word == 0 {
+        loop {
+            let held = self.lock.lock(me);
+            // SYNC: Relaxed; the word is stored under the lock, which this thread has.
+            let word = self.line.bias.load(Ordering::Relaxed);
+            if owns(word, me) {
+                return self.run_owner(&held, word, f);
+            }
             // SAFETY: the lock is held, and Meta is reached under it only.
-            let grant = self.meta.with_mut(|meta| unsafe { &mut *meta }.count(me));
+            let left = self
+                .meta
+                .with_mut(|meta| unsafe { &*meta }.turn_left(word, me, monotonic_ns));
+            if left > 0 {
+                drop(held);
+                sleep_ns(left);
+                continue;
+            }
+            let fenced = word == 0 || self.line.revoke(word);
+            let pushes = || self.run_held(&held, |data| (self.count)(data));
+            // SAFETY: as above.
+            let grant = self.meta.with_mut(|meta| {
+                let meta = unsafe { &mut *meta };
+                if word == 0 {
+                    meta.count(me, pushes, monotonic_ns)
+                } else {
+                    meta.revoked(word, me, fenced, pushes(), monotonic_ns)
+                }
+            });
             if grant == 0 {
                 return self.run_held(&held, f);
             }
@@ -167,14 +211,6 @@ impl<T> Gate<T> {
             self.line.bias.store(grant, Ordering::Relaxed);
             return self.run_owner(&held, grant, f);
         }
-        if owns(word, me) {
-            return self.run_owner(&held, word, f);
-        }
-        let fenced = self.line.revoke(word);
-        // SAFETY: as above.
-        self.meta
-            .with_mut(|meta| unsafe { &mut *meta }.revoked(me, fenced));
-        self.run_held(&held, f)
     }
 
     /// Runs `f` on the value, for a thread that looks in now and then: whoever has the bias keeps it.
@@ -296,7 +332,7 @@ impl Drop for Away<'_> {
 }
 
 impl Meta {
-    fn new(may_bias: bool) -> Meta {
+    pub(super) fn new(may_bias: bool) -> Meta {
         Meta {
             pusher: 0,
             run: 0,
@@ -304,11 +340,15 @@ impl Meta {
             may_bias,
             owners: [0; GATE_SLOTS],
             owned: 0,
+            takers: [0; TAKERS],
+            since: 0,
+            pushes: 0,
+            turn_ends: 0,
         }
     }
 
-    /// Counts a push in shared mode; the new bias word if `me` has earned it, else 0.
-    fn count(&mut self, me: usize) -> usize {
+    /// Counts a push in shared mode, `pushes` before it; the new bias word if `me` has earned it, else 0.
+    pub(super) fn count(&mut self, me: usize, pushes: impl FnOnce() -> u64, now: Now) -> usize {
         if self.pusher != me {
             self.begin_run(me);
         }
@@ -317,26 +357,69 @@ impl Meta {
             return 0;
         }
         self.run = 0;
+        self.grant(me, pushes(), now())
+    }
+
+    /// The new bias word for `me`, 0 if it can't have one. `me` has no slot of its own: begin_run gave it back, and the
+    /// bias is 0.
+    fn grant(&mut self, me: usize, pushes: u64, now: i64) -> usize {
         if !self.may_bias || !me.is_multiple_of(ID_ALIGN) {
             return 0;
         }
-        // `me` has no slot of its own here: begin_run gave it back, and the bias is 0.
-        match self.owners.iter().position(|&owner| owner == 0) {
-            Some(slot) => {
-                self.owners[slot] = me;
-                self.owned += 1;
-                me | slot
-            }
-            None => 0,
-        }
+        let Some(slot) = self.owners.iter().position(|&owner| owner == 0) else {
+            return 0;
+        };
+        self.owners[slot] = me;
+        self.owned += 1;
+        self.pushes = pushes;
+        self.since = now;
+        let others = self.takers.iter().any(|&taker| taker != 0 && taker != me);
+        self.turn_ends = if others { now + TURN_NS } else { 0 };
+        me | slot
     }
 
-    /// Notes that a push by `me` took the bias from another thread, whose slot stays its own until seen.
-    fn revoked(&mut self, me: usize, fenced: bool) {
-        self.threshold = self.threshold.saturating_mul(2).min(BIAS_AFTER_MAX);
+    /// How long a push by `me` leaves the owner its turn.
+    pub(super) fn turn_left(&self, word: usize, me: usize, now: Now) -> i64 {
+        if word == 0 || self.turn_ends == 0 || !self.takers.contains(&me) {
+            return 0;
+        }
+        self.turn_ends - now()
+    }
+
+    /// Notes that a push by `me` took the bias from the thread of `word`, whose slot stays its own until seen. The new
+    /// bias word if it is the turn of `me`, else 0.
+    pub(super) fn revoked(&mut self, word: usize, me: usize, fenced: bool, pushes: u64, now: Now) -> usize {
+        let owner = word & !(ID_ALIGN - 1);
+        let run = pushes - self.pushes;
+        let now = now();
+        let took = now - self.since;
+        let dense = took <= run.saturating_mul(DENSE_NS) as i64;
+        if !dense || run >= DENSE_RUN {
+            self.set_taker(owner, dense);
+        }
+        self.threshold = if run < PAID_RUN {
+            self.threshold.saturating_mul(2).min(BIAS_AFTER_MAX)
+        } else {
+            (self.threshold / 2).max(BIAS_AFTER)
+        };
         self.may_bias &= fenced;
         self.begin_run(me);
         self.run = 1;
+        if dense && self.takers.contains(&me) {
+            return self.grant(me, pushes, now);
+        }
+        0
+    }
+
+    fn set_taker(&mut self, thread: usize, takes: bool) {
+        if let Some(at) = self.takers.iter().position(|&taker| taker == thread) {
+            self.takers[at..].rotate_left(1);
+            self.takers[TAKERS - 1] = 0;
+        }
+        if takes {
+            self.takers.rotate_left(1);
+            self.takers[TAKERS - 1] = thread;
+        }
     }
 
     /// Another thread than the last pushes. It is under the lock and does not own the gate, so any slot that

@@ -53,16 +53,31 @@ pub(crate) use mutex::{Condvar, Mutex, MutexGuard};
 pub(crate) use shared::Shared;
 
 // What gate.rs and lock.rs ask of their parent; tests/loom has a second set.
-use backoff::Backoff;
+use backoff::{Backoff, sleep_ns};
 use barrier::{heavy_fence, light_fence, register};
 use cell::UnsafeCell;
+use clock::monotonic_ns;
 use thread::current_id;
 
 /// Pushes in a row through the lock after which a thread gets the bias of a fresh gate.
 const BIAS_AFTER: u32 = 64;
 
-/// Where `BIAS_AFTER` stops doubling: a gate whose pushers keep taking turns practically stays shared.
+/// Where `BIAS_AFTER` stops doubling: a gate that many threads push to now and then practically stays shared.
 const BIAS_AFTER_MAX: u32 = 1 << 20;
+
+/// Pushes that pay for taking the bias back: a revocation costs some microseconds, and the bias saves some nanoseconds
+/// a push.
+const PAID_RUN: u64 = 1024;
+
+/// Nanoseconds a push: a thread that takes no longer does little else, and while such threads take turns each has the
+/// gate for as long as it has a core.
+const DENSE_NS: u64 = 20;
+
+/// Pushes that show how dense they come.
+const DENSE_RUN: u64 = 32;
+
+/// Nanoseconds of a turn: long beside a revocation, and no longer than whoever waits for a lock sleeps anyway.
+const TURN_NS: i64 = 50_000;
 
 /// Looks that a thread leaving a `ShortLock` takes while somebody waits to be first: half a microsecond in
 /// all.

@@ -12,7 +12,7 @@ type Mutant = (&'static str, &'static str, &'static str);
 /// The files, and the mutants of each: name, what to replace, by what. Each text to replace stands in its file once.
 const FILES: [(&str, &[Mutant]); 3] = [("gate.rs", &GATE), ("lock.rs", &LOCK), ("shared.rs", &SHARED)];
 
-const GATE: [Mutant; 6] = [
+const GATE: [Mutant; 7] = [
     // The owner's second look may pass before its busy flag is seen.
     ("no_light_fence.rs", "        light_fence();\n", ""),
     // The revoker may look at busy before its 0 is seen.
@@ -38,6 +38,12 @@ const GATE: [Mutant; 6] = [
         "relaxed_return.rs",
         "self.line.bias.store(self.word, Ordering::Release);",
         "self.line.bias.store(self.word, Ordering::Relaxed);",
+    ),
+    // Whoever takes its turn does not wait for the owner to leave.
+    (
+        "turn_at_once.rs",
+        "let fenced = word == 0 || self.line.revoke(word);",
+        "let fenced = true;",
     ),
     // A slot goes to another thread although its last owner was not seen since.
     (

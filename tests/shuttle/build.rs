@@ -11,7 +11,7 @@ const SOURCE: &str = "../../src";
 
 /// Name, what to replace, by what. `BUG` stands for the switch. Each text to replace stands in all of the engine
 /// exactly once, and no replacement has more lines: line numbers stay those of the engine.
-const BUGS: [(&str, &str, &str); 22] = [
+const BUGS: [(&str, &str, &str); 23] = [
     // A snapshot counts a value twice.
     (
         "miscounts",
@@ -26,6 +26,12 @@ const BUGS: [(&str, &str, &str); 22] = [
     ),
     // Pushes that wait are told of room and shown that nothing changed.
     ("room_untold", "*changes += 1;", "*changes += u64::from(!BUG);"),
+    // A push that was woken for room leaves none to the next.
+    (
+        "room_kept",
+        "let Some(lack) = forming::lack(&self.limits, front.load(core), 8) else {",
+        "let Some(lack) = forming::lack(&self.limits, front.load(core), 8).or(BUG.then_some(super::forming::Lack::Count)) else {",
+    ),
     // Whoever owes a wake does not pay it.
     (
         "unpaid",

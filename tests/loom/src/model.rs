@@ -24,8 +24,23 @@ mod shared {
 const BIAS_AFTER: u32 = 1;
 const BIAS_AFTER_MAX: u32 = 1;
 
-/// One slot: the trap of the stale owner is one handover away.
-const GATE_SLOTS: usize = 1;
+/// One slot more than threads that take turns in a model of two: the trap of the stale owner is two handovers away.
+const GATE_SLOTS: usize = 2;
+
+/// Whoever owned the gate once takes turns from then on, and nobody sleeps for them: all orders come without.
+const PAID_RUN: u64 = 1;
+const DENSE_NS: u64 = 1;
+const DENSE_RUN: u64 = 0;
+const TURN_NS: i64 = 0;
+
+/// Time stands still: everything is dense.
+fn monotonic_ns() -> i64 {
+    0
+}
+
+fn sleep_ns(_ns: i64) {
+    unreachable!("turns have no length");
+}
 
 /// One look shows all there is to see.
 const STEP_BACK: u32 = 1;
@@ -113,6 +128,7 @@ mod mutants {
         no_second_look,
         relaxed_revoke,
         relaxed_return,
+        turn_at_once,
         slot_unseen,
         relaxed_take,
         relaxed_leave,

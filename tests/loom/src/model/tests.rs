@@ -30,7 +30,7 @@ macro_rules! owner_and_visitor {
         use $gate as gate;
         check(3, || {
             be(1);
-            let gate = Arc::new(gate::Gate::new(0));
+            let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
             let other = gate.clone();
             let visitor = start(2, move || {
@@ -51,7 +51,7 @@ macro_rules! two_pushers {
         use $gate as gate;
         check(3, || {
             be(1);
-            let gate = Arc::new(gate::Gate::new(0));
+            let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
             let other = gate.clone();
             let pusher = start(2, move || {
@@ -73,7 +73,7 @@ macro_rules! two_pushers_and_visitor {
         use $gate as gate;
         check(2, || {
             be(1);
-            let gate = Arc::new(gate::Gate::new(0));
+            let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
             let other = gate.clone();
             let pusher = start(2, move || {
@@ -97,7 +97,7 @@ macro_rules! owner_and_two_visitors {
         use $gate as gate;
         check(2, || {
             be(1);
-            let gate = Arc::new(gate::Gate::new(0));
+            let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
             let (one, two) = (gate.clone(), gate.clone());
             let first = start(2, move || one.visit(|count| *count += 10));
@@ -116,7 +116,7 @@ macro_rules! sealing {
         use $gate as gate;
         check(3, || {
             be(1);
-            let gate = Arc::new(gate::Gate::new((0, 0)));
+            let gate = Arc::new(gate::Gate::new((0, 0), |(open, sealed)| *open + *sealed));
             gate.push(|(open, _)| *open += 1);
             let other = gate.clone();
             let sealer = start(2, move || {
@@ -141,7 +141,7 @@ macro_rules! closing {
         use $gate as gate;
         check(3, || {
             be(1);
-            let gate = Arc::new(gate::Gate::new((false, 0)));
+            let gate = Arc::new(gate::Gate::new((false, 0), |(_, accepted)| u64::from(*accepted)));
             let push = |gate: &gate::Gate<(bool, u32)>| {
                 gate.push(|(closed, accepted)| {
                     *accepted += u32::from(!*closed);
@@ -172,7 +172,7 @@ macro_rules! quick_push {
         use $gate as gate;
         check(3, || {
             be(1);
-            let gate = Arc::new(gate::Gate::new(0));
+            let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
             let other = gate.clone();
             let visitor = start(2, move || other.visit(|count| *count += 10));
@@ -194,7 +194,7 @@ macro_rules! refused_fence {
         check(3, || {
             super::REFUSES.set(false);
             be(1);
-            let gate = Arc::new(gate::Gate::new(0));
+            let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
             let other = gate.clone();
             let visitor = start(2, move || {
@@ -394,6 +394,12 @@ fn control_relaxed_revoke() {
 #[should_panic(expected = "Causality violation")]
 fn control_relaxed_return() {
     owner_and_visitor!(mutants::relaxed_return);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn control_turn_at_once() {
+    two_pushers!(mutants::turn_at_once);
 }
 
 #[test]

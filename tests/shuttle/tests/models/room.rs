@@ -85,6 +85,56 @@ fn control_wakes_are_not_paid() {
     must_catch("unpaid", 300, block);
 }
 
+/// A batch leaves a full queue, and the host takes no other before all places that it left are taken again.
+fn passed_on() {
+    let queue = one_of(&[2, 3]);
+    let bounds = Bounds {
+        queue,
+        size: queue,
+        results: 16,
+        flights: 1,
+    };
+    let account = Account::new(bounds);
+    let builder = account
+        .pulls(account.builder())
+        .on_full(OnFull::Block)
+        .push_timeout(FOREVER)
+        .max_delay(FOREVER);
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    for at in 0..queue {
+        ensure_eq(account.push(&*batcher, 10 * PRODUCER + at), Status::OK, "room");
+    }
+    let waiting: Vec<_> = (1..=queue)
+        .map(|number| producer(number, 1, &account, &batcher))
+        .collect();
+    world::dawdle(20);
+    let first = batcher.next_batch(FOREVER).expect("the first batch");
+    account.see(first.number(), first.tags());
+    world::join(waiting);
+    account.end(first);
+    ensure_eq(
+        batcher.close(Timeout::ZERO).map(|closed| closed.left),
+        Ok(queue),
+        "close",
+    );
+    while let Ok(results) = batcher.next_results(Timeout::ZERO) {
+        account.pulled(&results);
+    }
+    account.settle(&batcher);
+    drop(batcher);
+    account.finish();
+}
+
+#[test]
+fn p22_room_is_passed_on() {
+    explore("passed_on", 200, &[], passed_on);
+}
+
+#[test]
+fn control_room_is_kept() {
+    must_catch("room_kept", 300, passed_on);
+}
+
 /// REJECT and DISCARD_OLDEST beside cancel: bounds hold and every value ends once.
 fn refuse() {
     let queue = one_of(&[1, 2, 3]);
