@@ -341,6 +341,66 @@ fn p08_no_batch_passes_its_limits() {
     }
 }
 
+/// Fails if short text in the midst of a batch of text passes a limit, seals too early or lands in a wrong place: without
+/// `extra` or `set_limit` in `put_text_inside`, where `put_short_text` leaves `offsets_filled` alone, or where `Short`
+/// copies its ends the wrong way round.
+#[test]
+fn p08_short_text_stays_within_the_limits_and_arrives_as_it_was() {
+    let mut chance = Chance::new(88);
+    let letters: String = ('a'..='z').cycle().take(200).collect();
+    for round in 0..120 {
+        let size = 1 + chance.below(80);
+        let bytes = 60 + chance.below(1500);
+        let (batcher, journal) = journaled(
+            timeless()
+                .max_batch_size(size)
+                .max_batch_bytes(bytes)
+                .queue_capacity(1 << 20)
+                .queue_bytes(1 << 30),
+        );
+        let mut pushed = Vec::new();
+        let mut tag = 0;
+        let mut text = true;
+        for _ in 0..1500 {
+            let longest = if chance.one_in(30) { 52 } else { 36 };
+            let from = chance.below(100) as usize;
+            let piece = &letters[from..from + chance.below(longest + 1) as usize];
+            text = text != chance.one_in(100);
+            let value = match chance.below([300, 40, 12][round % 3]) {
+                0 => Value::Null,
+                1 => Value::Int64(3),
+                _ if text => Value::String(piece),
+                _ => Value::Bytes(piece.as_bytes()),
+            };
+            tag += 1 + u64::from(chance.one_in(50));
+            batcher.push(value, tag).unwrap();
+            pushed.push((tag, Copied::from(value), value.weight()));
+        }
+        batcher.flush(Timeout::ZERO).unwrap();
+        let mut row = 0;
+        for batch in &journal.batches() {
+            let those = &pushed[row..row + batch.len()];
+            row += batch.len();
+            let weight: u64 = those.iter().map(|(_, _, weight)| weight).sum();
+            assert!(
+                batch.len() as u64 <= size && weight <= bytes,
+                "round {round}: {weight}"
+            );
+            match batch.trigger {
+                Trigger::Size => assert_eq!(batch.len() as u64, size),
+                Trigger::Bytes => assert!(weight + pushed[row].2 > bytes, "round {round}: sealed too early"),
+                trigger => assert_eq!(trigger, Trigger::Flush),
+            }
+            assert!(batch.tags.iter().eq(those.iter().map(|(tag, _, _)| tag)));
+            assert!(
+                batch.values.iter().eq(those.iter().map(|(_, value, _)| value)),
+                "round {round}"
+            );
+        }
+        assert_eq!(row, pushed.len());
+    }
+}
+
 /// Fails if a value of exactly `max_batch_bytes` is refused, or a larger one is not (`fits_empty`).
 #[test]
 fn p08_what_fits_no_batch_is_too_large() {

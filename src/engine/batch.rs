@@ -8,6 +8,7 @@ use super::column::{Bytes, Column, Rows};
 use super::error::Status;
 use super::options::FOREVER;
 use super::results::{Settled, Side};
+use super::utf8::Short;
 use super::value::{Kind, Object, Trigger, Value};
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::AcqRel;
@@ -252,6 +253,24 @@ impl Batch {
         offsets[row + 1] = self.text.len() as i32;
         self.offsets_filled = row + 2;
         true
+    }
+
+    /// Whether short text can be added in `row` as it stands: the row before has text, and there is room for it.
+    #[inline(always)]
+    pub(crate) fn takes_short_text(&self, row: usize, text: Short) -> bool {
+        self.offsets_filled == row + 1 && self.text.has_room(text)
+    }
+
+    /// Copies short text in for `row`, which `takes_short_text` allowed.
+    #[inline(always)]
+    pub(crate) fn put_short_text(&mut self, row: usize, text: Short) {
+        self.text.append_short(text);
+        if let Some(offsets) = &mut self.offsets
+            && let Some(end) = offsets.get_mut(row + 1)
+        {
+            *end = self.text.len() as i32;
+        }
+        self.offsets_filled = row + 2;
     }
 
     /// Makes offsets valid for every row, also those that hold no text.

@@ -3,6 +3,7 @@
 //! The only unsafe code of the engine's data path. Everything handed out is zeroed first, so every cell is
 //! initialised and reads need no proof; allocation failure is an `Option`, never an abort.
 
+use super::utf8::Short;
 use super::writer::{Common, Writer};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::alloc::{Layout, alloc_zeroed, dealloc, realloc};
@@ -174,6 +175,22 @@ impl Bytes {
         // SAFETY: the assertion above leaves room for `data`, which cannot overlap memory owned here exclusively.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), end, data.len()) };
         self.len += data.len();
+    }
+
+    /// Whether short text fits without growing.
+    #[inline(always)]
+    pub(crate) fn has_room(&self, text: Short) -> bool {
+        text.room() <= self.capacity - self.len
+    }
+
+    /// Appends short text, for which there is room.
+    #[inline(always)]
+    pub(crate) fn append_short(&mut self, text: Short) {
+        assert!(self.has_room(text), "append without room");
+        let end = self.ptr.as_ptr().wrapping_add(self.len);
+        // SAFETY: by the assertion the text's room lies between `len` and `capacity`, which is this buffer's alone.
+        unsafe { text.write(end) };
+        self.len += text.len();
     }
 
     /// Moves `from..from + len` down to `to` (closing a gap) without changing the length.

@@ -10,6 +10,7 @@ use super::core::{Core, OpenInfo, Room};
 use super::error::Status;
 use super::forming::{self, FOREVER, Lack, Load, Open};
 use super::options::{Limits, OnFull};
+use super::utf8::Short;
 use super::value::{Kind, Outcome, Trigger};
 use super::writer::{Tags, Writer};
 use crate::sync::Shared;
@@ -201,6 +202,29 @@ impl Front {
         self.writer.set_limit(self.count_limit.min(by_bytes) as usize);
     }
 
+    /// Adds short text into the midst of a batch of text; else false, and nothing happened. No call in here.
+    #[inline(always)]
+    fn put_text_inside(&mut self, kind: Kind, text: Short, tag: u64) -> bool {
+        let row = self.writer.row();
+        let extra = self.extra + text.len() as u64;
+        let by_bytes = self.byte_limit.saturating_sub(extra) / 8;
+        let limit = self.count_limit.min(by_bytes);
+        // Whoever writes the last row below the limit has more to do.
+        if row as u64 + 1 >= limit {
+            return false;
+        }
+        let Some(batch) = self.open.as_mut().and_then(Shared::get_mut) else {
+            return false;
+        };
+        if !batch.takes_short_text(row, text) || !self.writer.put_inside(0, tag, kind as u8) {
+            return false;
+        }
+        batch.put_short_text(row, text);
+        self.extra = extra;
+        self.writer.set_limit(limit as usize);
+        true
+    }
+
     /// The open batch's age counts from here.
     fn stamp(&mut self, now: i64) {
         if let Some(batch) = self.open.as_mut().and_then(Shared::get_mut) {
@@ -326,8 +350,27 @@ impl Inner {
     }
 
     /// Pushes a string or byte string, copied in. UTF-8 was checked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_text(&self, kind: Kind, text: &[u8], tag: u64, if_full: IfFull) -> Status {
+        if Short::new(text).is_some_and(|short| self.push_text_inside(kind, short, tag)) {
+            return Status::OK;
+        }
+        self.push_text_asking(kind, text, tag, if_full)
+    }
+
+    /// `push_inside` for short text.
+    #[inline(always)]
+    pub(crate) fn push_text_inside(&self, kind: Kind, text: Short, tag: u64) -> bool {
+        self.takes(kind)
+            && self
+                .gate
+                .push_if_owner(|front| front.put_text_inside(kind, text, tag))
+                == Some(true)
+    }
+
+    /// `push_text` in every other case.
+    #[inline(never)]
+    pub(crate) fn push_text_asking(&self, kind: Kind, text: &[u8], tag: u64, if_full: IfFull) -> Status {
         let push = Push {
             text,
             if_full,

@@ -11,6 +11,7 @@ use super::sized::Sized;
 use super::table::{self, Slot, Type};
 use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
+use crate::engine::utf8::{Short, utf8};
 use crate::sync::Shared;
 use std::ffi::{CStr, c_char};
 use std::mem::ManuallyDrop;
@@ -187,7 +188,18 @@ impl Caller {
 
     /// Text with a length.
     pub(crate) fn text<T>(&self, from: *const T, length: usize) -> Result<&str, Status> {
-        std::str::from_utf8(self.bytes(from, length)?).map_err(|_| Status::INVALID_UTF8)
+        utf8(self.bytes(from, length)?).ok_or(Status::INVALID_UTF8)
+    }
+
+    /// Short text, if it is ASCII: without a call, for the push that is to be quick.
+    #[inline(always)]
+    pub(crate) fn short_ascii<T>(&self, from: *const T, length: usize) -> Option<Short> {
+        if from.is_null() || length > isize::MAX as usize {
+            return None;
+        }
+        // SAFETY: not NULL and of a possible size, so readable by the caller's promise.
+        let bytes = unsafe { slice::from_raw_parts(from.cast::<u8>(), length) };
+        Short::new(bytes).filter(|text| text.is_ascii())
     }
 
     /// Text up to a NUL.

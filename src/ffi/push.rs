@@ -157,8 +157,27 @@ unsafe extern "C" fn push_cell_asking(
     }
 }
 
+/// Pushes a string, with all questions asked: as `push_cell_asking`.
+///
+/// # Safety
+/// As for [`guard::run`].
+#[inline(never)]
+unsafe extern "C" fn push_text_asking(
+    batcher: *mut mb_batcher,
+    data: *const c_char,
+    length: usize,
+    tag: u64,
+) -> mb_status {
+    // SAFETY: passed on.
+    unsafe {
+        guard::push(|caller| match caller.engine(batcher) {
+            Ok(engine) => push_text(caller, engine, data, length, tag),
+            Err(status) => status,
+        })
+    }
+}
+
 /// Pushes text, checked.
-#[inline(always)]
 pub(crate) fn push_text(
     caller: &Caller,
     to: &impl Taker,
@@ -310,12 +329,15 @@ pub unsafe extern "C" fn mb_batcher_push_string(
     tag: u64,
 ) -> mb_status {
     // SAFETY: the promise of this function's caller.
-    unsafe {
-        guard::push(|caller| match caller.engine(batcher) {
-            Ok(engine) => push_text(caller, engine, data, length, tag),
-            Err(status) => status,
-        })
+    let caller = unsafe { Caller::promised() };
+    if let Ok(engine) = caller.engine(batcher)
+        && let Some(text) = caller.short_ascii(data, length)
+        && engine.push_text_inside(Kind::String, text, tag)
+    {
+        return Status::OK.code();
     }
+    // SAFETY: as above.
+    unsafe { push_text_asking(batcher, data, length, tag) }
 }
 
 /// Pushes bytes of any content, copied.
