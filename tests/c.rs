@@ -17,6 +17,7 @@ mod native;
 use native::{Build, C, CPP, Language, Link, can_sanitize, library, run, sanitized, scratch, text};
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -389,15 +390,19 @@ const TWINS: &[Twin] = &[
     twin("fork.c", "CHILD_IS_NOT_TOLD", "mb_batcher_seal"),
     twin("fork_everywhere.c", "CHILD_IS_NOT_TOLD", "mb_batcher_seal"),
     twin("keep.c", "COMPLETES_TWICE", "mb_batch_complete"),
+    twin("late_results.c", "LATE_CELLS_SHOW", "mb_results_get_view"),
     twin("null.c", "NULL_IS_FINE", "mb_batcher_next_due"),
     twin("objects.c", "KEEPS_A_REFUSED_OBJECT", "mb_batcher_push_object"),
     twin("old_struct_size.c", "FILLS_TOO_MUCH", "mb_batcher_stats"),
     twin("oom.c", "NO_MEMORY_IS_NOT_TOLD", "mb_batcher_push_string"),
     twin("owned.c", "RELEASES_INSIDE_PUSH", "mb_batcher_push_value"),
+    twin("pin.c", "SETS_THROUGH_A_PIN", "mb_batch_set_int64"),
     twin("pthread_exit.c", "END_OF_THREAD_IS_NOT_TOLD", "mb_results_value"),
     twin("pull.c", "NEVER_SAYS_CLOSED", "mb_batcher_next_results"),
+    twin("pull_parts.c", "NEVER_SAYS_WOULD_WAIT", "mb_batcher_push_value"),
     twin("reentrant.c", "FLUSH_GIVES_UP", "mb_batcher_flush"),
     twin("refused.c", "WRONG_REASON", "mb_batcher_fd"),
+    twin("share.c", "TABLE_OF_ANOTHER", "mb_api_table"),
     twin("signals.c", "THREADS_TAKE_SIGNALS", "pthread_sigmask"),
     twin("stats.c", "MISCOUNTS", "mb_batcher_stats"),
     twin("stderr_silent.c", "TALKS", "mb_batcher_seal"),
@@ -454,6 +459,40 @@ fn the_programs_are_awake() {
     }
     // A library that looks at the wall clock.
     fails("clock.c", "clock-wall", &["-DJUMPING=CLOCK_MONOTONIC".to_owned()]);
+}
+
+/// `dlclose.c` falls over a library that is gone when a thread ends that used it.
+#[test]
+fn dlclose_is_awake() {
+    if !C.is_installed() {
+        return;
+    }
+    let twins = sources().join("twins.c");
+    let mut wrong = Build::new(C, "-std=c99", &twins, "leaves_a_destructor.so");
+    let real = format!("-DLIBRARY=\"{}\"", library("libmicrobatch.so").display());
+    wrong.arguments = ["-shared", "-fPIC", "-DLEAVES_A_DESTRUCTOR", &real]
+        .map(OsStr::new)
+        .to_vec();
+    let wrong = wrong.compile();
+    let source = sources().join("dlclose.c");
+    let program = Build::new(C, "-std=c99", &source, "dlclose-wrong").compile();
+    let output = run(Command::new(&program).arg(&wrong));
+    assert!(output.status.signal().is_some(), "{}", output.status);
+    assert!(
+        run(Command::new(&program).arg(library("libmicrobatch.so")))
+            .status
+            .success()
+    );
+}
+
+/// Every program here has a twin with a bug, but those whose compiling is the test, or that have a test of their own above.
+#[test]
+fn every_program_has_a_twin() {
+    let others = ["c89.c", "clock.c", "cpp98.cpp", "dlclose.c"];
+    for Program { source, .. } in PROGRAMS {
+        let has_twin = TWINS.iter().any(|twin| twin.source == *source);
+        assert!(has_twin != others.contains(source), "{source}");
+    }
 }
 
 /// Programs that are wrong, so that passing under the sanitizers means something.

@@ -141,6 +141,58 @@ WRAP(mb_batcher_next_results, (mb_batcher *batcher, int64_t timeout, mb_results 
 WRAP(mb_options_set, (mb_options *options, const char *name, const char *value, mb_error **error),
      INSTEAD(__real_mb_options_set(options, name, value, error), MB_OK, MB_ERR_INVALID_OPTION))
 
+#elif defined(LATE_CELLS_SHOW)
+WRAP(mb_results_get_view, (const mb_results *results, mb_results_view *view),
+     static const int64_t stored[1 << 16];
+     mb_status status = __real_mb_results_get_view(results, view);
+     if (status == MB_OK && !view->all_ok) {
+         view->values = stored;
+     }
+     return status;)
+
+#elif defined(SETS_THROUGH_A_PIN)
+WRAP(mb_batch_set_int64, (mb_batch *batch, size_t row, int64_t value),
+     INSTEAD(__real_mb_batch_set_int64(batch, row, value), MB_OK, MB_ERR_WRONG_MODE))
+
+#elif defined(NEVER_SAYS_WOULD_WAIT)
+WRAP(mb_batcher_push_value,
+     (mb_batcher *batcher, const mb_value *value, uint64_t tag, const mb_push_options *options),
+     INSTEAD(__real_mb_batcher_push_value(batcher, value, tag, options), MB_ERR_QUEUE_FULL, MB_ERR_WOULD_WAIT))
+
+#elif defined(TABLE_OF_ANOTHER)
+/* Handlers get one table, who asks gets another. */
+const mb_api *__real_mb_api_table(void);
+const mb_api *__wrap_mb_api_table(void);
+const mb_api *__wrap_mb_api_table(void)
+{
+    static mb_api other;
+    other = *__real_mb_api_table();
+    other.mb_api_table = __wrap_mb_api_table;
+    return &other;
+}
+
+#elif defined(LEAVES_A_DESTRUCTOR)
+/* A shared library in the place of the real one, LIBRARY: a thread that used it has a destructor of its own to run when it
+   ends, and nothing keeps the library loaded until then. */
+#include <dlfcn.h>
+const mb_api *mb_api_table(void);
+static pthread_key_t key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void forget(void *value) { (void)value; }
+
+static void begin(void) { pthread_key_create(&key, forget); }
+
+const mb_api *mb_api_table(void)
+{
+    const mb_api *(*table)(void) = NULL;
+    void *symbol = dlsym(dlopen(LIBRARY, RTLD_NOW), "mb_api_table");
+    memcpy(&table, &symbol, sizeof table);
+    pthread_once(&once, begin);
+    pthread_setspecific(key, &key);
+    return table();
+}
+
 #else
 #error "say which bug is seeded"
 #endif
