@@ -7,6 +7,11 @@ use std::process::Command;
 /// Compiles `runner.c` against the committed header and the shared library of this build, in a place of its own. None:
 /// there is no C compiler, and CI is not set.
 pub(crate) fn program(place: &str) -> Option<PathBuf> {
+    program_with(place, &[])
+}
+
+/// The same with more of the compiler's command line.
+pub(crate) fn program_with(place: &str, arguments: &[String]) -> Option<PathBuf> {
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     if Command::new(&compiler).arg("--version").output().is_err() {
         assert!(
@@ -54,6 +59,7 @@ pub(crate) fn program(place: &str) -> Option<PathBuf> {
         .arg("-I")
         .arg(manifest.join("include"))
         .arg(manifest.join("tests/conformance/runner.c"))
+        .args(arguments)
         .arg(&soname)
         .arg(format!("-Wl,-rpath,{}", place.display()))
         .arg("-o")
