@@ -1415,6 +1415,32 @@ fn p20_p21_time_goes_on_while_every_thread_is_in_a_callback() {
     assert_eq!(delivered.load(SeqCst), 3);
 }
 
+/// Fails if nobody looks at the clock for a deadline that comes when every thread is in a callback already.
+#[test]
+fn p20_a_first_deadline_counts_while_every_thread_is_in_a_callback() {
+    let _watchdog = watchdog();
+    let (door, delivery) = (Door::default(), Door::default());
+    let (behind, delivered) = (delivery.clone(), Arc::new(AtomicU64::new(0)));
+    let sets = delivered.clone();
+    let batcher = stuck(&door, 1, 0, |builder| {
+        builder.threads(1).on_result(move |_| {
+            sets.fetch_add(1, SeqCst);
+            behind.pass();
+        })
+    });
+    let _opens = (door.opens_at_end(), delivery.opens_at_end());
+    batcher.push(1, 1).unwrap();
+    assert_eq!(batcher.cancel(1), Ok(1));
+    wait_until(|| delivered.load(SeqCst) == 1);
+    let soon = PushOptions::new().deadline(batcher.now().unwrap() + 1_000_000);
+    batcher.push_with(2, 2, soon).unwrap();
+    wait_until(|| batcher.stats().unwrap().expired == 1);
+    delivery.open();
+    door.open();
+    batcher.close(FOREVER).unwrap();
+    assert_eq!(delivered.load(SeqCst), 3);
+}
+
 /// Fails if close with nothing outstanding waits, or counts what was discarded earlier for other reasons.
 #[test]
 fn p24_close_of_an_idle_batcher_leaves_nothing() {

@@ -124,8 +124,8 @@ impl Inner {
         }
     }
 
-    /// The time thread goes into a callback, which may take its time: somebody else looks at the clock. True if there is
-    /// to be a second time thread for that.
+    /// The time thread goes into a callback, which may take its time: somebody else looks at the clock, also for what is
+    /// to come. True if there is to be a second time thread for that.
     fn leave_clock(&self, core: &mut Core) -> bool {
         if core.stand_in {
             // It is not in a callback, as nobody delivers beside this thread: it looks again.
@@ -134,8 +134,7 @@ impl Inner {
         }
         core.time_away = true;
         self.hand_time_over(core);
-        let timed = self.limits.handler_timeout != FOREVER || self.next_time_event(core) < FOREVER;
-        core.stand_in = timed && !core.stop;
+        core.stand_in = !core.stop;
         core.stand_in
     }
 
