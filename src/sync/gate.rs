@@ -194,8 +194,8 @@ impl<T> Gate<T> {
             }
             let fenced = word == 0 || self.line.revoke(word);
             let pushes = || self.run_held(&held, |data| (self.count)(data));
-            // SAFETY: as above.
             let grant = self.meta.with_mut(|meta| {
+                // SAFETY: as above.
                 let meta = unsafe { &mut *meta };
                 if word == 0 {
                     meta.count(me, pushes, monotonic_ns)
