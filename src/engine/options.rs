@@ -6,7 +6,7 @@ mod name;
 mod shown;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,6 @@ use super::error::{Error, Status};
 use super::value::coded;
 
 pub(crate) use limits::Limits;
-pub(crate) use text::parse_duration;
 
 use shown::{Quoted, Range};
 

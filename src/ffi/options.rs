@@ -26,7 +26,8 @@ use super::sized::Sized;
 use super::status::mb_status;
 use super::value::MB_KINDS;
 use crate::engine::error::{Error, Status};
-use crate::engine::options::{OptionInfo, Options, parse_duration};
+use crate::engine::options::text::parse_duration;
+use crate::engine::options::{OptionInfo, Options};
 use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use super::shown::Shown;
+use super::text::parse_duration;
 use super::*;
 
 fn set(name: &str, text: &str) -> Result<Options, Error> {
