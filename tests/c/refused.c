@@ -64,6 +64,24 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return next(thread, attributes, entry, argument);
 }
 
+int epoll_create1(int flags)
+{
+    if (refuses(TIMER)) {
+        errno = EMFILE;
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_create1, flags);
+}
+
+int eventfd(unsigned count, int flags)
+{
+    if (refuses(TIMER)) {
+        errno = EMFILE;
+        return -1;
+    }
+    return (int)syscall(SYS_eventfd2, count, flags);
+}
+
 int timerfd_create(int clock, int flags)
 {
     if (refuses(TIMER)) {
