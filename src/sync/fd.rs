@@ -3,16 +3,17 @@
 use core::cell::Cell;
 use core::ffi::c_int;
 
-/// An epoll of two: an eventfd for "now" and a timerfd on CLOCK_MONOTONIC for later. A timer alone would do, but one set to
-/// a time that is past fires by an interrupt, which costs twenty times what an eventfd does, more in a virtual machine; and
-/// a busy host is told "now" once for every batch. Nobody reads it: it is level-triggered.
+/// An epoll of two: an eventfd that is always readable, watched while the answer is "now", and a timerfd on CLOCK_MONOTONIC
+/// for later. A timer alone would do, but one set to a time that is past fires by an interrupt, which costs ten times as
+/// much, more in a virtual machine; and a busy host is told "now" once for every batch. Nobody reads it: it is
+/// level-triggered.
 ///
 /// A forked child shares it with its parent: there it may only be dropped.
 pub(crate) struct TimerFd {
     both: Fd,
     event: Fd,
     timer: Fd,
-    /// Whether the eventfd is readable.
+    /// Whether the eventfd is watched.
     fired: Cell<bool>,
     /// What the timer is set to, 0 if it is not.
     armed: Cell<i64>,
@@ -28,12 +29,12 @@ impl TimerFd {
             // SAFETY: takes an integer.
             let both = Fd::of(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
             // SAFETY: takes two integers.
-            let event = Fd::of(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+            let event = Fd::of(unsafe { libc::eventfd(1, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
             let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
             // SAFETY: takes two integers.
             let timer = Fd::of(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
-            both.watch(&event)?;
-            both.watch(&timer)?;
+            both.watch(libc::EPOLL_CTL_ADD, &event, 0)?;
+            both.watch(libc::EPOLL_CTL_ADD, &timer, libc::EPOLLIN)?;
             TimerFd::of([both, event, timer])
         };
         Ok(made)
@@ -51,19 +52,13 @@ impl TimerFd {
 
     /// Makes it readable now.
     pub(crate) fn fire_now(&self) {
-        if !self.fired.replace(true) {
-            let one = 1u64;
-            self.event.transfer(libc::SYS_write, (&raw const one).cast_mut());
-        }
+        self.fire(true);
     }
 
     /// Makes it unreadable, and readable at `at_ns` of `monotonic_ns()`; `i64::MAX` is never.
     pub(crate) fn fire_at(&self, at_ns: i64) {
         self.arm(if at_ns == i64::MAX { 0 } else { at_ns.max(1) });
-        if self.fired.replace(false) {
-            let mut count = 0u64;
-            self.event.transfer(libc::SYS_read, &raw mut count);
-        }
+        self.fire(false);
     }
 
     /// Makes it unreadable until set again.
@@ -74,6 +69,19 @@ impl TimerFd {
     /// The descriptor, for select, poll or epoll.
     pub(crate) fn raw(&self) -> c_int {
         self.both.0
+    }
+
+    fn fire(&self, now: bool) {
+        if self.fired.replace(now) == now || cfg!(miri) {
+            return;
+        }
+        let events = if now { libc::EPOLLIN } else { 0 };
+        let set = self.both.watch(libc::EPOLL_CTL_MOD, &self.event, events);
+        debug_assert_eq!(
+            set,
+            Ok(()),
+            "the descriptor of the engine was closed by somebody else"
+        );
     }
 
     /// Absolute time; one in the past fires at once, 0 disarms.
@@ -106,8 +114,7 @@ impl TimerFd {
     }
 }
 
-/// A descriptor of the engine's own, closed on drop. As system calls where libc has cancellation points of the host's
-/// thread.
+/// A descriptor of the engine's own, closed on drop.
 struct Fd(c_int);
 
 impl Fd {
@@ -115,27 +122,14 @@ impl Fd {
         if raw < 0 { Err(errno()) } else { Ok(Fd(raw)) }
     }
 
-    fn watch(&self, other: &Fd) -> Result<(), i32> {
+    fn watch(&self, how: c_int, other: &Fd, events: c_int) -> Result<(), i32> {
         let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
+            events: events as u32,
             u64: 0,
         };
         // SAFETY: two open descriptors, a valid epoll_event to read.
-        let added = unsafe { libc::epoll_ctl(self.0, libc::EPOLL_CTL_ADD, other.0, &raw mut event) };
-        if added < 0 { Err(errno()) } else { Ok(()) }
-    }
-
-    /// Reads or writes the 8 bytes of an eventfd.
-    fn transfer(&self, call: libc::c_long, word: *mut u64) {
-        if cfg!(miri) {
-            return;
-        }
-        // SAFETY: an open eventfd, and a word of the caller's that is valid for the call.
-        let moved = unsafe { libc::syscall(call, self.0, word, size_of::<u64>()) };
-        debug_assert_eq!(
-            moved, 8,
-            "the descriptor of the engine was closed by somebody else"
-        );
+        let set = unsafe { libc::epoll_ctl(self.0, how, other.0, &raw mut event) };
+        if set < 0 { Err(errno()) } else { Ok(()) }
     }
 }
 
@@ -144,6 +138,7 @@ impl Drop for Fd {
         if cfg!(miri) {
             return;
         }
+        // As a system call: `close` of libc is a cancellation point of the host's thread.
         // SAFETY: the descriptor is this one's own and not used after.
         unsafe { libc::syscall(libc::SYS_close, self.0) };
     }

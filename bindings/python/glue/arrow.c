@@ -41,59 +41,6 @@ struct ArrowArrayStream {
 
 #define NULLABLE 2
 
-/* ---- Memory of others, as a buffer of Python's ---- */
-
-typedef struct {
-    PyObject_HEAD
-    const void *data;
-    Py_ssize_t length;
-    PyObject *owner;             /* Keeps the memory. */
-} BufferObject;
-
-PyTypeObject *buffer_type;
-
-static int buffer_get(PyObject *self, Py_buffer *view, int flags)
-{
-    BufferObject *buffer = (BufferObject *)self;
-    static const char empty[1];
-    return PyBuffer_FillInfo(view, self, (void *)(uintptr_t)(buffer->data == NULL ? empty : buffer->data),
-                             buffer->length, 1, flags);
-}
-
-static void buffer_dealloc(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    Py_XDECREF(((BufferObject *)self)->owner);
-    PyObject_Free(self);
-    Py_DECREF(type);
-}
-
-static PyType_Slot buffer_slots[] = {
-    {Py_tp_dealloc, buffer_dealloc},
-    {Py_bf_getbuffer, buffer_get},
-    {0, NULL},
-};
-
-PyType_Spec buffer_spec = {
-    "microbatch._microbatch.Buffer", sizeof(BufferObject), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, buffer_slots,
-};
-
-PyObject *buffer_of(const void *data, int64_t length, PyObject *owner)
-{
-    BufferObject *buffer;
-    if (data == NULL) {
-        return Py_NewRef(Py_None);
-    }
-    buffer = (BufferObject *)PyType_GenericAlloc(buffer_type, 0);
-    if (buffer != NULL) {
-        buffer->data = data;
-        buffer->length = (Py_ssize_t)length;
-        buffer->owner = Py_NewRef(owner);
-    }
-    return (PyObject *)buffer;
-}
-
 static void owned_array_free(PyObject *capsule)
 {
     struct ArrowArray *array = PyCapsule_GetPointer(capsule, "microbatch.array");
@@ -168,7 +115,7 @@ static PyObject *take(const struct ArrowSchema *schema, struct ArrowArray *from)
             const int64_t *offsets = array->buffers[1];
             length = at == 1 ? (rows + 1) * 8 : offsets == NULL || rows == 0 ? 0 : offsets[rows];
         }
-        buffer = buffer_of(array->buffers[at], length, owner);
+        buffer = buffer_of(array->buffers[at], (size_t)length, 'B', owner);
         if (buffer == NULL || PyList_Append(buffers, buffer) < 0) {
             Py_CLEAR(buffers);
         }

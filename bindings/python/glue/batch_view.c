@@ -56,14 +56,15 @@ static PyObject *pin_of(BatchObject *self, mb_batch **pinned)
     return Py_NewRef(self->pin);
 }
 
-static PyObject *column(PyObject *pin, const void *data, size_t length)
+static PyObject *column(PyObject *pin, const void *data, size_t rows, char format)
 {
     if (data == NULL) {
         return Py_NewRef(Py_None);
     }
-    return pin == Py_None ? PyBytes_FromStringAndSize(data, (Py_ssize_t)length) : buffer_of(data, (int64_t)length, pin);
+    return pin == Py_None ? buffer_copy(data, rows, format) : buffer_of(data, rows, format, pin);
 }
 
+/* The pinned columns of a batch; a pin has its own handle, and its columns may lie elsewhere. */
 static PyObject *pinned_view(BatchObject *self, mb_batch_view *view)
 {
     mb_batch *pinned;
@@ -81,50 +82,52 @@ static PyObject *pinned_view(BatchObject *self, mb_batch_view *view)
     return pin;
 }
 
-/* columns() -> (tags as uint64, kinds as uint8, deadlines as int64 or None), as buffers */
-PyObject *batch_columns(PyObject *object, PyObject *ignored)
+static PyObject *memoryview_of(PyObject *pin, const void *data, size_t rows, char format)
 {
-    mb_batch_view view;
-    PyObject *pin = pinned_view(SELF(object), &view), *answer;
-    (void)ignored;
-    if (pin == NULL) {
-        return NULL;
-    }
-    answer = Py_BuildValue("NNN", column(pin, view.tags, view.count * 8), column(pin, view.kinds, view.count),
-                           column(pin, view.deadlines, view.count * 8));
+    PyObject *buffer = column(pin, data, rows, format);
+    PyObject *view = buffer == NULL ? NULL : PyMemoryView_FromObject(buffer);
+    Py_XDECREF(buffer);
     Py_DECREF(pin);
-    return answer;
+    return view;
 }
 
-/* cells() -> the values of a batch of integers or floats as a buffer, 8 bytes each; None for others */
-PyObject *batch_cells(PyObject *object, PyObject *ignored)
+PyObject *batch_get_tags(PyObject *object, void *closure)
 {
     mb_batch_view view;
-    PyObject *pin = pinned_view(SELF(object), &view), *answer;
-    (void)ignored;
-    if (pin == NULL) {
-        return NULL;
-    }
-    answer = view.kind == MB_KIND_INT64 || view.kind == MB_KIND_FLOAT64 ? column(pin, view.values, view.count * 8)
-                                                                        : Py_NewRef(Py_None);
-    Py_DECREF(pin);
-    return answer;
+    PyObject *pin = pinned_view(SELF(object), &view);
+    (void)closure;
+    return pin == NULL ? NULL : memoryview_of(pin, view.tags, view.count, 'Q');
 }
 
-/* texts() -> (int32 offsets, bytes) of a batch of strings alone or of bytes alone; None for others */
-PyObject *batch_texts(PyObject *object, PyObject *ignored)
+PyObject *batch_get_numbers(PyObject *object, void *closure)
 {
     BatchObject *self = SELF(object);
     mb_batch_view view;
+    PyObject *pin;
+    (void)closure;
+    if (self->view.kind != MB_KIND_INT64 && self->view.kind != MB_KIND_FLOAT64) {
+        char text[96];
+        PyOS_snprintf(text, sizeof text, "the batch is of kind %s, not int64 or float64",
+                      self->view.kind < MB_KINDS ? self->host->api->mb_kind_name(self->view.kind) : "mixed");
+        return batch_gone(self) ? NULL : raise_status(MB_ERR_INVALID_ARGUMENT, text);
+    }
+    pin = pinned_view(self, &view);
+    return pin == NULL ? NULL : memoryview_of(pin, view.values, view.count, view.kind == MB_KIND_INT64 ? 'q' : 'd');
+}
+
+/* _texts() -> (int32 offsets, bytes) of a batch of strings alone or of bytes alone; None for others */
+PyObject *batch_texts(PyObject *object, PyObject *ignored)
+{
+    BatchObject *self = SELF(object);
     mb_column texts;
     mb_batch *pinned;
     PyObject *pin, *answer = NULL;
     mb_status status;
     (void)ignored;
-    if (!batch_view(self, &view)) {
+    if (batch_gone(self)) {
         return NULL;
     }
-    if (view.kind != MB_KIND_STRING && view.kind != MB_KIND_BYTES) {
+    if (self->view.kind != MB_KIND_STRING && self->view.kind != MB_KIND_BYTES) {
         Py_RETURN_NONE;
     }
     pin = pin_of(self, &pinned);
@@ -132,10 +135,10 @@ PyObject *batch_texts(PyObject *object, PyObject *ignored)
         return NULL;
     }
     texts.struct_size = sizeof texts;
-    status = self->host->api->mb_batch_gather(pinned, view.kind, &texts);
+    status = self->host->api->mb_batch_gather(pinned, self->view.kind, &texts);
     if (status == MB_OK) {
-        answer = Py_BuildValue("NN", column(pin, texts.offsets, (texts.count + 1) * 4),
-                               column(pin, texts.bytes, (size_t)texts.offsets[texts.count]));
+        answer = Py_BuildValue("NN", column(pin, texts.offsets, (texts.count + 1) * 4, 'B'),
+                               column(pin, texts.bytes, (size_t)texts.offsets[texts.count], 'B'));
     } else {
         raise_status(status, NULL);
     }

@@ -17,7 +17,8 @@ struct bulk {
 typedef mb_status (*push_fn)(struct host *host, const void *what, size_t from, size_t count, const uint64_t *tags,
                              uint64_t first, const mb_push_options *options, size_t *accepted);
 
-/* Pushes what is left again as room comes. Answers (accepted, status). */
+/* Pushes, and what is left again as room comes, without the GIL: it is asked back when a slice of waiting is over, for
+   signals to be looked at. Answers (accepted, status). */
 static PyObject *push_all(struct host *host, push_fn push, const void *what, size_t count, struct bulk *bulk,
                           size_t *accepted)
 {
@@ -26,39 +27,42 @@ static PyObject *push_all(struct host *host, push_fn push, const void *what, siz
     const uint64_t *tags = bulk->tags.buf;
     size_t done = 0;
     mb_status status;
+    bool interrupted = false;
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.deadline = bulk->deadline;
     options.if_full = host->asks;
-    for (;;) {
-        size_t more = 0;
-        /* only a batcher of others may block here; for ours the time is that of copying */
+    do {
         Py_BEGIN_ALLOW_THREADS
-        status = push(host, what, done, count - done, tags == NULL ? NULL : tags + done, bulk->first + done, &options, &more);
-        Py_END_ALLOW_THREADS
-        done += more;
-        if (status != MB_ERR_WOULD_WAIT) {
-            break;
-        }
-        if (more > 0) {
-            begun = clock_now(); /* push_timeout is a value's */
-        }
-        while (status == MB_ERR_WOULD_WAIT && bulk->wait && remaining(host->push_timeout, begun) > 0) {
-            mb_status room = wait_room_for(host, remaining(host->push_timeout, begun));
-            if (room == NOT_TAKEN) {
-                *accepted = done;
-                return NULL;
+        for (;;) {
+            int64_t left;
+            size_t more = 0;
+            status = push(host, what, done, count - done, tags == NULL ? NULL : tags + done, bulk->first + done, &options,
+                          &more);
+            done += more;
+            if (status != MB_ERR_WOULD_WAIT) {
+                break;
             }
-            status = is_full(room) ? MB_ERR_WOULD_WAIT : room;
+            begun = more > 0 ? clock_now() : begun; /* push_timeout is a value's */
+            left = bulk->wait ? remaining(host->push_timeout, begun) : 0;
+            if (left == 0) {
+                options.if_full = MB_IF_FULL_REFUSE;
+                continue;
+            }
+            status = host->api->mb_batcher_room(host->batcher, left < SLICE ? left : SLICE);
+            if (is_full(status)) {
+                status = MB_ERR_WOULD_WAIT; /* a slice is over */
+                break;
+            }
+            if (status != MB_OK) {
+                break;
+            }
         }
-        if (status == MB_ERR_WOULD_WAIT) {
-            options.if_full = MB_IF_FULL_REFUSE;
-        } else if (status != MB_OK) {
-            break;
-        }
-    }
+        Py_END_ALLOW_THREADS
+        interrupted = status == MB_ERR_WOULD_WAIT && PyErr_CheckSignals() < 0;
+    } while (status == MB_ERR_WOULD_WAIT && !interrupted);
     *accepted = done;
-    return Py_BuildValue("ni", (Py_ssize_t)done, (int)status);
+    return interrupted ? NULL : Py_BuildValue("ni", (Py_ssize_t)done, (int)status);
 }
 
 struct cells {
@@ -99,6 +103,19 @@ static mb_status push_cells(struct host *host, const void *what, size_t from, si
     return status;
 }
 
+PyObject *list_of_cells(const void *cells, Py_ssize_t count, bool floats)
+{
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t at = 0; list != NULL && at < count; at++) {
+        PyObject *value = floats ? PyFloat_FromDouble(((const double *)cells)[at])
+                                 : PyLong_FromLongLong(((const int64_t *)cells)[at]);
+        if (value == NULL || PyList_SetItem(list, at, value) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
 /* list_of(cells, floats) -> list */
 PyObject *list_of(PyObject *module, PyObject *args)
 {
@@ -109,14 +126,7 @@ PyObject *list_of(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "y*p", &cells, &floats)) {
         return NULL;
     }
-    list = PyList_New(cells.len / 8);
-    for (Py_ssize_t at = 0; list != NULL && at < cells.len / 8; at++) {
-        PyObject *value = floats ? PyFloat_FromDouble(((const double *)cells.buf)[at])
-                                 : PyLong_FromLongLong(((const int64_t *)cells.buf)[at]);
-        if (value == NULL || PyList_SetItem(list, at, value) < 0) {
-            Py_CLEAR(list);
-        }
-    }
+    list = list_of_cells(cells.buf, cells.len / 8, floats != 0);
     PyBuffer_Release(&cells);
     return list;
 }

@@ -7,46 +7,43 @@
 #include <string.h>
 
 /* A handler in manual mode or of a map: the thread is one that called in. */
-mb_status handle(void *user_data, mb_batch *batch, const mb_api *api)
+mb_status handle(void *user_data, mb_batch *lent, const mb_api *api)
 {
-    const struct handler *handler = user_data;
+    struct host *host = user_data;
     PyGILState_STATE state = PyGILState_Ensure();
-    PyObject *object = batch_new(handler->host, batch, false);
-    PyObject *answer = NULL;
-    mb_status status = MB_ERR_HANDLER_FAILED;
+    PusherObject *pusher = pusher_of(host);
+    BatchObject *batch = pusher == NULL && !host->map ? NULL : batch_lend(host, lent);
     (void)api;
-    if (object != NULL) {
-        answer = PyObject_CallFunction(handler->host->on_batch, "Oi", object, handler->which);
-        batch_end((BatchObject *)object);
+    if (batch != NULL) {
+        handler_run(batch, host->map ? &host->map_work : work_of(pusher, batch->view.kind));
+        batch_end(batch);
+        Py_DECREF((PyObject *)batch);
+    } else if (PyErr_Occurred() != NULL) {
+        told_of("microbatch: a batch could not be handled");
     }
-    if (answer != NULL) {
-        status = (mb_status)PyLong_AsLong(answer);
-    }
-    if (PyErr_Occurred() != NULL) {
-        PyErr_WriteUnraisable(handler->host->on_batch);
-        status = MB_ERR_HANDLER_FAILED;
-    }
-    Py_XDECREF(answer);
-    Py_XDECREF(object);
+    Py_XDECREF((PyObject *)pusher);
     PyGILState_Release(state);
-    return status;
+    return batch == NULL ? MB_ERR_HANDLER_FAILED : MB_OK;
 }
 
+/* Results in manual mode. */
 void on_result(void *user_data, const mb_results *results, const mb_api *api)
 {
     struct host *host = user_data;
     PyGILState_STATE state = PyGILState_Ensure();
-    PyObject *columns, *answer = NULL;
+    PusherObject *pusher = pusher_of(host);
+    PyObject *columns;
     (void)api;
-    if (replies_resolve(host, results)) {
+    if (replies_resolve(host, results) && pusher != NULL && pusher->on_result != NULL) {
         columns = results_columns(host, results, false);
-        answer = columns == NULL ? NULL : PyObject_CallFunctionObjArgs(host->on_results, columns, NULL);
-        if (answer == NULL) {
-            PyErr_WriteUnraisable(host->on_results);
+        if (columns == NULL) {
+            told_of("microbatch: results could not be delivered");
+        } else {
+            hand_results(host, pusher->on_result, columns);
+            Py_DECREF(columns);
         }
-        Py_XDECREF(columns);
-        Py_XDECREF(answer);
     }
+    Py_XDECREF((PyObject *)pusher);
     PyGILState_Release(state);
 }
 

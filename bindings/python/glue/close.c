@@ -109,7 +109,7 @@ PyObject *host_close(PyObject *self, PyObject *args)
         return raise_status(MB_ERR_SYSTEM, "no thread could be started to wait for the close");
     }
     pthread_detach(thread);
-    status = wait_for(host, wait_closing, closing, MB_FOREVER, true);
+    status = wait_for(host, wait_closing, closing, MB_FOREVER);
     if (status == NOT_TAKEN) {
         /* interrupted: the close goes on, see free_batcher */
         closing_unhold(closing);

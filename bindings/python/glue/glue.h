@@ -35,17 +35,40 @@ enum {
     RELEASED
 };
 
-/* What a handler's trampoline is handed: whose it is and which. */
-struct handler {
-    struct host *host;
-    int which;
-};
-
 /* The slots of replies, see reply.c. */
 struct replies {
     struct slot *slots;
     uint32_t count;
     uint32_t free;
+};
+
+/* A handler of Python's. */
+struct work {
+    PyObject *function;          /* NULL: there is none. */
+    bool takes_batch;            /* Instead of a list of values. */
+};
+
+/* A thread that is in a callback. */
+struct inside {
+    struct inside *next;
+    unsigned long thread;
+};
+
+/* A thread that waits for something of Python's. */
+struct thread_wait {
+    struct thread_wait *next;
+    PyThread_type_lock lock;
+    bool woken;
+};
+
+/* See delivery.c. */
+struct delivery {
+    struct turn *waiting;        /* Sets that were taken, and not delivered yet. */
+    struct thread_wait *waiters; /* For it to go on. */
+    uint64_t done;               /* The turn of the last set whose delivery has begun. */
+    uint64_t values;             /* How many were delivered: a flush waits for as many as the engine has handed out. */
+    bool busy;                   /* A thread is in on_result. */
+    bool running;                /* There is a thread that takes results. */
 };
 
 /* A batcher as Python holds it. The Python object owns one hold on the memory, the engine another as long as it may call
@@ -57,28 +80,31 @@ struct host {
     bool attached;               /* Somebody else's batcher: it is never freed here. */
     bool map;                    /* No batcher: references live until the map has ended. */
     bool manual;                 /* Callbacks run inside calls, on threads that may enter Python. */
-    uint64_t asks;               /* if_full of pushes: a push that finds no room waits here, without the GIL; or 0. */
+    bool delivers;               /* Its results are taken here, so that submit can promise them. */
+    bool pulls;                  /* Threads or a loop of Python's take its batches and results: no call runs callbacks. */
+    bool submits;                /* Tags from REPLY_TAGS on are those of replies; */
+    bool high_tags;              /* or of whoever pushes. */
     bool closing;                /* Nobody enters a call any more; the last to leave frees the batcher. */
+    bool woke;                   /* A thread was woken that wants the GIL. */
+    unsigned forks;              /* What `forks` was when it was made. */
+    uint64_t asks;               /* if_full of pushes: a push that finds no room waits here, without the GIL; or 0. */
     int64_t push_timeout;
+    unsigned long freeing;       /* The thread that frees the batcher: callbacks inside may still call. */
     atomic_uint users;           /* Calls under way without the GIL. */
     atomic_uint closers;         /* Threads inside the engine's close, see host_close. */
     atomic_uint holds;           /* Who may still read this struct. */
     _Atomic(struct reference *) released;   /* Given back by threads that cannot enter Python. */
-    struct handler handlers[MB_KINDS + 1];
-    mb_shared shared;
-    unsigned long freeing;       /* The thread that frees the batcher: callbacks inside may still call. */
-    unsigned forks;              /* What `forks` was when it was made. */
-    bool delivers;               /* Its results are taken here, so that submit can promise them. */
-    bool wanted;                 /* There is an on_result: rows of others than replies are wanted as columns. */
-    bool submits;                /* Tags from REPLY_TAGS on are those of replies; */
-    bool high_tags;              /* or of whoever pushes. */
-    struct replies replies;
-    PyObject *thrown;            /* {tag: exception} of values that a handler of Python's failed, until they are delivered. */
     _Atomic(struct line *) lines; /* Lines of log that wait for a thread that may enter Python. */
-    PyObject *on_log;            /* Called with (level, message), levels as logging has them; or NULL. */
+    mb_shared shared;
+    struct replies replies;
+    struct delivery delivery;
+    struct inside *inside;       /* Threads in callbacks. */
+    struct work map_work;        /* The handler of a map. */
+    PyObject *interrupt;         /* Of a callback in manual mode, for the call that ran it; or NULL. */
+    PyObject *thrown;            /* {tag: exception} of values that a handler of Python's failed, until they are delivered. */
     PyObject *self;              /* The Host, borrowed; NULL once it goes. */
-    PyObject *on_batch;          /* Called in manual mode: (Batch, which). */
-    PyObject *on_results;        /* Called in manual mode: (tuple of columns). */
+    PyObject *me;                /* A weak reference to the Batcher. */
+    PyObject *on_log;            /* Called with (level, message), levels as logging has them; or NULL. */
     PyObject *on_release;        /* Called with an object that was given back; or NULL. */
     PyObject *object_size;       /* The declared size of an object; or NULL. */
 };
@@ -88,7 +114,13 @@ typedef struct {
     struct host *host;
 } HostObject;
 
-struct thread_wait;
+/* What Batcher is made from. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *host;              /* The Host; NULL once the batcher is freed. */
+    struct work works[MB_KINDS + 1];
+    PyObject *on_result;         /* Or NULL. */
+} PusherObject;
 
 /* See reply.c. */
 typedef struct {
@@ -113,6 +145,7 @@ typedef struct {
     struct host *host;
     PyObject *owner;             /* The Host: its callbacks are wanted as long as the batch may give objects back. */
     mb_batch *batch;             /* NULL once it was completed, freed, or its handler returned. */
+    mb_batch_view view;          /* Good as long as batch is. */
     bool held;                   /* Kept or pulled: completed or freed here. */
     bool kept;                   /* Past its handler. */
     PyObject *pin;               /* Keeps the memory for views; NULL if nobody has looked. */
@@ -121,13 +154,19 @@ typedef struct {
 /* module.c */
 extern PyObject *make_error;         /* microbatch._error.make(code, message) */
 extern PyObject *make_row_error;     /* microbatch._error.of_row(code, type name, message, outcome, handled) */
-extern PyObject *foreign_class;      /* microbatch._error.ForeignObject */
+extern PyObject *foreign_class;      /* microbatch.ForeignObject */
+extern PyObject *batch_class;        /* microbatch.Batch */
+extern PyObject *held_class;         /* microbatch.HeldBatch */
+extern PyObject *results_class;      /* microbatch.Results */
+extern PyObject *set_column;         /* microbatch._batch.set_column(batch, results): those that come in no plain list or buffer */
+extern PyObject *tell_failure;       /* microbatch._batch.tell_failure(batch, exception) */
 extern PyTypeObject *host_type;
 extern PyTypeObject *batch_type;
 extern PyTypeObject *pusher_type;
 PyObject *raise_status(mb_status status, const char *message);           /* always NULL */
 PyObject *raise_error(const mb_api *api, mb_status status, mb_error *error); /* frees error */
 bool is_full(mb_status status);
+bool is_error(mb_status status);     /* Whether the exception that is set is an Error of this status. */
 
 /* callback.c */
 mb_status handle(void *user_data, mb_batch *batch, const mb_api *api);
@@ -140,7 +179,8 @@ void host_drain(struct host *host);          /* gives back what waits to be give
 int64_t remaining(int64_t timeout, int64_t begun);   /* of a time-out that began then */
 int64_t clock_now(void);
 typedef mb_status (*wait_fn)(struct host *host, void *what, int64_t timeout);
-mb_status wait_for(struct host *host, wait_fn wait, void *what, int64_t timeout, bool signals);
+#define SLICE (50 * MB_MS)           /* How long a wait lasts before signals are looked at: Ctrl-C is noticed that late at most. */
+mb_status wait_for(struct host *host, wait_fn wait, void *what, int64_t timeout);
 mb_status wait_room_for(struct host *host, int64_t timeout);
 PyObject *none_or_raise(mb_status status);
 PyObject *host_room(PyObject *self, PyObject *args);
@@ -149,10 +189,50 @@ PyObject *host_flush_begin(PyObject *self, PyObject *ignored);
 PyObject *host_flush_end(PyObject *self, PyObject *args);
 PyObject *host_next_batch(PyObject *self, PyObject *args);
 PyObject *host_next_results(PyObject *self, PyObject *args);
-PyObject *host_take_batch(PyObject *self, PyObject *timeout);
-PyObject *host_take_results(PyObject *self, PyObject *timeout);
 PyObject *host_has_room(PyObject *self, PyObject *ignored);
-PyObject *results_taken(struct host *host, mb_results *results);
+void thread_wake(struct thread_wait *wait);
+bool thread_sleep(struct thread_wait **waits, int64_t limit);
+
+/* handler.c */
+void inside_enter(struct host *host, struct inside *me);
+void inside_leave(struct host *host, struct inside *me);
+bool host_inside(const struct host *host);   /* whether this thread is in a callback of it */
+bool work_read(struct work *work, PyObject *from);
+void handler_run(BatchObject *batch, const struct work *work);
+void hand_results(struct host *host, PyObject *on_result, PyObject *columns);
+void thrown_put(struct host *host, uint64_t tag, PyObject *failure);
+void told_of(const char *what);
+PyObject *take_exception(void);
+PusherObject *pusher_of(struct host *host);
+const struct work *work_of(const PusherObject *pusher, uint32_t kind);
+
+/* delivery.c */
+void deliver(struct host *host, PusherObject *pusher, mb_results *results);
+void delivery_end(struct host *host);
+void delivery_free(struct delivery *delivery);
+PyObject *host_await_delivered(PyObject *self, PyObject *args);
+PyObject *host_await_end(PyObject *self, PyObject *args);
+
+/* serve.c */
+PyObject *host_serve_batches(PyObject *self, PyObject *ignored);
+PyObject *host_serve_results(PyObject *self, PyObject *ignored);
+PyObject *host_take_batch(PyObject *self, PyObject *ignored);
+PyObject *host_take_results(PyObject *self, PyObject *ignored);
+PyObject *batch_finish(PyObject *object, PyObject *ignored);
+
+/* calls.c */
+PyObject *host_check(PyObject *self, PyObject *object);
+PyObject *host_seal(PyObject *self, PyObject *ignored);
+PyObject *host_run(PyObject *self, PyObject *ignored);
+PyObject *host_advance(PyObject *self, PyObject *arg);
+PyObject *host_cancel(PyObject *self, PyObject *arg);
+PyObject *host_now(PyObject *self, PyObject *ignored);
+PyObject *host_next_due(PyObject *self, PyObject *ignored);
+PyObject *host_fd(PyObject *self, PyObject *ignored);
+PyObject *host_share(PyObject *self, PyObject *ignored);
+PyObject *host_drain_released(PyObject *self, PyObject *ignored);
+PyObject *host_in_callback(PyObject *self, PyObject *ignored);
+PyObject *host_take_interrupt(PyObject *self, PyObject *ignored);
 
 /* close.c */
 PyObject *host_close(PyObject *self, PyObject *args);
@@ -179,14 +259,13 @@ extern PyType_Spec pusher_spec;
 extern PyTypeObject *producer_type;
 extern PyType_Spec producer_spec;
 PyObject *producer_new(PyObject *module, PyObject *pusher);
+PyObject *host_may_wait(PyObject *self, PyObject *ignored);
 
 /* host.c */
 void host_unhold(struct host *host);
 bool host_is_open(struct host *host);
 bool host_enter(struct host *host);          /* before a call without the GIL; false: closed, an error is set */
 void host_leave(struct host *host);          /* after it */
-void batch_end(BatchObject *self);           /* its handler has returned */
-PyObject *batch_new(struct host *host, mb_batch *batch, bool held);
 struct host *host_new(const mb_api *api);
 extern PyType_Spec host_spec;
 extern PyType_Spec batch_spec;
@@ -204,12 +283,25 @@ PyObject *value_make(const struct host *host, const mb_value *value);
 void reference_dispose(struct host *host, struct reference *reference, bool tell);
 
 /* batch.c */
-bool batch_gone(BatchObject *self);                              /* true: it has ended, and an error is set */
-bool batch_view(BatchObject *self, mb_batch_view *view);         /* false: an error is set */
+PyObject *batch_new(struct host *host, mb_batch *batch, PyObject *of);   /* takes the batch, whatever is returned */
+BatchObject *batch_lend(struct host *host, mb_batch *batch);             /* for a handler that the engine calls */
+void batch_end(BatchObject *self);                                       /* which has returned */
+bool batch_gone(BatchObject *self);                                      /* true: it has ended, and an error is set */
+PyObject *batch_done(BatchObject *self, mb_status status);
+PyObject *batch_list(BatchObject *self);                                 /* its values */
+
+/* batch_set.c */
+bool batch_answer(BatchObject *self, PyObject *results);                 /* what a handler returned; false: an error is set */
+PyObject *batch_take_answer(PyObject *object, PyObject *results);
+PyObject *batch_set(PyObject *object, PyObject *args);
+PyObject *batch_set_all(PyObject *object, PyObject *results);
+PyObject *batch_set_numbers(PyObject *object, PyObject *args);
+PyObject *batch_set_strings(PyObject *object, PyObject *args);
+PyObject *batch_fail(PyObject *object, PyObject *args);
 
 /* batch_view.c */
-PyObject *batch_columns(PyObject *object, PyObject *ignored);
-PyObject *batch_cells(PyObject *object, PyObject *ignored);
+PyObject *batch_get_tags(PyObject *object, void *closure);
+PyObject *batch_get_numbers(PyObject *object, void *closure);
 PyObject *batch_texts(PyObject *object, PyObject *ignored);
 
 /* results.c */
@@ -224,6 +316,7 @@ struct alike {
     bool floats;
 };
 bool list_alike(PyObject *list, size_t count, struct alike *to);     /* false: it is another list, or there is no memory */
+PyObject *list_of_cells(const void *cells, Py_ssize_t count, bool floats);
 PyObject *list_of(PyObject *module, PyObject *args);
 /* Reads a list as values up to the first that is none; its place is *count then, and *status says why. */
 mb_value *read_list(struct host *host, PyObject *list, size_t *count, PyObject **keeps, mb_status *status);
@@ -241,10 +334,14 @@ PyObject *map_values(PyObject *module, PyObject *args);
 PyObject *widen(PyObject *module, PyObject *args);
 PyObject *views(PyObject *module, PyObject *args);
 
-/* arrow.c */
+/* buffer.c */
 extern PyTypeObject *buffer_type;
 extern PyType_Spec buffer_spec;
-PyObject *buffer_of(const void *data, int64_t length, PyObject *owner);   /* a read-only view that keeps the owner */
+/* A read-only buffer that keeps the owner; format: B, or a letter of struct of 8 bytes. Without data it is None. */
+PyObject *buffer_of(const void *data, size_t rows, char format, PyObject *owner);
+PyObject *buffer_copy(const void *data, size_t rows, char format);
+
+/* arrow.c */
 PyObject *arrow_array(PyObject *module, PyObject *args);
 PyObject *arrow_stream(PyObject *module, PyObject *capsule);
 PyObject *arrow_export(PyObject *module, PyObject *args);

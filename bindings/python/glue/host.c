@@ -17,10 +17,6 @@ struct host *host_new(const mb_api *api)
     host->shared.struct_size = sizeof host->shared;
     atomic_init(&host->holds, 1);
     host->forks = forks;
-    for (int at = 0; at <= DEFAULT_HANDLER; at++) {
-        host->handlers[at].host = host;
-        host->handlers[at].which = at;
-    }
     return host;
 }
 
@@ -126,13 +122,15 @@ static bool set_options(const mb_api *api, mb_options *options, PyObject *pairs)
     return PyErr_Occurred() == NULL;
 }
 
-/* Host(options, handlers, on_batch, on_results, on_release, object_size, on_log, pull, delivers, wanted, kinds): options is a list of pairs of texts;
-   handlers has, for each kind and the default, None, True (Python's, in manual mode) or (function, user data, release). */
+/* Host(me, options, handlers, on_release, object_size, on_log, delivers, pulls, kinds): me is a weak reference to the Batcher; options
+   is a list of pairs of texts; handlers has, for each kind and the default, None, True (Python's, in manual mode) or (function,
+   user data, release). delivers: results are brought to its replies and its
+   on_result; pulls: by who pulls them. kinds: pull_handlers. */
 static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     const mb_api *api = mb_api_table();
-    PyObject *pairs, *handlers, *on_batch, *on_results, *on_release, *object_size, *on_log;
-    int pull, delivers, wanted;
+    PyObject *me, *pairs, *handlers, *on_release, *object_size, *on_log;
+    int delivers, pulls;
     unsigned int kinds;
     mb_options options;
     mb_batcher *batcher = NULL;
@@ -141,8 +139,8 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
     HostObject *self;
     struct host *host;
     (void)kwargs;
-    if (!PyArg_ParseTuple(args, "O!O!OOOOOpppI", &PyList_Type, &pairs, &PyList_Type, &handlers, &on_batch, &on_results,
-                          &on_release, &object_size, &on_log, &pull, &delivers, &wanted, &kinds)
+    if (!PyArg_ParseTuple(args, "OO!O!OOOppI", &me, &PyList_Type, &pairs, &PyList_Type, &handlers, &on_release, &object_size,
+                          &on_log, &delivers, &pulls, &kinds)
         || !set_options(api, &options, pairs)) {
         return NULL;
     }
@@ -162,9 +160,9 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
     }
     options.pull_handlers = kinds; /* bit MB_KINDS, the place of the default, is MB_PULL_DEFAULT */
     options.drain_at_exit = 0; /* Python's own hook drains */
-    if (pull) {
+    if (delivers && pulls) {
         options.results = MB_RESULTS_PULL;
-    } else if (on_results != Py_None) {
+    } else if (delivers) {
         options.on_result = on_result;
         options.result_data = host;
     }
@@ -175,7 +173,8 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
         atomic_fetch_add(&host->holds, 1);
     }
     host->delivers = delivers != 0;
-    host->wanted = wanted != 0;
+    host->pulls = pulls != 0;
+    host->delivery.running = delivers && !host->manual; /* its thread is started next */
     options.owner = host->owner;
     options.object_release = release_object;
     options.object_data = host;
@@ -189,7 +188,7 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
         }
         if (given == Py_True) {
             handler.call = handle;
-            handler.user_data = &host->handlers[at];
+            handler.user_data = host;
         } else if (given != Py_None) {
             unsigned long long function, data, release;
             void *address;
@@ -237,8 +236,7 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
     }
     host->batcher = batcher;
     host->on_log = on_log == Py_None ? NULL : Py_NewRef(on_log);
-    host->on_batch = on_batch == Py_None ? NULL : Py_NewRef(on_batch);
-    host->on_results = on_results == Py_None ? NULL : Py_NewRef(on_results);
+    host->me = Py_NewRef(me);
     host->on_release = on_release == Py_None ? NULL : Py_NewRef(on_release);
     host->object_size = object_size == Py_None ? NULL : Py_NewRef(object_size);
     return (PyObject *)self;
@@ -275,12 +273,12 @@ static int host_traverse(PyObject *self, visitproc visit, void *arg)
     struct host *host = HOST(self);
     Py_VISIT(Py_TYPE(self));
     if (host != NULL) {
-        Py_VISIT(host->on_batch);
-        Py_VISIT(host->on_results);
+        Py_VISIT(host->me);
         Py_VISIT(host->on_release);
         Py_VISIT(host->object_size);
         Py_VISIT(host->on_log);
         Py_VISIT(host->thrown);
+        Py_VISIT(host->interrupt);
         return replies_visit(host, visit, arg);
     }
     return 0;
@@ -294,11 +292,11 @@ static int host_clear(PyObject *self)
         if (atomic_load(&host->users) == 0) {
             free_batcher(host); /* calls back for the last time */
         }
-        Py_CLEAR(host->on_batch);
-        Py_CLEAR(host->on_results);
+        Py_CLEAR(host->me);
         Py_CLEAR(host->on_release);
         Py_CLEAR(host->object_size);
         Py_CLEAR(host->on_log);
+        Py_CLEAR(host->interrupt);
         if (host->thrown != NULL) {
             PyDict_Clear(host->thrown);
         }
@@ -319,6 +317,7 @@ static void host_dealloc(PyObject *self)
         replies_free(HOST(self));
         HOST(self)->replies.slots = NULL;
         HOST(self)->replies.count = 0;
+        delivery_free(&HOST(self)->delivery);
         host_unhold(HOST(self));
     }
     PyObject_GC_Del(self);
@@ -348,119 +347,6 @@ static PyObject *host_abandon(PyObject *self, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
-static PyObject *host_check(PyObject *self, PyObject *object)
-{
-    struct host *host = HOST(self);
-    mb_value value;
-    mb_error *error = NULL;
-    mb_status status;
-    PyObject *keep;
-    if (!host_enter(host)) {
-        return NULL;
-    }
-    status = value_read(host, object, &value, &keep);
-    if (status != MB_OK) {
-        value_refused(host, status, object, NULL);
-    } else {
-        status = host->api->mb_batcher_check(host->batcher, &value, &error);
-        if (status != MB_OK) {
-            raise_error(host->api, status, error);
-        }
-        value_forget(host, &value);
-        Py_XDECREF(keep);
-    }
-    host_leave(host);
-    return status == MB_OK ? Py_NewRef(Py_None) : NULL;
-}
-
-/* ---- Short calls, and those that call back in manual mode ---- */
-
-#define SIMPLE(name)                                                 \
-    static PyObject *host_##name(PyObject *self, PyObject *ignored)  \
-    {                                                                \
-        struct host *host = HOST(self);                              \
-        mb_status status;                                            \
-        (void)ignored;                                               \
-        if (!host_enter(host)) {                                     \
-            return NULL;                                             \
-        }                                                            \
-        Py_BEGIN_ALLOW_THREADS                                       \
-        status = host->api->mb_batcher_##name(host->batcher);        \
-        Py_END_ALLOW_THREADS                                         \
-        host_leave(host);                                            \
-        return none_or_raise(status);                                \
-    }
-
-SIMPLE(seal)
-SIMPLE(run)
-
-static PyObject *host_advance(PyObject *self, PyObject *arg)
-{
-    struct host *host = HOST(self);
-    int64_t now = PyLong_AsLongLong(arg);
-    mb_status status;
-    if (PyErr_Occurred() != NULL || !host_enter(host)) {
-        return NULL;
-    }
-    status = host->api->mb_batcher_advance(host->batcher, now);
-    host_leave(host);
-    return none_or_raise(status);
-}
-
-static PyObject *host_cancel(PyObject *self, PyObject *arg)
-{
-    struct host *host = HOST(self);
-    uint64_t tag = PyLong_AsUnsignedLongLong(arg);
-    uint64_t count = 0;
-    mb_status status;
-    if (PyErr_Occurred() != NULL || !host_enter(host)) {
-        return NULL;
-    }
-    status = host->api->mb_batcher_cancel(host->batcher, tag, &count);
-    host_leave(host);
-    return status == MB_OK ? PyLong_FromUnsignedLongLong(count) : raise_status(status, NULL);
-}
-
-#define NUMBER(name, type)                                           \
-    static PyObject *host_##name(PyObject *self, PyObject *ignored)  \
-    {                                                                \
-        struct host *host = HOST(self);                              \
-        type number;                                                 \
-        mb_status status;                                            \
-        (void)ignored;                                               \
-        if (!host_enter(host)) {                                     \
-            return NULL;                                             \
-        }                                                            \
-        status = host->api->mb_batcher_##name(host->batcher, &number); \
-        host_leave(host);                                            \
-        return status == MB_OK ? PyLong_FromLongLong(number) : raise_status(status, NULL); \
-    }
-
-NUMBER(now, int64_t)
-NUMBER(next_due, int64_t)
-NUMBER(fd, int32_t)
-
-/* The address of an mb_shared, good as long as the batcher is. */
-static PyObject *host_share(PyObject *self, PyObject *ignored)
-{
-    struct host *host = HOST(self);
-    mb_status status;
-    (void)ignored;
-    if (!host_enter(host)) {
-        return NULL;
-    }
-    status = host->api->mb_batcher_share(host->batcher, &host->shared);
-    host_leave(host);
-    return status == MB_OK ? PyLong_FromVoidPtr(&host->shared) : raise_status(status, NULL);
-}
-
-static PyObject *host_drain_released(PyObject *self, PyObject *ignored)
-{
-    (void)ignored;
-    host_drain(HOST(self));
-    Py_RETURN_NONE;
-}
-
 #define METHOD(name, how) {#name, host_##name, how, NULL}
 static PyMethodDef host_methods[] = {
     {"attach", host_attach, METH_O | METH_CLASS, NULL},
@@ -482,8 +368,15 @@ static PyMethodDef host_methods[] = {
     METHOD(flush_end, METH_VARARGS),
     METHOD(next_batch, METH_VARARGS),
     METHOD(next_results, METH_VARARGS),
-    METHOD(take_batch, METH_O),
-    METHOD(take_results, METH_O),
+    METHOD(serve_batches, METH_NOARGS),
+    METHOD(serve_results, METH_NOARGS),
+    METHOD(take_batch, METH_NOARGS),
+    METHOD(take_results, METH_NOARGS),
+    METHOD(await_delivered, METH_VARARGS),
+    METHOD(await_end, METH_VARARGS),
+    METHOD(in_callback, METH_NOARGS),
+    METHOD(may_wait, METH_NOARGS),
+    METHOD(take_interrupt, METH_NOARGS),
     METHOD(has_room, METH_NOARGS),
     METHOD(close, METH_VARARGS),
     METHOD(abandon, METH_NOARGS),

@@ -5,14 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A host for one map: an owner of its own and no batcher. */
-static struct host *map_host(PyObject *on_batch)
+/* A host for one map: an owner of its own and no batcher. what: its Work, and a dict that takes what is thrown, by tag. */
+static struct host *map_host(PyObject *what)
 {
-    struct host *host = host_new(mb_api_table());
+    struct host *host;
+    PyObject *work, *thrown;
+    if (!PyArg_ParseTuple(what, "OO", &work, &thrown)) {
+        return NULL;
+    }
+    host = host_new(mb_api_table());
     if (host != NULL) {
         host->map = host->manual = true;
-        host->on_batch = Py_NewRef(on_batch);
+        host->thrown = Py_NewRef(thrown);
         host->api->mb_owner_new(&host->owner);
+        if (!work_read(&host->map_work, work)) {
+            host_unhold(host);
+            return NULL;
+        }
     }
     return host;
 }
@@ -20,7 +29,9 @@ static struct host *map_host(PyObject *on_batch)
 static void map_free(struct host *host)
 {
     host_drain(host);
-    Py_CLEAR(host->on_batch);
+    Py_CLEAR(host->map_work.function);
+    Py_CLEAR(host->thrown);
+    Py_CLEAR(host->interrupt);
     host_unhold(host);
 }
 
@@ -33,14 +44,18 @@ static PyObject *map_done(struct host *host, mb_status status, mb_results *resul
         columns = results_columns(host, results, false);
         host->api->mb_results_free(results);
     }
+    if (host->interrupt != NULL) {
+        Py_CLEAR(columns);
+        PyErr_SetObject((PyObject *)Py_TYPE(host->interrupt), host->interrupt);
+    }
     map_free(host);
     return columns;
 }
 
-/* map_numbers(on_batch, cells, floats, validity or None, size, batches) -> columns */
+/* map_numbers((work, thrown), cells, floats, validity or None, size, batches) -> columns */
 PyObject *map_numbers(PyObject *module, PyObject *args)
 {
-    PyObject *on_batch;
+    PyObject *what;
     Py_buffer cells, validity;
     int floats;
     unsigned long long size, batches;
@@ -50,29 +65,29 @@ PyObject *map_numbers(PyObject *module, PyObject *args)
     mb_status status;
     struct host *host;
     (void)module;
-    if (!PyArg_ParseTuple(args, "Oy*pz*KK", &on_batch, &cells, &floats, &validity, &size, &batches)) {
+    if (!PyArg_ParseTuple(args, "Oy*pz*KK", &what, &cells, &floats, &validity, &size, &batches)) {
         return NULL;
     }
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.max_batch_size = size;
     options.batches = batches;
-    host = map_host(on_batch);
+    host = map_host(what);
     if (host != NULL) {
         status = floats ? host->api->mb_map_float64s(cells.buf, validity.buf, (size_t)cells.len / 8, &options, handle,
-                                                     &host->handlers[DEFAULT_HANDLER], &results, &error)
+                                                     host, &results, &error)
                         : host->api->mb_map_int64s(cells.buf, validity.buf, (size_t)cells.len / 8, &options, handle,
-                                                   &host->handlers[DEFAULT_HANDLER], &results, &error);
+                                                   host, &results, &error);
     }
     PyBuffer_Release(&cells);
     PyBuffer_Release(&validity);
     return host == NULL ? NULL : map_done(host, status, results, error);
 }
 
-/* map_strings(on_batch, data, int32 offsets, validity or None, size, batches) -> columns */
+/* map_strings((work, thrown), data, int32 offsets, validity or None, size, batches) -> columns */
 PyObject *map_strings(PyObject *module, PyObject *args)
 {
-    PyObject *on_batch;
+    PyObject *what;
     Py_buffer data, offsets, validity;
     unsigned long long size, batches;
     mb_map_options options;
@@ -81,17 +96,17 @@ PyObject *map_strings(PyObject *module, PyObject *args)
     mb_status status = MB_OK;
     struct host *host;
     (void)module;
-    if (!PyArg_ParseTuple(args, "Oy*y*z*KK", &on_batch, &data, &offsets, &validity, &size, &batches)) {
+    if (!PyArg_ParseTuple(args, "Oy*y*z*KK", &what, &data, &offsets, &validity, &size, &batches)) {
         return NULL;
     }
     memset(&options, 0, sizeof options);
     options.struct_size = sizeof options;
     options.max_batch_size = size;
     options.batches = batches;
-    host = map_host(on_batch);
+    host = map_host(what);
     if (host != NULL) {
         status = host->api->mb_map_strings(data.buf, offsets.buf, validity.buf, (size_t)offsets.len / 4 - 1, &options,
-                                           handle, &host->handlers[DEFAULT_HANDLER], &results, &error);
+                                           handle, host, &results, &error);
     }
     PyBuffer_Release(&data);
     PyBuffer_Release(&offsets);
@@ -99,10 +114,10 @@ PyObject *map_strings(PyObject *module, PyObject *args)
     return host == NULL ? NULL : map_done(host, status, results, error);
 }
 
-/* map_values(on_batch, list, size, batches) -> columns */
+/* map_values((work, thrown), list, size, batches) -> columns */
 PyObject *map_values(PyObject *module, PyObject *args)
 {
-    PyObject *on_batch, *given, *list, *keeps = NULL;
+    PyObject *what, *given, *list, *keeps = NULL;
     unsigned long long size, batches;
     mb_map_options options;
     mb_results *results = NULL;
@@ -113,11 +128,11 @@ PyObject *map_values(PyObject *module, PyObject *args)
     struct host *host;
     PyObject *answer = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OO!KK", &on_batch, &PyList_Type, &given, &size, &batches)) {
+    if (!PyArg_ParseTuple(args, "OO!KK", &what, &PyList_Type, &given, &size, &batches)) {
         return NULL;
     }
     list = PyList_GetSlice(given, 0, PyList_Size(given));
-    host = list == NULL ? NULL : map_host(on_batch);
+    host = list == NULL ? NULL : map_host(what);
     if (host == NULL) {
         Py_XDECREF(list);
         return NULL;
@@ -134,7 +149,7 @@ PyObject *map_values(PyObject *module, PyObject *args)
         }
         map_free(host);
     } else {
-        status = host->api->mb_map_values(values, count, &options, handle, &host->handlers[DEFAULT_HANDLER], &results,
+        status = host->api->mb_map_values(values, count, &options, handle, host, &results,
                                           &error);
         answer = map_done(host, status, results, error);
     }

@@ -5,6 +5,11 @@
 PyObject *make_error;
 PyObject *make_row_error;
 PyObject *foreign_class;
+PyObject *batch_class;
+PyObject *held_class;
+PyObject *results_class;
+PyObject *set_column;
+PyObject *tell_failure;
 PyTypeObject *host_type;
 PyTypeObject *batch_type;
 PyTypeObject *pusher_type;
@@ -32,17 +37,40 @@ bool is_full(mb_status status)
     return status == MB_ERR_QUEUE_FULL || status == MB_ERR_QUEUE_FULL_BYTES || status == MB_ERR_RESULTS_FULL;
 }
 
-static PyObject *setup(PyObject *module, PyObject *args)
+bool is_error(mb_status status)
 {
-    PyObject *make, *of_row, *foreign;
+    PyObject *type, *value, *traceback, *code;
+    long number;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    code = value == NULL ? NULL : PyObject_GetAttrString(value, "code");
+    number = code == NULL ? 0 : PyLong_AsLong(code);
+    Py_XDECREF(code);
+    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
+    return number == status;
+}
+
+/* What the glue uses of the package. */
+static const struct {
+    const char *name;
+    PyObject **place;
+} USED[] = {
+    {"make", &make_error},         {"of_row", &make_row_error},    {"ForeignObject", &foreign_class},
+    {"Batch", &batch_class},       {"HeldBatch", &held_class},     {"Results", &results_class},
+    {"set_column", &set_column},   {"tell_failure", &tell_failure},
+};
+
+/* setup(name=...) */
+static PyObject *setup(PyObject *module, PyObject *args, PyObject *given)
+{
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOO", &make, &of_row, &foreign)) {
-        return NULL;
-    }
-    if (make_error == NULL) {
-        make_error = Py_NewRef(make);
-        make_row_error = Py_NewRef(of_row);
-        foreign_class = Py_NewRef(foreign);
+    (void)args;
+    for (size_t at = 0; given != NULL && at < sizeof USED / sizeof *USED; at++) {
+        PyObject *value = PyDict_GetItemString(given, USED[at].name);
+        if (value != NULL && *USED[at].place == NULL) {
+            *USED[at].place = Py_NewRef(value);
+        }
     }
     Py_RETURN_NONE;
 }
@@ -159,7 +187,7 @@ static PyMethodDef methods[] = {
     {"producer", producer_new, METH_O, NULL},
     {"duration", duration, METH_O, NULL},
     {"unraisable", unraisable, METH_VARARGS, NULL},
-    {"setup", setup, METH_VARARGS, NULL},
+    {"setup", (PyCFunction)(void (*)(void))setup, METH_VARARGS | METH_KEYWORDS, NULL},
     {"status_table", status_table, METH_NOARGS, NULL},
     {"option_table", option_table, METH_NOARGS, NULL},
     {"names", names, METH_NOARGS, NULL},

@@ -65,7 +65,7 @@ static PyObject *producer_push(PyObject *object, PyObject *const *args, Py_ssize
         return NULL;
     }
     self->pushing = PyThread_get_thread_ident();
-    pushed = push_object(host, self->producer, self->pusher, given.value, tag, deadline);
+    pushed = push_object(host, self->producer, given.value, tag, deadline);
     self->pushing = 0;
     host_leave(host);
     return pushed ? Py_NewRef(Py_None) : NULL;
@@ -95,7 +95,7 @@ static PyObject *producer_submit(PyObject *object, PyObject *const *args, Py_ssi
         return NULL;
     }
     self->pushing = PyThread_get_thread_ident();
-    pushed = push_object(host, self->producer, self->pusher, given.value, reply->tag, deadline);
+    pushed = push_object(host, self->producer, given.value, reply->tag, deadline);
     self->pushing = 0;
     host_leave(host);
     if (!pushed) {

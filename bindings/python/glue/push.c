@@ -1,6 +1,7 @@
 /* Pushing one value: the type that Batcher is made from, so that a push is one call in C. */
 
 #include "push.h"
+#include "reply.h"
 
 #include <string.h>
 
@@ -41,19 +42,25 @@ static mb_status push_once(struct host *host, mb_producer *producer, const mb_va
 }
 
 /* Whether this thread may wait for room: not on a loop, and not in a callback. */
-static bool may_wait(PyObject *pusher)
+static bool may_wait(const struct host *host)
 {
-    PyObject *answer;
-    bool may;
-    answer = PyObject_CallMethod(pusher, "_may_wait", NULL);
-    may = answer == Py_True;
-    Py_XDECREF(answer);
-    return may;
+    PyObject *loop;
+    if (host_inside(host)) {
+        return false;
+    }
+    loop = PyObject_CallFunctionObjArgs(get_running_loop, NULL);
+    Py_XDECREF(loop);
+    return loop == Py_None;
+}
+
+PyObject *host_may_wait(PyObject *self, PyObject *ignored)
+{
+    (void)ignored;
+    return PyBool_FromLong(may_wait(HOST(self)));
 }
 
 /* Pushes, and waits for room where that is wanted. false: an error is set. */
-bool push_object(struct host *host, mb_producer *producer, PyObject *pusher, PyObject *object, uint64_t tag,
-                        int64_t deadline)
+bool push_object(struct host *host, mb_producer *producer, PyObject *object, uint64_t tag, int64_t deadline)
 {
     mb_value value;
     PyObject *keep;
@@ -65,7 +72,7 @@ bool push_object(struct host *host, mb_producer *producer, PyObject *pusher, PyO
     status = push_once(host, producer, &value, tag, deadline, host->asks);
     if (status == MB_ERR_WOULD_WAIT) {
         int64_t begun = clock_now();
-        int64_t limit = may_wait(pusher) ? host->push_timeout : 0;
+        int64_t limit = may_wait(host) ? host->push_timeout : 0;
         while (status == MB_ERR_WOULD_WAIT && remaining(limit, begun) > 0) {
             mb_status room = wait_room_for(host, remaining(limit, begun));
             status = room == MB_OK ? push_once(host, producer, &value, tag, deadline, host->asks)
@@ -182,7 +189,7 @@ static PyObject *pusher_push(PyObject *self, PyObject *const *args, Py_ssize_t c
         || (deadline = deadline_of(self, &given)) < 0 || !host_enter(host)) {
         return NULL;
     }
-    pushed = push_object(host, NULL, self, given.value, tag, deadline);
+    pushed = push_object(host, NULL, given.value, tag, deadline);
     host_leave(host);
     return pushed ? Py_NewRef(Py_None) : NULL;
 }
@@ -213,7 +220,7 @@ static PyObject *pusher_submit(PyObject *self, PyObject *const *args, Py_ssize_t
         reply_refused(reply);
         return NULL;
     }
-    pushed = push_object(host, NULL, self, given.value, reply->tag, deadline);
+    pushed = push_object(host, NULL, given.value, reply->tag, deadline);
     host_leave(host);
     if (!pushed) {
         reply_refused(reply);
@@ -243,16 +250,44 @@ static int pusher_set_host(PyObject *self, PyObject *value, void *closure)
     return 0;
 }
 
+/* Its handlers, a Work or None for each kind and the default, and its on_result or None. They are the batcher's and not the
+   host's: threads hold the host, and whom they held they would never let go. */
+static PyObject *pusher_set_callbacks(PyObject *self, PyObject *args)
+{
+    PusherObject *pusher = (PusherObject *)self;
+    PyObject *works, *on_result;
+    if (!PyArg_ParseTuple(args, "O!O", &PyList_Type, &works, &on_result)) {
+        return NULL;
+    }
+    for (int at = 0; at <= DEFAULT_HANDLER; at++) {
+        if (!work_read(&pusher->works[at], PyList_GetItem(works, at))) {
+            return NULL;
+        }
+    }
+    pusher->on_result = on_result == Py_None ? NULL : Py_NewRef(on_result);
+    Py_RETURN_NONE;
+}
+
 static int pusher_traverse(PyObject *self, visitproc visit, void *arg)
 {
+    PusherObject *pusher = (PusherObject *)self;
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((PusherObject *)self)->host);
+    Py_VISIT(pusher->host);
+    Py_VISIT(pusher->on_result);
+    for (int at = 0; at <= DEFAULT_HANDLER; at++) {
+        Py_VISIT(pusher->works[at].function);
+    }
     return 0;
 }
 
 static int pusher_clear(PyObject *self)
 {
-    Py_CLEAR(((PusherObject *)self)->host);
+    PusherObject *pusher = (PusherObject *)self;
+    Py_CLEAR(pusher->host);
+    Py_CLEAR(pusher->on_result);
+    for (int at = 0; at <= DEFAULT_HANDLER; at++) {
+        Py_CLEAR(pusher->works[at].function);
+    }
     return 0;
 }
 
@@ -275,6 +310,7 @@ static PyMethodDef pusher_methods[] = {
      "push(value, tag=0, *, deadline=None, timeout=None)\n--\n\n"
      "Pushes a value whose result goes to on_result, with this tag: any number from 0 to 2**64 - 1; below 2**63 if `submit` is\n"
      "used too."},
+    {"_set_callbacks", pusher_set_callbacks, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

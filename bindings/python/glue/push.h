@@ -13,11 +13,6 @@ struct arguments {
     PyObject *timeout;
 };
 
-typedef struct {
-    PyObject_HEAD
-    PyObject *host;              /* The Host; NULL once the batcher is freed. */
-} PusherObject;
-
 #define KEYWORDS(function) ((PyCFunction)(void (*)(void))function), METH_FASTCALL | METH_KEYWORDS
 
 bool parse(const char *name, PyObject *const *args, Py_ssize_t count, PyObject *names, bool tagged, struct arguments *to);
@@ -25,7 +20,6 @@ bool tag_of(struct host *host, PyObject *given, uint64_t *tag);
 int64_t deadline_of(PyObject *pusher, const struct arguments *from);     /* on the batcher's clock, 0 for none; -1: an error is set */
 struct host *open_host(PyObject *self);                                  /* NULL: freed, and an error is set */
 /* Pushes, and waits for room where that is wanted. false: an error is set. */
-bool push_object(struct host *host, mb_producer *producer, PyObject *pusher, PyObject *object, uint64_t tag,
-                 int64_t deadline);
+bool push_object(struct host *host, mb_producer *producer, PyObject *object, uint64_t tag, int64_t deadline);
 
 #endif

@@ -193,10 +193,9 @@ void answer(ReplyObject *self, int state, PyObject *value, struct wakes *wakes)
     if (value != NULL && !is_plain(value)) {
         track(self);
     }
-    while (self->threads != NULL) {
-        struct thread_wait *wait = self->threads;
-        self->threads = wait->next;
-        PyThread_release_lock(wait->lock);
+    for (struct thread_wait *wait = self->threads; wait != NULL; wait = wait->next) {
+        HOST(host)->woke = true;
+        thread_wake(wait);
     }
     if (self->callback != NULL) {
         PyObject *more = self->more;

@@ -100,10 +100,8 @@ static PyObject *reply_cancelled(PyObject *object, PyObject *ignored)
 /* Waits in a thread, where that may block. false: an error is set. */
 static bool reply_wait(ReplyObject *self, PyObject *timeout)
 {
-    struct thread_wait wait, **at;
     PyObject *answer;
     int64_t limit, begun;
-    PyLockStatus got = PY_LOCK_FAILURE;
     if (self->state != PENDING) {
         return true;
     }
@@ -120,44 +118,11 @@ static bool reply_wait(ReplyObject *self, PyObject *timeout)
     if (PyErr_Occurred() != NULL) {
         return false;
     }
-    wait.lock = PyThread_allocate_lock();
-    if (wait.lock == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
-    PyThread_acquire_lock(wait.lock, 0);
-    wait.next = self->threads;
-    self->threads = &wait;
     begun = clock_now();
-    while (got != PY_LOCK_ACQUIRED) {
-        int64_t left = remaining(limit, begun);
-        int64_t slice = left > 3600 * MB_S ? 3600 * MB_S : left;
-        if (left == 0 && got == PY_LOCK_FAILURE && limit != 0) {
-            break;
+    while (self->state == PENDING && remaining(limit, begun) > 0) {
+        if (!thread_sleep(&self->threads, remaining(limit, begun))) {
+            return false;
         }
-        Py_BEGIN_ALLOW_THREADS
-        got = PyThread_acquire_lock_timed(wait.lock, (slice + 999) / 1000, 1);
-        Py_END_ALLOW_THREADS
-        if (got == PY_LOCK_INTR && PyErr_CheckSignals() < 0) {
-            break;
-        }
-        if (got == PY_LOCK_FAILURE && limit == 0) {
-            break;
-        }
-    }
-    for (at = &self->threads; *at != NULL; at = &(*at)->next) {
-        if (*at == &wait) {
-            *at = wait.next;
-            break;
-        }
-    }
-    if (got != PY_LOCK_ACQUIRED) {
-        PyThread_acquire_lock(wait.lock, 0); /* it is locked when it goes, whether or not the answer came just now */
-    }
-    PyThread_release_lock(wait.lock);
-    PyThread_free_lock(wait.lock);
-    if (PyErr_Occurred() != NULL) {
-        return false;
     }
     if (self->state == PENDING) {
         PyObject *text = PyUnicode_FromFormat("no result came within %S s", timeout);

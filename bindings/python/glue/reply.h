@@ -12,11 +12,6 @@ enum {
     GIVEN_UP                     /* Cancelled on this side; value is the message of the cancel, or NULL. */
 };
 
-struct thread_wait {
-    struct thread_wait *next;
-    PyThread_type_lock lock;
-};
-
 /* Whoever waits is woken once for a whole set: callbacks are gathered by loop, as callback, context, reply, ... */
 struct wakes {
     PyObject *loop;              /* Borrowed: the list keeps it. NULL for callbacks that no loop runs. */

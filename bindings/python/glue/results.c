@@ -99,16 +99,15 @@ PyObject *set_texts(PyObject *module, PyObject *set)
     texts.struct_size = sizeof texts;
     status = host->api->mb_results_strings(results, &texts);
     return status != MB_OK ? raise_status(status, NULL)
-                           : Py_BuildValue("NN", buffer_of(texts.offsets, (int64_t)(texts.count + 1) * 4, set),
+                           : Py_BuildValue("NN", buffer_of(texts.offsets, (texts.count + 1) * 4, 'B', set),
                                            buffer_of(texts.bytes == NULL ? (const void *)"" : texts.bytes,
-                                                     texts.offsets[texts.count], set));
+                                                     (size_t)texts.offsets[texts.count], 'B', set));
 }
 
 /* Of a pulled set a buffer that keeps the set, of a borrowed one a copy. */
-static PyObject *column_of(PyObject *set, const void *data, size_t length)
+static PyObject *column_of(PyObject *set, const void *data, size_t rows, char format)
 {
-    return set == Py_None ? PyBytes_FromStringAndSize(data, (Py_ssize_t)length)
-                          : buffer_of(data, (int64_t)length, set);
+    return set == Py_None ? buffer_copy(data, rows, format) : buffer_of(data, rows, format, set);
 }
 
 /* (batch, kind, tags, outcomes or None, handled or None, values, set): tags as a buffer of uint64; values as one of int64 or
@@ -129,13 +128,13 @@ PyObject *results_columns(struct host *host, const mb_results *results, bool pul
         Py_DECREF(set);
         return raise_status(status, NULL);
     }
-    tags = column_of(set, view.tags, view.count * sizeof *view.tags);
+    tags = column_of(set, view.tags, view.count, 'Q');
     outcomes = view.outcomes == NULL ? Py_NewRef(Py_None)
                                      : PyBytes_FromStringAndSize((const char *)view.outcomes, (Py_ssize_t)view.count);
     handled = view.handled == NULL ? Py_NewRef(Py_None)
                                    : PyBytes_FromStringAndSize((const char *)view.handled, (Py_ssize_t)view.count);
     if (view.kind == MB_KIND_INT64 || view.kind == MB_KIND_FLOAT64) {
-        values = column_of(set, view.values, view.count * 8);
+        values = column_of(set, view.values, view.count, view.kind == MB_KIND_INT64 ? 'q' : 'd');
     } else {
         values = pulled ? Py_NewRef(Py_None) : list_values(host, results, &view);
     }

@@ -4,9 +4,6 @@
 
 #include <time.h>
 
-/* How long a wait lasts before signals are looked at: Ctrl-C is noticed that late at most. */
-#define SLICE (50 * MB_MS)
-
 int64_t clock_now(void)
 {
     struct timespec now;
@@ -21,13 +18,13 @@ int64_t remaining(int64_t timeout, int64_t begun)
 }
 
 /* Waits without the GIL, a slice at a time, until something else than TIMEOUT comes. Answers NOT_TAKEN with a Python error
-   set if a signal handler raised. Threads that need no signals wait in one go: an idle batcher wakes nobody. */
-mb_status wait_for(struct host *host, wait_fn wait, void *what, int64_t timeout, bool signals)
+   set if a signal handler raised. */
+mb_status wait_for(struct host *host, wait_fn wait, void *what, int64_t timeout)
 {
     int64_t begun = clock_now();
     for (;;) {
         int64_t left = remaining(timeout, begun);
-        int64_t slice = signals && left > SLICE ? SLICE : left;
+        int64_t slice = left > SLICE ? SLICE : left;
         mb_status status;
         Py_BEGIN_ALLOW_THREADS
         status = wait(host, what, slice);
@@ -35,7 +32,7 @@ mb_status wait_for(struct host *host, wait_fn wait, void *what, int64_t timeout,
         if (host->manual || (status != MB_ERR_TIMEOUT && !is_full(status))) {
             return status; /* with something that came, too: a signal waits until the caller has it */
         }
-        if (signals && PyErr_CheckSignals() < 0) {
+        if (PyErr_CheckSignals() < 0) {
             return NOT_TAKEN;
         }
         if (slice == left) {
@@ -68,7 +65,7 @@ static mb_status wait_room(struct host *host, void *nothing, int64_t timeout)
 /* For a push that found none. */
 mb_status wait_room_for(struct host *host, int64_t timeout)
 {
-    return wait_for(host, wait_room, NULL, timeout, true);
+    return wait_for(host, wait_room, NULL, timeout);
 }
 
 PyObject *none_or_raise(mb_status status)
@@ -84,7 +81,7 @@ PyObject *host_room(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "L", &timeout) || !host_enter(host)) {
         return NULL;
     }
-    status = wait_for(host, wait_room, NULL, timeout, true);
+    status = wait_for(host, wait_room, NULL, timeout);
     host_leave(host);
     return none_or_raise(status);
 }
@@ -106,7 +103,7 @@ PyObject *host_flush(PyObject *self, PyObject *args)
     } else {
         status = host->api->mb_batcher_flush_begin(host->batcher, &mark);
         if (status == MB_OK) {
-            status = wait_for(host, wait_flush, &mark, timeout, true);
+            status = wait_for(host, wait_flush, &mark, timeout);
         }
     }
     host_leave(host);
@@ -138,7 +135,7 @@ PyObject *host_flush_end(PyObject *self, PyObject *args)
         return NULL;
     }
     mark = given;
-    status = wait_for(host, wait_flush, &mark, timeout, true);
+    status = wait_for(host, wait_flush, &mark, timeout);
     host_leave(host);
     return none_or_raise(status);
 }
@@ -154,9 +151,9 @@ PyObject *host_next_batch(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "L", &timeout) || !host_enter(host)) {
         return NULL;
     }
-    status = wait_for(host, wait_batch, &batch, timeout, true);
+    status = wait_for(host, wait_batch, &batch, timeout);
     if (status == MB_OK) {
-        object = batch_new(host, batch, true);
+        object = batch_new(host, batch, held_class);
     }
     host_leave(host);
     return status == MB_OK ? object : none_or_raise(status);
@@ -173,85 +170,12 @@ PyObject *host_next_results(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "L", &timeout) || !host_enter(host)) {
         return NULL;
     }
-    status = wait_for(host, wait_results, &results, timeout, true);
+    status = wait_for(host, wait_results, &results, timeout);
     if (status == MB_OK) {
         columns = results_columns(host, results, true);
     }
     host_leave(host);
     return status == MB_OK ? columns : none_or_raise(status);
-}
-
-/* The end of a taking that found nothing: None says so, or that nothing will come any more. */
-static PyObject *nothing(mb_status status)
-{
-    bool is_end = status == MB_ERR_TIMEOUT || status == MB_ERR_CLOSED || status == MB_ERR_FORKED;
-    return is_end ? Py_NewRef(Py_None) : none_or_raise(status);
-}
-
-/* take_batch(timeout) -> Batch or None: for our own threads and the loop, which look at no signals */
-PyObject *host_take_batch(PyObject *self, PyObject *timeout)
-{
-    struct host *host = HOST(self);
-    int64_t limit = PyLong_AsLongLong(timeout);
-    mb_batch *batch = NULL;
-    mb_status status;
-    PyObject *object = NULL;
-    if (PyErr_Occurred() != NULL) {
-        return NULL;
-    }
-    if (!host_is_open(host)) {
-        Py_RETURN_NONE;
-    }
-    host_enter(host);
-    status = limit == 0 ? wait_batch(host, &batch, 0) : wait_for(host, wait_batch, &batch, limit, false);
-    if (status == MB_OK) {
-        object = batch_new(host, batch, true);
-    }
-    host_leave(host);
-    return status == MB_OK ? object : nothing(status);
-}
-
-/* What to do with a set: its replies are answered; (turn, how many values, columns): columns if it has rows of others and
-   those are wanted, or None. Takes the set. */
-PyObject *results_taken(struct host *host, mb_results *results)
-{
-    mb_results_view view;
-    PyObject *columns = NULL;
-    view.struct_size = sizeof view;
-    host->api->mb_results_get_view(results, &view);
-    if (replies_resolve(host, results) && host->wanted) {
-        columns = results_columns(host, results, true);
-        if (columns == NULL) {
-            PyErr_WriteUnraisable(host->self); /* its turn must not be missed */
-        }
-    } else {
-        host->api->mb_results_free(results);
-    }
-    columns = columns == NULL ? Py_NewRef(Py_None) : columns;
-    return Py_BuildValue("KnN", (unsigned long long)view.turn, (Py_ssize_t)view.count, columns);
-}
-
-/* take_results(timeout) -> (turn, values, columns or None), or None */
-PyObject *host_take_results(PyObject *self, PyObject *timeout)
-{
-    struct host *host = HOST(self);
-    int64_t limit = PyLong_AsLongLong(timeout);
-    mb_results *results = NULL;
-    mb_status status;
-    PyObject *taken = NULL;
-    if (PyErr_Occurred() != NULL) {
-        return NULL;
-    }
-    if (!host_is_open(host)) {
-        Py_RETURN_NONE;
-    }
-    host_enter(host);
-    status = limit == 0 ? wait_results(host, &results, 0) : wait_for(host, wait_results, &results, limit, false);
-    if (status == MB_OK) {
-        taken = results_taken(host, results);
-    }
-    host_leave(host);
-    return status == MB_OK ? taken : nothing(status);
 }
 
 /* has_room() */
@@ -266,4 +190,45 @@ PyObject *host_has_room(PyObject *self, PyObject *ignored)
     status = host->api->mb_batcher_room(host->batcher, 0);
     host_leave(host);
     return status == MB_OK ? Py_NewRef(Py_True) : is_full(status) ? Py_NewRef(Py_False) : none_or_raise(status);
+}
+
+/* ---- Threads that wait for something of Python's, which changes under the GIL ---- */
+
+void thread_wake(struct thread_wait *wait)
+{
+    if (!wait->woken) {
+        wait->woken = true;
+        PyThread_release_lock(wait->lock);
+    }
+}
+
+/* Sleeps until it is woken, the limit is over, or a signal came; false: an error is set. The caller looks again at what it
+   waits for. */
+bool thread_sleep(struct thread_wait **waits, int64_t limit)
+{
+    struct thread_wait me, **at = waits;
+    PyLockStatus got;
+    me.lock = PyThread_allocate_lock();
+    if (me.lock == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    PyThread_acquire_lock(me.lock, 0);
+    me.woken = false;
+    me.next = *waits;
+    *waits = &me;
+    limit = limit > 3600 * MB_S ? 3600 * MB_S : limit;
+    Py_BEGIN_ALLOW_THREADS
+    got = PyThread_acquire_lock_timed(me.lock, (limit + 999) / 1000, 1);
+    Py_END_ALLOW_THREADS
+    while (*at != &me) {
+        at = &(*at)->next;
+    }
+    *at = me.next;
+    if (got != PY_LOCK_ACQUIRED) {
+        PyThread_acquire_lock(me.lock, 0); /* it is locked when it goes, whether or not it was woken just now */
+    }
+    PyThread_release_lock(me.lock);
+    PyThread_free_lock(me.lock);
+    return got != PY_LOCK_INTR || PyErr_CheckSignals() == 0;
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
 import warnings
 import weakref
@@ -13,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Union
 
 from . import _exit, _microbatch, _threads
-from ._batch import HeldBatch, Native, OnBatch, Work, report
+from ._batch import Batch, HeldBatch, Native, OnBatch, Work, report
 from ._bulk import push_all
 from ._error import CODES, KINDS, Error, make, named
 from ._loop import Driver
@@ -69,14 +68,10 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
     def _setup(self) -> None:
         self._pid = os.getpid()
         self._driver: Driver | None = None
-        self._inside = threading.local()
-        self._delivery = _threads.Delivery()
         self._work: list[Work | None] = []
-        self._on_result: Callable[[Results[R]], None] | None = None
         self._delivers = False
         self._manual = False
         self._closed = False
-        self._interrupt: BaseException | None = None
         self._timeouts: dict[str, int] = {}
 
     def __init__(
@@ -105,26 +100,19 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
             options = {**options, "mode": "manual"}
         elif natives and works and not manual:
             raise named("INVALID_OPTION", "native handlers and handlers of Python's do not mix, except with mode=manual")
-        self._only = self._work[_DEFAULT] if not any(self._work[:_DEFAULT]) else None
-        self._on_result = on_result
         self._delivers = options.get("results") != "pull" and not count_results
-        # weak: the host is in the hands of threads and must not keep the batcher
-        me = weakref.ref(self)
         host = self._host = _microbatch.Host(
+            weakref.ref(self),
             [(name, option_text(OPTIONS[name][1] if name in OPTIONS else "", value)) for name, value in options.items()],
             [tuple(f) if isinstance(f, Native) else True if manual and f is not None else None for f in given],
-            _on_batch(me) if manual else None,
-            _on_results(me) if manual and self._delivers else None,
             on_release,
             object_size,
             log,
-            self._delivers and not manual,
             self._delivers,
-            on_result is not None,
+            not manual,
             0 if manual else sum(1 << place for place, work in enumerate(self._work) if work is not None),
         )
-        for work in works:
-            work.thrown = host.thrown
+        self._set_callbacks(self._work, on_result)
         for name in ("close_timeout", "drain_at_exit"):
             value = options.get(name, "default")
             self._timeouts[name] = OPTIONS[name][8] if value == "default" else nanoseconds(value)
@@ -132,10 +120,9 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
             self._driver = Driver(self, loop, host)
         elif not manual:
             for number in range(int(options.get("threads") or OPTIONS["threads"][8]) if works else 0):  # type: ignore[arg-type]
-                _threads.start(_threads.take_batches, f"microbatch-handler-{number + 1}", host, me)
+                _threads.start(_threads.serve, f"microbatch-handler-{number + 1}", host.serve_batches)
             if self._delivers:
-                self._delivery.running = True
-                _threads.start(_threads.take_results, "microbatch-results", host, me, self._delivery)
+                _threads.start(_threads.serve, "microbatch-results", host.serve_results)
         _exit.add(self)
 
     def _loop_of(self, works: list[Work], natives: bool) -> asyncio.AbstractEventLoop | None:
@@ -167,7 +154,7 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
         return host
 
     def _in_callback(self) -> bool:
-        return getattr(self._inside, "depth", 0) > 0
+        return self._host is not None and self._host.in_callback()
 
     def _refuse_in_callback(self, call: str) -> None:
         if not self._manual and self._in_callback():
@@ -179,9 +166,6 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
             raise named("REENTRANT", f"{call} is not allowed inside a callback of the same batcher")
         if self._driver is not None and self._driver.is_here():
             raise named("REENTRANT", f"{call} would block the loop that has to do the work: await instead")
-
-    def _may_wait(self) -> bool:
-        return asyncio._get_running_loop() is None and not self._in_callback()
 
     def _wait_limit(self, timeout: Seconds | None) -> int:
         """For a Reply that is about to wait."""
@@ -201,65 +185,15 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
     def _loop_is_gone(self) -> bool:
         return self._driver is not None and self._driver.loop.is_closed()
 
-    # ---- batches and results ----
-
-    def _handle(self, handle: _microbatch.Batch) -> None:
-        """On a thread of ours."""
-        inside = self._inside
-        inside.depth = getattr(inside, "depth", 0) + 1
-        try:
-            (self._only or self._work_of(handle)).run(handle)
-        finally:
-            inside.depth -= 1
-        taken = handle.finish()
-        if taken is not None:
-            self._delivery.bring(self, taken)
-
-    async def _handle_async(self, handle: _microbatch.Batch) -> None:
-        try:
-            await (self._only or self._work_of(handle)).run_async(handle)
-        finally:
-            if self._driver is not None:
-                self._driver.bring(self, handle.finish())
-
-    def _work_of(self, handle: _microbatch.Batch) -> Work:
+    def _work_of(self, batch: Batch[Any]) -> Work:
         """A part is of one kind that has a handler of its own, or for the default."""
-        kind = handle.info()[1]
-        work = (self._work[kind] if kind < _DEFAULT else None) or self._work[_DEFAULT]
+        work = (self._work[batch._kind] if batch._kind < _DEFAULT else None) or self._work[_DEFAULT]
         assert work is not None
         return work
 
-    def _borrowed(self, handle: _microbatch.Batch, which: int) -> int:
-        """A handler in manual mode."""
-        work = self._work[which]
-        assert work is not None
-        inside = self._inside
-        inside.depth = getattr(inside, "depth", 0) + 1
-        try:
-            interrupt = work.run(handle)
-            self._interrupt = self._interrupt or interrupt
-        finally:
-            inside.depth -= 1
-        return 0
-
-    def _deliver(self, columns: _microbatch.Columns) -> None:
-        if self._on_result is None:
-            return
-        inside = self._inside
-        inside.depth = getattr(inside, "depth", 0) + 1
-        try:
-            self._on_result(Results(columns))
-        except BaseException as failure:
-            if self._manual and not isinstance(failure, Exception):
-                self._interrupt = self._interrupt or failure
-            else:
-                report("on_result failed", failure)
-        finally:
-            inside.depth -= 1
-
     def _raise_interrupt(self) -> None:
         """Ctrl-C or SystemExit in a callback of manual mode ends the call that ran it."""
-        interrupt, self._interrupt = self._interrupt, None
+        interrupt = None if self._host is None else self._host.take_interrupt()
         if interrupt is not None:
             raise interrupt
 
@@ -335,7 +269,7 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
             host.flush(limit)
         finally:
             self._raise_interrupt()
-        self._delivery.wait(host, limit, begun)
+        host.await_delivered(limit, begun)
 
     def flush_begin(self) -> int:
         """Seals, and answers a mark behind everything accepted so far."""
@@ -349,7 +283,7 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
             host.flush_end(mark, limit)
         finally:
             self._raise_interrupt()
-        self._delivery.wait(host, limit, begun)
+        host.await_delivered(limit, begun)
 
     async def aflush(self, timeout: Seconds | None = None) -> None:
         """flush, on a loop."""
@@ -387,7 +321,7 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
             raise named("IN_PROGRESS")
         begun = time.monotonic_ns()
         status, left = host.close(limit)
-        self._delivery.wait_for_end(limit, begun, status == 0)
+        host.await_end(limit, begun, status == 0)
         self._closing_done(status, left)
 
     def _closing_done(self, status: int, left: int) -> None:
@@ -497,7 +431,7 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
     def next_batch(self, timeout: Seconds | None = None) -> HeldBatch[T]:
         """Without handlers: takes a whole batch. Complete it. Raises Timeout, or CLOSED at the end."""
         self._refuse_in_callback("next_batch")
-        return HeldBatch(self._the_host().next_batch(nanoseconds(timeout)))
+        return self._the_host().next_batch(nanoseconds(timeout))
 
     def next_results(self, timeout: Seconds | None = None) -> Results[R]:
         """With results="pull": takes the next set of results. Raises Timeout, or CLOSED at the end."""
@@ -517,23 +451,3 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
     def share(self) -> int:
         """The address of an mb_shared, for other copies of the library in this process, good as long as this batcher."""
         return self._the_host().share()
-
-
-# What the engine calls in manual mode; it must not hold the batcher.
-
-
-def _on_batch(me: weakref.ref[Batcher[Any, Any]]) -> Callable[[_microbatch.Batch, int], int]:
-    def call(handle: _microbatch.Batch, which: int) -> int:
-        batcher = me()
-        return CODES["HANDLER_FAILED"] if batcher is None else batcher._borrowed(handle, which)
-
-    return call
-
-
-def _on_results(me: weakref.ref[Batcher[Any, Any]]) -> Callable[[_microbatch.Columns], None]:
-    def call(columns: _microbatch.Columns) -> None:
-        batcher = me()
-        if batcher is not None:
-            batcher._deliver(columns)
-
-    return call

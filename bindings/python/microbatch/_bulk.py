@@ -19,7 +19,8 @@ REPLY_TAGS = 2**63
 def push_all(batcher: Batcher[Any, Any], values: Iterable[Any], tags: Sequence[int] | int, due: int) -> int:
     """Pushes a source chunk by chunk, each in one call."""
     first, given = (tags, None) if isinstance(tags, int) else (0, array.array("Q", tags))
-    host, wait, taken = batcher._the_host(), batcher._may_wait(), 0
+    host, taken = batcher._the_host(), 0
+    wait = host.may_wait()
     if first >= REPLY_TAGS or (given is not None and any(tag >= REPLY_TAGS for tag in given)):
         host.claim_tags()
     for chunk in chunks_of(values):

@@ -125,7 +125,7 @@ def describe(failure: BaseException) -> tuple[int, str, str]:
     return CODES["HANDLER_FAILED"], type(failure).__name__, message
 
 
-_microbatch.setup(make, of_row, ForeignObject)
+_microbatch.setup(make=make, of_row=of_row, ForeignObject=ForeignObject)
 KINDS, TRIGGERS, OUTCOMES, HANDLED = _microbatch.names()
 INT64, FLOAT64 = KINDS.index("int64"), KINDS.index("float64")
 EXPIRED_CODES = frozenset((CODES["HANDLER_TIMEOUT"], CODES["DEADLINE"]))

@@ -9,7 +9,6 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from . import _microbatch
-from ._threads import Delivery
 
 if TYPE_CHECKING:
     from ._batcher import Batcher
@@ -57,10 +56,8 @@ def _drain() -> None:
 
 
 def _after_fork() -> None:
-    """In the child: locks that were held by threads that are not here are made anew; calls answer FORKED."""
+    """In the child: calls answer FORKED."""
     _microbatch.forked()
-    for batcher in list(_open):
-        batcher._delivery = Delivery()
     _open.clear()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _microbatch
-from ._batch import report
+from ._batch import Batch, report
 from ._error import Error, named
 from ._time import Seconds, nanoseconds
 
@@ -42,11 +42,12 @@ class Driver:
         self.pumping = True
         try:
             host.run()
-            while (handle := host.take_batch(0)) is not None:
-                task = self.loop.create_task(batcher._handle_async(handle))
+            while (batch := host.take_batch()) is not None:
+                task = self.loop.create_task(self.handle(batcher, batch))
                 self.tasks.add(task)
-                task.add_done_callback(self.ended)
-            self.take_results(batcher)
+                task.add_done_callback(self.tasks.discard)
+            if self.delivers:
+                host.take_results()
             host.has_room()  # the descriptor need not go on about it
         except Error as failure:
             if failure.name not in ("CLOSED", "FORKED"):
@@ -57,17 +58,12 @@ class Driver:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def take_results(self, batcher: Batcher[Any, Any]) -> None:
-        while self.delivers and (taken := self.host.take_results(0)) is not None:
-            self.bring(batcher, taken)
-
-    def bring(self, batcher: Batcher[Any, Any], taken: _microbatch.Taken | None) -> None:
-        if taken is not None and taken[2] is not None:
-            batcher._deliver(taken[2])
-
-    def ended(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        self.pump()
+    async def handle(self, batcher: Batcher[Any, Any], batch: Batch[Any]) -> None:
+        try:
+            await batcher._work_of(batch).run_async(batch)
+        finally:
+            batch._finish()
+            self.pump()  # at once: the descriptor need not say that a slot is free
 
     async def poll(self, ask: Callable[[], bool]) -> None:
         """Waits on the loop until `ask` says so."""
@@ -108,18 +104,16 @@ class Driver:
             return answer[0] != named("IN_PROGRESS").code
 
         await self.poll(is_closed)
-        batcher = self.batcher()
-        if batcher is not None:
-            self.take_results(batcher)
+        if self.delivers:
+            self.host.take_results()
         return answer
 
     def free(self) -> None:
         """Discards what is left, and brings that; any thread."""
         try:
             self.host.close(0)
-            batcher = self.batcher()
-            if batcher is not None:
-                self.take_results(batcher)
+            if self.delivers:
+                self.host.take_results()
         except Error:
             pass
         # the loop lets go of the descriptor before its number can be another's

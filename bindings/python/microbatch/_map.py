@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _microbatch
-from ._batch import Batch, OnBatch, Work, set_results
+from ._batch import Batch, OnBatch, Work
 from ._columns import Numbers, Strings, chunks_of, listed
 from ._error import MapError, named
 from ._results import Results
@@ -71,49 +71,36 @@ class _Run:
 
     def __init__(self, handler: Callable[[Any], Any], numpy: Any, arrays: bool) -> None:
         self.work = Work(handler)
-        self.thrown = self.work.thrown = {}
+        self.thrown: dict[int, BaseException] = {}
         self.numpy = numpy
         self.arrays = arrays and not self.work.takes_batch
         self.cells: memoryview[Any] | None = None
-        self.interrupt: BaseException | None = None
         if self.work.is_async:
             raise named("INVALID_ARGUMENT", "map has no loop: its handler cannot be async")
 
     def __call__(self, values: Iterable[Any], size: int, batches: int) -> Results[Any]:
         chunks = chunks_of(values)
+        work = self.work
         if len(chunks) == 1 and isinstance(chunks[0], Numbers):
             numbers = chunks[0]
             if self.arrays and numbers.validity is None:
                 self.cells = memoryview(numbers.cells).cast("B").cast("d" if numbers.floats else "q")
-                self.work = Work(OnBatch(self._on_array(self.work.function)))
-                self.work.thrown = self.thrown
+                work = Work(OnBatch(self._on_array))
             columns = _microbatch.map_numbers(
-                self._call, numbers.cells, numbers.floats, numbers.validity, size, batches
+                (work, self.thrown), numbers.cells, numbers.floats, numbers.validity, size, batches
             )
         elif len(chunks) == 1 and isinstance(chunks[0], Strings) and not chunks[0].large:
             strings = chunks[0]
-            columns = _microbatch.map_strings(self._call, strings.data, strings.offsets, strings.validity, size, batches)
+            columns = _microbatch.map_strings(
+                (work, self.thrown), strings.data, strings.offsets, strings.validity, size, batches
+            )
         else:
-            columns = _microbatch.map_values(self._call, listed(chunks), size, batches)
-        if self.interrupt is not None:
-            raise self.interrupt
+            columns = _microbatch.map_values((work, self.thrown), listed(chunks), size, batches)
         return Results(columns)
 
-    def _call(self, handle: _microbatch.Batch, which: int) -> int:
-        if self.interrupt is None:
-            self.interrupt = self.work.run(handle)
-        return 0
-
-    def _on_array(self, handler: Callable[[Any], Any]) -> Callable[[Batch[Any]], None]:
-        """The same handler, given each batch as a slice of the caller's own array."""
-
-        def on_array(batch: Batch[Any]) -> None:
-            assert self.cells is not None
-            first = batch.tags[0]
-            part = self.cells[first : first + len(batch)]
-            results = handler(part if self.numpy is None else self.numpy.frombuffer(part, dtype=part.format))
-            if results is None:
-                raise TypeError("the handler returned None instead of a sequence of results")
-            set_results(batch._handle, results, self.thrown)
-
-        return on_array
+    def _on_array(self, batch: Batch[Any]) -> None:
+        """The handler, given each batch as a slice of the caller's own array."""
+        assert self.cells is not None
+        first = batch.tags[0]
+        part = self.cells[first : first + len(batch)]
+        batch._answer(self.work.function(part if self.numpy is None else self.numpy.frombuffer(part, dtype=part.format)))

@@ -38,10 +38,10 @@ class Results(Generic[R]):
 
     @property
     def tags(self) -> memoryview[Any]:
-        return memoryview(self._tags).cast("B").cast("Q")
+        return memoryview(self._tags)
 
     def __len__(self) -> int:
-        return len(memoryview(self._tags)) // 8
+        return len(memoryview(self._tags))
 
     @property
     def all_ok(self) -> bool:
@@ -60,7 +60,7 @@ class Results(Generic[R]):
         """The results: a memoryview of int64 or float64 if all are OK and of that kind, else a list with an Error for each
         value that has no result."""
         if self._is_numbers():
-            return memoryview(self._values).cast("B").cast("q" if self._kind == INT64 else "d")  # type: ignore[return-value]
+            return memoryview(self._values)
         if self._outcomes is None:
             return self._list()
         return [value if self._is_ok(row) else self._error(row) for row, value in enumerate(self._list())]  # type: ignore[misc]
@@ -113,3 +113,6 @@ class Results(Generic[R]):
         if self._values is None and self.kind in ("string", "bytes"):
             return "u" if self.kind == "string" else "z", len(self), 0, (None, *_microbatch.set_texts(self._set))
         return arrow_column(self._list())
+
+
+_microbatch.setup(Results=Results)
