@@ -9,4 +9,8 @@
 //! `mutants` holds copies of gate.rs with one bug each, written by `build.rs`: each must fail some model.
 
 #[cfg(test)]
+#[allow(
+    clippy::absurd_extreme_comparisons,
+    reason = "a limit of the engine is 0 in the models"
+)]
 mod model;
