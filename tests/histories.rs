@@ -55,6 +55,7 @@ fn seeded(config: Config, seed: u64) -> TestRunner {
 }
 
 /// Plays random histories: how many lines of trace are equal, or the first history that differs.
+#[allow(clippy::result_large_err, reason = "the error is proptest's, and made once")]
 fn differing(
     config: Config,
     seed: u64,
