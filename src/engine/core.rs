@@ -269,6 +269,10 @@ pub(crate) struct Core {
     pub(crate) room_waiters: [u32; 2],
     pub(crate) room_changes: [u64; 2],
     pub(crate) room_spin: Spin,
+    /// What kind of room the one that looks out waits for.
+    pub(crate) room_spinner: Option<Room>,
+    /// When a push that slept was last woken beside it.
+    pub(crate) room_turn: i64,
     pub(crate) done_waiters: u32,
     pub(crate) result_waiters: u32,
 }
@@ -323,6 +327,8 @@ impl Core {
             room_waiters: [0; 2],
             room_changes: [0; 2],
             room_spin: Spin::default(),
+            room_spinner: None,
+            room_turn: 0,
             room_wanted: None,
             done_waiters: 0,
             result_waiters: 0,

@@ -13,6 +13,9 @@ pub(super) const SPIN_NS: i64 = 20_000;
 const SPIN_LOOKS: u32 = 8;
 const SPIN_PAUSES: u32 = 16;
 
+/// How long a push that looks out for room has all that comes before one that sleeps is woken, too: long beside a wake.
+const ROOM_TURN_NS: i64 = 50_000;
+
 /// Owed wakes: how many handler threads, in the low bits, and whether the others.
 const WORKER: u32 = 1;
 const WORKERS: u32 = ROOM - 1;
@@ -30,7 +33,14 @@ impl Inner {
         *changes += 1;
         // SYNC: Release pairs with the load of `spin_for_room`; the room itself is read under the lock.
         self.room_hints[room as usize].store(*changes, Ordering::Release);
-        self.owe_room(core, room);
+        // One that looks out for this room takes it and passes on what it leaves; so that it does not take all there ever
+        // is, a sleeper has a turn beside it now and then.
+        let taken = core.room_spinner == Some(room)
+            && core.room_waiters[room as usize] > 0
+            && self.monotonic().saturating_sub(core.room_turn) < ROOM_TURN_NS;
+        if !taken {
+            self.owe_room(core, room);
+        }
     }
 
     /// A push that waited, or is about to wait for `next`, has had its turn: if places are left, the next one that waits
@@ -54,8 +64,11 @@ impl Inner {
         }
     }
 
-    fn owe_room(&self, core: &Core, room: Room) {
+    fn owe_room(&self, core: &mut Core, room: Room) {
         if core.room_waiters[room as usize] > 0 {
+            if core.room_spinner.is_some() {
+                core.room_turn = self.monotonic();
+            }
             // SYNC: Relaxed; see `pay`.
             self.wakes.fetch_or(ROOM << room as u32, Ordering::Relaxed);
         }
@@ -67,10 +80,12 @@ impl Inner {
         let mut core = self.core.lock();
         if core.room_changes[at] == seen && !core.closing() && core.room_spin.wants() {
             core.room_spin.spinners += 1;
+            core.room_spinner = Some(room);
             drop(core);
             let found = self.spin_for_room(at, seen, until);
             core = self.core.lock();
             core.room_spin.spinners -= 1;
+            core.room_spinner = None;
             core.room_spin.learn(found);
         }
         core.room_waiters[at] += 1;
