@@ -160,7 +160,7 @@ fn python_values_and_columns() {
 
 #[test]
 fn python_batchers_and_replies() {
-    pytest(&["tests/test_batcher.py", "tests/test_reply.py"]);
+    pytest(&["tests/test_batcher.py", "tests/test_parts.py", "tests/test_reply.py"]);
 }
 
 #[test]

@@ -236,6 +236,7 @@ static PyMethodDef batch_methods[] = {
     {"_fail", batch_fail, METH_VARARGS, NULL},
     {"_finish", batch_finish, METH_NOARGS, NULL},
     {"_complete", batch_complete, METH_NOARGS, NULL},
+    {"_complete_next", batch_complete_next, METH_NOARGS, NULL},
     {"_complete_ok", batch_complete_ok, METH_NOARGS, NULL},
     {"_free", batch_free, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -54,6 +54,12 @@ struct inside {
     unsigned long thread;
 };
 
+/* A handler that runs on a thread of Python's. */
+struct running {
+    struct running *next;
+    uint64_t number;             /* Of its batch. */
+};
+
 /* A thread that waits for something of Python's. */
 struct thread_wait {
     struct thread_wait *next;
@@ -99,6 +105,9 @@ struct host {
     struct replies replies;
     struct delivery delivery;
     struct inside *inside;       /* Threads in callbacks. */
+    struct running *running;     /* Handlers on threads of Python's, */
+    struct thread_wait *turns;   /* threads whose handler waits for one to return, */
+    int64_t max_running;         /* and how many may run beside each other. */
     struct work map_work;        /* The handler of a map. */
     PyObject *interrupt;         /* Of a callback in manual mode, for the call that ran it; or NULL. */
     PyObject *thrown;            /* {tag: exception} of values that a handler of Python's failed, until they are delivered. */
@@ -205,6 +214,11 @@ void told_of(const char *what);
 PyObject *take_exception(void);
 PusherObject *pusher_of(struct host *host);
 const struct work *work_of(const PusherObject *pusher, uint32_t kind);
+
+/* parts.c */
+void running_begin(struct host *host, struct running *me);
+void running_end(struct host *host, struct running *me);
+PyObject *batch_complete_next(PyObject *object, PyObject *ignored);
 
 /* delivery.c */
 void deliver(struct host *host, PusherObject *pusher, mb_results *results);

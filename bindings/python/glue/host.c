@@ -154,6 +154,10 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
         return raise_status(status, NULL);
     }
     host->manual = options.mode == MB_MODE_MANUAL;
+    host->max_running = effective(api, &options, "max_in_flight");
+    if (host->max_running == 0) {
+        host->max_running = effective(api, &options, "threads");
+    }
     host->push_timeout = effective(api, &options, "push_timeout");
     if (!host->manual && effective(api, &options, "on_full") == MB_FULL_BLOCK) {
         host->asks = MB_IF_FULL_ASK; /* the waiting is done here, without the GIL */

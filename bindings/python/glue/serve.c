@@ -78,6 +78,7 @@ PyObject *host_serve_batches(PyObject *self, PyObject *ignored)
         mb_batch *taken = NULL;
         PusherObject *pusher;
         BatchObject *batch;
+        struct running running;
         mb_status status;
         host_enter(host);
         status = take(host, &taken, &released);
@@ -93,7 +94,10 @@ PyObject *host_serve_batches(PyObject *self, PyObject *ignored)
                  : status == MB_OK || is_end(status)          ? Py_NewRef(Py_None)
                                                               : none_or_raise(status);
         }
+        running.number = batch->view.number;
+        running_begin(host, &running);
         handler_run(batch, work_of(pusher, batch->view.kind));
+        running_end(host, &running);
         finish(batch, pusher);
         Py_DECREF((PyObject *)batch);
         Py_DECREF((PyObject *)pusher);

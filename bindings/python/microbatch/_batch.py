@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from . import _microbatch
 from ._columns import Numbers, Strings, arrow_column, chunks_of, listed
+from ._results import Results
 from ._error import CODES, FLOAT64, INT64, KINDS, TRIGGERS, describe, make
 
 T = TypeVar("T")
@@ -96,7 +97,8 @@ class Batch(_microbatch.Batch, Generic[T]):
 
 
 class HeldBatch(Batch[T]):
-    """A batch that was kept or pulled. Its holder completes or frees it, once; what is only forgotten is freed."""
+    """A batch that was kept or pulled. Its holder completes or frees it, once; what is only forgotten is freed. `keep` of a
+    pulled part says that its handler has returned: the next part of its batch may come."""
 
     __slots__ = ()
 
@@ -107,6 +109,10 @@ class HeldBatch(Batch[T]):
     def complete_ok(self) -> None:
         """The same, but values without a result are OK, with None."""
         self._complete_ok()
+
+    def complete_next(self) -> Results[Any] | None:
+        """Completes it, and answers the next set of results that is ready then, for who pulls results."""
+        return self._complete_next()
 
     def free(self) -> None:
         """Gives the batch up: its values fail with NO_RESULT."""

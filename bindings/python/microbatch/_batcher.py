@@ -54,7 +54,8 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
     value, one that is raised fails the whole part. An async handler runs on the loop that is running when the batcher is
     made, with up to max_in_flight batches at a time; a plain one on `threads` threads of Python's; with mode="manual" on
     whatever thread calls `run`. `on_batch(f)` and `Native(address)` are other forms. handlers: handlers for kinds, by name
-    ("int64") or type (int). Without any, batches are pulled: see `next_batch`. on_result: takes each set of Results of values
+    ("int64") or type (int). Without any, batches are pulled: see `next_batch`; pull_handlers: the kinds that whoever pulls has
+    handlers for, "default" too: then other kinds are refused, and batches come in parts, each for one of them. on_result: takes each set of Results of values
     that were pushed with `push`. on_release: called with an object once the batcher has given it back. object_size: the
     size in bytes of an object, for the byte limits. count_results: results are only counted. log: called with a level, as logging has them, and a line:
     `logging.getLogger("microbatch").log` fits. Options: as
@@ -79,6 +80,7 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
         handler: Handler | None = None,
         *,
         handlers: Mapping[Any, Handler] | None = None,
+        pull_handlers: Iterable[Any] = (),
         on_result: Callable[[Results[R]], None] | None = None,
         on_release: Callable[[Any], None] | None = None,
         object_size: Callable[[Any], int] | None = None,
@@ -91,6 +93,9 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
         given[_DEFAULT] = handler
         for kind, function in (handlers or {}).items():
             given[_kind_place(kind)] = function
+        pulled = sum({1 << (_DEFAULT if kind == "default" else _kind_place(kind)) for kind in pull_handlers})
+        if pulled and any(given):
+            raise named("INVALID_OPTION", "pull_handlers is for a batcher whose batches are pulled: one without handlers")
         self._work = [None if f is None or isinstance(f, Native) else Work(f) for f in given]
         works = [work for work in self._work if work is not None]
         natives = any(isinstance(f, Native) for f in given)
@@ -110,7 +115,7 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
             log,
             self._delivers,
             not manual,
-            0 if manual else sum(1 << place for place, work in enumerate(self._work) if work is not None),
+            pulled if manual or pulled else sum(1 << place for place, work in enumerate(self._work) if work is not None),
         )
         self._set_callbacks(self._work, on_result)
         for name in ("close_timeout", "drain_at_exit"):

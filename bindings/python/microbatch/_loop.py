@@ -26,6 +26,8 @@ class Driver:
         self.batcher = weakref.ref(batcher)
         self.tasks: set[asyncio.Task[None]] = set()
         self.progress: set[asyncio.Future[None]] = set()
+        self.handling: dict[int, asyncio.Future[None] | None] = {}
+        """Batches with a handler that runs, by number, and who waits for it to return."""
         self.pumping = False
         self.delivers = batcher._delivers
         loop.add_reader(host.fd(), self.pump)
@@ -60,7 +62,17 @@ class Driver:
 
     async def handle(self, batcher: Batcher[Any, Any], batch: Batch[Any]) -> None:
         try:
-            await batcher._work_of(batch).run_async(batch)
+            # a part that was kept or completed lets the next one come: its handler begins when the one before has returned
+            while batch.number in self.handling:
+                waiter = self.handling[batch.number] = self.handling[batch.number] or self.loop.create_future()
+                await waiter
+            self.handling[batch.number] = None
+            try:
+                await batcher._work_of(batch).run_async(batch)
+            finally:
+                next_part = self.handling.pop(batch.number)
+                if next_part is not None and not next_part.done():
+                    next_part.set_result(None)
         finally:
             batch._finish()
             self.pump()  # at once: the descriptor need not say that a slot is free

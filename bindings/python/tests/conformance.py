@@ -9,9 +9,8 @@ from typing import Any, Callable, NamedTuple
 import microbatch
 from microbatch import Batch, Batcher, Error, Failure, ForeignObject, Results
 
-LACKS = {"owned", "free_in_callback", "parts"}
-"""What Python has no form for: pushed bytes stay Python's, a batcher in use by a call outlives it, and parts are pulled by the
-wrapper's own threads and loops only."""
+LACKS = {"owned", "free_in_callback"}
+"""What Python has no form for: pushed bytes stay Python's, and a batcher in use by a call outlives it."""
 
 NOBODY_ELSE = 0x7FFFFFFF
 KINDS = ["null", "bool", "int64", "float64", "string", "bytes", "object"]
@@ -99,6 +98,7 @@ class Runner:
         self.calls: dict[str, int] = {}
         self.options: dict[str, str] = {}
         self.held: list[Any] = []
+        self.pulls: list[str] = []
         self.marks: list[int] = []
         self.batcher: Batcher[Any, Any] | None = None
         self.owner = 0
@@ -115,6 +115,8 @@ class Runner:
                 self.options[words[1]] = words[2]
             elif words[0] == "handler":
                 self.scripts.setdefault(words[1], []).append(" ".join(words[2:]))
+            elif words[0] == "pull":
+                self.pulls.append(words[1])
             elif words[0] in ("on_result", "on_release"):
                 self.scripts.setdefault(words[0], []).append(" ".join(words[1:]))
             elif words[0] == "new":
@@ -196,6 +198,7 @@ class Runner:
             self.batcher = Batcher(
                 default,
                 handlers=handlers,
+                pull_handlers=self.pulls,
                 on_result=on_result if "on_result" in self.scripts else None,
                 on_release=on_release if self.owner else None,
                 object_size=lambda thing: int(thing.size),
@@ -394,6 +397,17 @@ class Runner:
         if action[0] in ("complete", "complete_ok", "free"):
             self.held[at] = None
             return status(getattr(batch, action[0]))
+        if action[0] == "keep":
+            return status(batch.keep)
+        if action[0] == "complete_next":
+            self.held[at] = None
+
+            def complete() -> None:
+                results = batch.complete_next()
+                if results is not None:
+                    self.indented(1, lambda: self.show_results(results, f"batch {results.batch}", results.kind))
+
+            return status(complete)
         return self.on_batch(batch, action)
 
     def on_batch(self, batch: Batch[Any], action: list[str]) -> str:
