@@ -29,6 +29,9 @@ const PROBE: &str = "import sys, sysconfig, os.path, venv, ensurepip
 print('old' if sys.version_info < (3, 11) else 'free-threaded' if sysconfig.get_config_var('Py_GIL_DISABLED') else
       'bare' if not os.path.exists(os.path.join(sysconfig.get_path('include'), 'Python.h')) else 'fine', sys.version)";
 
+/// What the quickstart reads.
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights-2013-02.csv");
+
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("bindings/python")
 }
@@ -160,7 +163,11 @@ fn python_values_and_columns() {
 
 #[test]
 fn python_batchers_and_replies() {
-    pytest(&["tests/test_batcher.py", "tests/test_parts.py", "tests/test_reply.py"]);
+    pytest(&[
+        "tests/test_batcher.py",
+        "tests/test_parts.py",
+        "tests/test_reply.py",
+    ]);
 }
 
 #[test]
@@ -190,10 +197,51 @@ fn quickstart_in_python_prints_what_is_expected() {
     let Some(python) = python() else {
         return;
     };
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights-2013-02.csv");
-    let printed = example(python, "examples/quickstart.py", &[data, "0.2"]);
+    let printed = example(python, "examples/quickstart.py", &[DATA, "0.2"]);
     let expected = include_str!("../examples/quickstart.expected");
     assert_eq!(without_rates(&printed), expected);
+}
+
+/// One wheel for all later versions: those that are installed run it from where it is unpacked.
+#[test]
+fn python_the_same_wheel_serves_later_versions() {
+    let Some(python) = python() else {
+        return;
+    };
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let wheel = fs::read_dir(place.join("wheels"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let unpacked = place.join("unpacked");
+    let _ = fs::remove_dir_all(&unpacked);
+    succeed(
+        Command::new(python)
+            .args(["-m", "zipfile", "-e"])
+            .arg(wheel.path())
+            .arg(&unpacked),
+    );
+    for version in ["python3.12", "python3.13", "python3.14", "python3.15"] {
+        let probe = Command::new(version).args(["-c", PROBE]).output();
+        if !probe.is_ok_and(|found| text(&found.stdout).starts_with("fine")) {
+            println!("{version} is not installed, or free-threaded: the wheel is not tried there");
+            continue;
+        }
+        let output = succeed(
+            Command::new(version)
+                .arg("-P")
+                .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart.py"))
+                .args([DATA, "0.2"])
+                .env("PYTHONPATH", &unpacked)
+                .env("PYTHONDONTWRITEBYTECODE", "1"),
+        );
+        assert_eq!(
+            without_rates(&text(&output.stdout)),
+            include_str!("../examples/quickstart.expected"),
+            "{version}"
+        );
+    }
 }
 
 /// Measured numbers become `#`.
