@@ -172,7 +172,11 @@ fn python_batchers_and_replies() {
 
 #[test]
 fn python_hazards() {
-    pytest(&["tests/test_hazards.py", "tests/test_reentrancy.py"]);
+    pytest(&[
+        "tests/test_hazards.py",
+        "tests/test_native.py",
+        "tests/test_reentrancy.py",
+    ]);
 }
 
 #[test]

@@ -275,6 +275,10 @@ extern PyType_Spec producer_spec;
 PyObject *producer_new(PyObject *module, PyObject *pusher);
 PyObject *host_may_wait(PyObject *self, PyObject *ignored);
 
+/* options.c */
+int64_t option_value(const mb_api *api, const mb_options *options, const char *name);
+bool options_set(const mb_api *api, mb_options *options, PyObject *pairs);
+
 /* host.c */
 void host_unhold(struct host *host);
 bool host_is_open(struct host *host);
@@ -355,7 +359,7 @@ extern PyType_Spec buffer_spec;
 PyObject *buffer_of(const void *data, size_t rows, char format, PyObject *owner);
 PyObject *buffer_copy(const void *data, size_t rows, char format);
 
-/* arrow.c */
+/* arrow_in.c, arrow_out.c */
 PyObject *arrow_array(PyObject *module, PyObject *args);
 PyObject *arrow_stream(PyObject *module, PyObject *capsule);
 PyObject *arrow_export(PyObject *module, PyObject *args);

@@ -81,47 +81,6 @@ void host_leave(struct host *host)
     host_drain(host);
 }
 
-/* The number that an option comes to. */
-static int64_t effective(const mb_api *api, const mb_options *options, const char *name)
-{
-    const mb_option_info *table;
-    size_t count = 0;
-    api->mb_option_table(&table, &count);
-    for (size_t at = 0; at < count; at++) {
-        if (strcmp(table[at].name, name) == 0) {
-            const char *field = (const char *)options + table[at].offset;
-            int64_t wide = 0;
-            uint32_t narrow = 0;
-            memcpy(table[at].width == 4 ? (void *)&narrow : (void *)&wide, field, table[at].width);
-            wide = table[at].width == 4 ? narrow : wide;
-            return wide == 0 ? table[at].default_value : wide;
-        }
-    }
-    return 0;
-}
-
-static bool set_options(const mb_api *api, mb_options *options, PyObject *pairs)
-{
-    mb_status status = api->mb_options_init(options, sizeof *options);
-    if (status != MB_OK) {
-        raise_status(status, NULL);
-        return false;
-    }
-    for (Py_ssize_t at = 0, count = PyList_Size(pairs); at < count; at++) {
-        const char *name, *text;
-        mb_error *error = NULL;
-        if (!PyArg_ParseTuple(PyList_GetItem(pairs, at), "ss", &name, &text)) {
-            return false;
-        }
-        status = api->mb_options_set(options, name, text, &error);
-        if (status != MB_OK) {
-            raise_error(api, status, error);
-            return false;
-        }
-    }
-    return PyErr_Occurred() == NULL;
-}
-
 /* Host(me, options, handlers, on_release, object_size, on_log, delivers, pulls, kinds): me is a weak reference to the Batcher; options
    is a list of pairs of texts; handlers has, for each kind and the default, None, True (Python's, in manual mode) or (function,
    user data, release). delivers: results are brought to its replies and its
@@ -141,7 +100,7 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
     (void)kwargs;
     if (!PyArg_ParseTuple(args, "OO!O!OOOppI", &me, &PyList_Type, &pairs, &PyList_Type, &handlers, &on_release, &object_size,
                           &on_log, &delivers, &pulls, &kinds)
-        || !set_options(api, &options, pairs)) {
+        || !options_set(api, &options, pairs)) {
         return NULL;
     }
     host = host_new(api);
@@ -154,12 +113,12 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
         return raise_status(status, NULL);
     }
     host->manual = options.mode == MB_MODE_MANUAL;
-    host->max_running = effective(api, &options, "max_in_flight");
+    host->max_running = option_value(api, &options, "max_in_flight");
     if (host->max_running == 0) {
-        host->max_running = effective(api, &options, "threads");
+        host->max_running = option_value(api, &options, "threads");
     }
-    host->push_timeout = effective(api, &options, "push_timeout");
-    if (!host->manual && effective(api, &options, "on_full") == MB_FULL_BLOCK) {
+    host->push_timeout = option_value(api, &options, "push_timeout");
+    if (!host->manual && option_value(api, &options, "on_full") == MB_FULL_BLOCK) {
         host->asks = MB_IF_FULL_ASK; /* the waiting is done here, without the GIL */
     }
     options.pull_handlers = kinds; /* bit MB_KINDS, the place of the default, is MB_PULL_DEFAULT */

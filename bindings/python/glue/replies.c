@@ -54,15 +54,12 @@ static struct slot *slot_of(struct host *host, uint64_t tag)
     return slot != NULL && slot->generation == (tag >> GENERATION_SHIFT & GENERATIONS) ? slot : NULL;
 }
 
-static void slot_free(struct host *host, uint64_t tag)
+static void slot_free(struct host *host, struct slot *slot)
 {
-    struct slot *slot = slot_of(host, tag);
-    if (slot != NULL) {
-        slot->reply = NULL;
-        slot->generation = (slot->generation + 1) & GENERATIONS;
-        slot->next = host->replies.free;
-        host->replies.free = (uint32_t)tag;
-    }
+    slot->reply = NULL;
+    slot->generation = (slot->generation + 1) & GENERATIONS;
+    slot->next = host->replies.free;
+    host->replies.free = (uint32_t)(slot - host->replies.slots);
 }
 
 void slot_leave(struct host *host, ReplyObject *reply)
@@ -74,7 +71,6 @@ void slot_leave(struct host *host, ReplyObject *reply)
 }
 
 /* ---- Made, and answered ---- */
-
 
 ReplyObject *reply_new(PyObject *pusher, PyObject *host)
 {
@@ -113,74 +109,6 @@ static bool is_plain(PyObject *value)
 {
     return PyLong_CheckExact(value) || PyFloat_CheckExact(value) || PyUnicode_CheckExact(value) || value == Py_None
            || PyBool_Check(value) || PyBytes_CheckExact(value);
-}
-
-static bool gather(PyObject *list, PyObject *callback, PyObject *context, PyObject *reply)
-{
-    return PyList_Append(list, callback) == 0 && PyList_Append(list, context) == 0 && PyList_Append(list, reply) == 0;
-}
-
-bool gather_for(struct wakes *wakes, PyObject *loop, PyObject *callback, PyObject *context, PyObject *reply)
-{
-    PyObject *list = NULL;
-    bool good;
-    if (wakes->list == NULL) {
-        wakes->list = PyList_New(0);
-        wakes->loop = Py_NewRef(loop);
-    }
-    if (wakes->list == NULL) {
-        return false;
-    }
-    if (wakes->loop == loop) {
-        return gather(wakes->list, callback, context, reply);
-    }
-    if (wakes->others == NULL && (wakes->others = PyList_New(0)) == NULL) {
-        return false;
-    }
-    for (Py_ssize_t at = 0; at < PyList_Size(wakes->others); at += 2) {
-        if (PyList_GetItem(wakes->others, at) == loop) {
-            list = PyList_GetItem(wakes->others, at + 1);
-            return gather(list, callback, context, reply);
-        }
-    }
-    list = PyList_New(0);
-    good = list != NULL && PyList_Append(wakes->others, loop) == 0 && PyList_Append(wakes->others, list) == 0
-           && gather(list, callback, context, reply);
-    Py_XDECREF(list);
-    return good;
-}
-
-static void wake_on(PyObject *loop, PyObject *list)
-{
-    PyObject *running, *answer = NULL;
-    if (loop == Py_None) {
-        answer = PyObject_CallFunctionObjArgs(wake_function, list, NULL);
-    } else if ((running = PyObject_CallFunctionObjArgs(get_running_loop, NULL)) != NULL) {
-        answer = PyObject_CallMethod(loop, running == loop ? "call_soon" : "call_soon_threadsafe", "OO", wake_function,
-                                     list);
-        Py_DECREF(running);
-    }
-    if (answer == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-            PyErr_Clear(); /* the loop is closed, and nobody awaits on it */
-        } else {
-            PyErr_WriteUnraisable(loop);
-        }
-    }
-    Py_XDECREF(answer);
-}
-
-void wake_all(struct wakes *wakes)
-{
-    if (wakes->list != NULL) {
-        wake_on(wakes->loop, wakes->list);
-        Py_DECREF(wakes->list);
-        Py_DECREF(wakes->loop);
-    }
-    for (Py_ssize_t at = 0; wakes->others != NULL && at + 1 < PyList_Size(wakes->others); at += 2) {
-        wake_on(PyList_GetItem(wakes->others, at), PyList_GetItem(wakes->others, at + 1));
-    }
-    Py_XDECREF(wakes->others);
 }
 
 /* Answers a reply, whose slot is left already. Takes the value. */
@@ -243,7 +171,7 @@ static PyObject *row_exception(struct host *host, const mb_results *results, con
 static PyObject *take_thrown(struct host *host, uint64_t tag)
 {
     PyObject *key, *thrown;
-    if (host->thrown == NULL || PyDict_Size(host->thrown) == 0 || (key = PyLong_FromUnsignedLongLong(tag)) == NULL) {
+    if ((key = PyLong_FromUnsignedLongLong(tag)) == NULL) {
         return NULL;
     }
     thrown = PyDict_GetItem(host->thrown, key);
@@ -261,6 +189,7 @@ bool replies_resolve(struct host *host, const mb_results *results)
     mb_results_view view;
     struct wakes wakes = {NULL, NULL, NULL};
     bool others = false;
+    bool threw = host->thrown != NULL && PyDict_Size(host->thrown) > 0;
     view.struct_size = sizeof view;
     if (host->replies.count == 0 || host->api->mb_results_get_view(results, &view) != MB_OK) {
         return true;
@@ -277,8 +206,8 @@ bool replies_resolve(struct host *host, const mb_results *results)
         }
         reply = slot->reply;
         Py_XINCREF((PyObject *)reply);
-        slot_free(host, tag);
-        thrown = take_thrown(host, tag);
+        slot_free(host, slot);
+        thrown = threw ? take_thrown(host, tag) : NULL;
         if (reply == NULL || reply->state != PENDING) {
             Py_XDECREF((PyObject *)reply);
             Py_XDECREF(thrown);
@@ -297,11 +226,7 @@ bool replies_resolve(struct host *host, const mb_results *results)
             value = status == MB_OK ? value_make(host, &read) : raise_status(status, NULL);
         }
         if (value == NULL) {
-            PyObject *type, *traceback;
-            PyErr_Fetch(&type, &value, &traceback);
-            PyErr_NormalizeException(&type, &value, &traceback);
-            Py_XDECREF(type);
-            Py_XDECREF(traceback);
+            value = take_exception();
             state = FAILED;
         }
         answer(reply, state, value, &wakes);
@@ -339,70 +264,11 @@ void replies_discard(struct host *host)
 /* A push that was refused: the reply was never handed out. */
 void reply_refused(ReplyObject *self)
 {
-    slot_free(HOST(self->host), self->tag);
+    struct slot *slot = slot_of(HOST(self->host), self->tag);
+    if (slot != NULL) {
+        slot_free(HOST(self->host), slot);
+    }
     Py_DECREF((PyObject *)self);
-}
-
-/* ---- Woken ---- */
-
-/* The rest is run all the same when an exception ends the loop's turn. */
-static void wake_later(PyObject *list, Py_ssize_t from)
-{
-    PyObject *type, *value, *traceback, *rest, *loop;
-    PyErr_Fetch(&type, &value, &traceback);
-    rest = PyList_GetSlice(list, from, PyList_Size(list));
-    loop = PyObject_CallFunctionObjArgs(get_running_loop, NULL);
-    if (rest != NULL && loop != NULL && loop != Py_None && PyList_Size(rest) > 0) {
-        Py_XDECREF(PyObject_CallMethod(loop, "call_soon", "OO", wake_function, rest));
-    }
-    Py_XDECREF(rest);
-    Py_XDECREF(loop);
-    PyErr_Clear();
-    PyErr_Restore(type, value, traceback);
-}
-
-static void tell_loop(PyObject *reply)
-{
-    PyObject *type, *value, *traceback, *loop, *told = NULL;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(value, traceback);
-    }
-    loop = PyObject_CallFunctionObjArgs(get_running_loop, NULL);
-    if (loop != NULL && loop != Py_None) {
-        told = PyObject_CallMethod(loop, "call_exception_handler", "{s:s,s:O,s:O}", "message",
-                                   "a callback of a reply failed", "exception", value, "future", reply);
-    }
-    if (told == NULL) {
-        PyErr_Restore(Py_XNewRef(type), Py_XNewRef(value), Py_XNewRef(traceback));
-        PyErr_WriteUnraisable(reply);
-    }
-    Py_XDECREF(told);
-    Py_XDECREF(loop);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-}
-
-/* wake([callback, context, reply, ...]): in the loop's turn, one call for the whole set */
-PyObject *wake(PyObject *module, PyObject *list)
-{
-    (void)module;
-    for (Py_ssize_t at = 0; at + 2 < PyList_Size(list); at += 3) {
-        PyObject *callback = PyList_GetItem(list, at), *context = PyList_GetItem(list, at + 1);
-        PyObject *reply = PyList_GetItem(list, at + 2);
-        PyObject *answer = PyObject_CallMethodObjArgs(context, run_name, callback, reply, NULL);
-        if (answer == NULL) {
-            if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-                wake_later(list, at + 3);
-                return NULL;
-            }
-            tell_loop(reply);
-        }
-        Py_XDECREF(answer);
-    }
-    Py_RETURN_NONE;
 }
 
 int replies_visit(struct host *host, visitproc visit, void *arg)

@@ -22,8 +22,13 @@ struct wakes {
 /* asyncio's _get_running_loop and CancelledError, contextvars' copy_context, "run", our own wake. */
 extern PyObject *get_running_loop, *cancelled_error, *copy_context, *run_name, *wake_function;
 
+/* wakes.c */
 bool gather_for(struct wakes *wakes, PyObject *loop, PyObject *callback, PyObject *context, PyObject *reply);
 void wake_all(struct wakes *wakes);
+PyObject *reply_add_done_callback(PyObject *object, PyObject *args, PyObject *kwargs);
+PyObject *reply_remove_done_callback(PyObject *object, PyObject *callback);
+
+/* replies.c */
 void answer(ReplyObject *self, int state, PyObject *value, struct wakes *wakes);     /* takes the value */
 void slot_leave(struct host *host, ReplyObject *reply);      /* the slot stays until the result has come */
 void track(ReplyObject *self);                               /* for the collector: it may be in a cycle */

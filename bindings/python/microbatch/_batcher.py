@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Union
+from typing import TYPE_CHECKING, Any, Generic
 
 from . import _exit, _microbatch, _threads
-from ._batch import Batch, HeldBatch, Native, OnBatch, Work, report
+from ._batch import HeldBatch
 from ._bulk import push_all
-from ._error import CODES, KINDS, Error, make, named
+from ._ending import Ending
+from ._error import named
+from ._handlers import Handler, Handlers, pulled_kinds
 from ._loop import Driver
 from ._results import Results
 from ._stats import Stats, stats_of
@@ -33,47 +31,25 @@ else:
 
     T = TypeVar("T")
     R = TypeVar("R")
-Handler = Union[Callable[[list[Any]], Any], OnBatch, Native]
-
 OPTIONS = {row[0]: row for row in _microbatch.option_table()}
-_DEFAULT = len(KINDS)
-_PYTHON_KINDS = {type(None): "null", bool: "bool", int: "int64", float: "float64", str: "string", bytes: "bytes"}
 
 
-def _kind_place(kind: str | type | None) -> int:
-    name = _PYTHON_KINDS.get(type(None) if kind is None else kind, "object") if not isinstance(kind, str) else kind
-    if name not in KINDS:
-        raise named("INVALID_ARGUMENT", f"there is no kind {kind!r}: {', '.join(KINDS)}, or a type of Python's")
-    return KINDS.index(name)
-
-
-class Batcher(_microbatch.Pusher, Generic[T, R]):
+class Batcher(Ending, Generic[T, R]):
     """Takes values, forms batches, has them handled and delivers the results.
 
     handler: takes the list of a batch's values and returns their results, in order; an exception in the list fails its
     value, one that is raised fails the whole part. An async handler runs on the loop that is running when the batcher is
     made, with up to max_in_flight batches at a time; a plain one on `threads` threads of Python's; with mode="manual" on
     whatever thread calls `run`. `on_batch(f)` and `Native(address)` are other forms. handlers: handlers for kinds, by name
-    ("int64") or type (int). Without any, batches are pulled: see `next_batch`; pull_handlers: the kinds that whoever pulls has
-    handlers for, "default" too: then other kinds are refused, and batches come in parts, each for one of them. on_result: takes each set of Results of values
-    that were pushed with `push`. on_release: called with an object once the batcher has given it back. object_size: the
-    size in bytes of an object, for the byte limits. count_results: results are only counted. log: called with a level, as logging has them, and a line:
-    `logging.getLogger("microbatch").log` fits. Options: as
-    `microbatch.options()` lists them; durations are seconds, a timedelta or text such as "2ms".
+    ("int64") or type (int). Without any, batches are pulled: see `next_batch`. pull_handlers: the kinds that whoever pulls has
+    handlers for, "default" among them: other kinds are refused then, and batches come in parts, each for one of these.
+    on_result: takes each set of Results of values that were pushed with `push`. on_release: called with an object once the
+    batcher has given it back. object_size: the size in bytes of an object, for the byte limits. count_results: results are
+    only counted. log: called with a level, as logging has them, and a line: `logging.getLogger("microbatch").log` fits.
+    Options: as `microbatch.options()` lists them; durations are seconds, a timedelta or text such as "2ms".
 
     Every method may be called from any thread.
     """
-
-    _attached = False
-
-    def _setup(self) -> None:
-        self._pid = os.getpid()
-        self._driver: Driver | None = None
-        self._work: list[Work | None] = []
-        self._delivers = False
-        self._manual = False
-        self._closed = False
-        self._timeouts: dict[str, int] = {}
 
     def __init__(
         self,
@@ -89,33 +65,26 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
         **options: Option,
     ) -> None:
         self._setup()
-        given: list[Handler | None] = [None] * (_DEFAULT + 1)
-        given[_DEFAULT] = handler
-        for kind, function in (handlers or {}).items():
-            given[_kind_place(kind)] = function
-        pulled = sum({1 << (_DEFAULT if kind == "default" else _kind_place(kind)) for kind in pull_handlers})
-        if pulled and any(given):
-            raise named("INVALID_OPTION", "pull_handlers is for a batcher whose batches are pulled: one without handlers")
-        self._work = [None if f is None or isinstance(f, Native) else Work(f) for f in given]
-        works = [work for work in self._work if work is not None]
-        natives = any(isinstance(f, Native) for f in given)
         manual = self._manual = options.get("mode") == "manual"
-        loop = self._loop_of(works, natives)
+        those = Handlers(handler, handlers, manual)
+        pulled = pulled_kinds(pull_handlers)
+        if pulled and any(those.given):
+            raise named("INVALID_OPTION", "pull_handlers is for a batcher whose batches are pulled: one without handlers")
+        loop = those.loop()
         if loop is not None:
             options = {**options, "mode": "manual"}
-        elif natives and works and not manual:
-            raise named("INVALID_OPTION", "native handlers and handlers of Python's do not mix, except with mode=manual")
+        self._work = those.works
         self._delivers = options.get("results") != "pull" and not count_results
         host = self._host = _microbatch.Host(
             weakref.ref(self),
             [(name, option_text(OPTIONS[name][1] if name in OPTIONS else "", value)) for name, value in options.items()],
-            [tuple(f) if isinstance(f, Native) else True if manual and f is not None else None for f in given],
+            those.for_host(),
             on_release,
             object_size,
             log,
             self._delivers,
             not manual,
-            pulled if manual or pulled else sum(1 << place for place, work in enumerate(self._work) if work is not None),
+            pulled or those.kinds(),
         )
         self._set_callbacks(self._work, on_result)
         for name in ("close_timeout", "drain_at_exit"):
@@ -124,21 +93,11 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
         if loop is not None:
             self._driver = Driver(self, loop, host)
         elif not manual:
-            for number in range(int(options.get("threads") or OPTIONS["threads"][8]) if works else 0):  # type: ignore[arg-type]
+            for number in range(int(options.get("threads") or OPTIONS["threads"][8]) if those.any_works else 0):  # type: ignore[arg-type]
                 _threads.start(_threads.serve, f"microbatch-handler-{number + 1}", host.serve_batches)
             if self._delivers:
                 _threads.start(_threads.serve, "microbatch-results", host.serve_results)
         _exit.add(self)
-
-    def _loop_of(self, works: list[Work], natives: bool) -> asyncio.AbstractEventLoop | None:
-        if not any(work.is_async for work in works):
-            return None
-        if self._manual or natives or not all(work.is_async for work in works):
-            raise named("INVALID_OPTION", "async handlers go neither with plain or native ones nor with mode=manual")
-        try:
-            return asyncio.get_running_loop()
-        except RuntimeError:
-            raise named("WRONG_MODE", "an async handler needs a running loop: make the batcher inside it") from None
 
     @classmethod
     def attach(cls, address: int) -> Batcher[T, R]:
@@ -149,58 +108,6 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
         self._host = _microbatch.Host.attach(address)
         self._attached = True
         return self
-
-    # ---- what threads, loops and callbacks ask ----
-
-    def _the_host(self) -> _microbatch.Host:
-        host = self._host
-        if host is None:
-            raise named("CLOSED", "the batcher is freed")
-        return host
-
-    def _in_callback(self) -> bool:
-        return self._host is not None and self._host.in_callback()
-
-    def _refuse_in_callback(self, call: str) -> None:
-        if not self._manual and self._in_callback():
-            raise named("REENTRANT", f"{call} is not allowed inside a callback of the same batcher")
-
-    def _refuse_where_waiting_blocks(self, call: str) -> None:
-        """Whoever waits here would wait for itself."""
-        if self._in_callback():
-            raise named("REENTRANT", f"{call} is not allowed inside a callback of the same batcher")
-        if self._driver is not None and self._driver.is_here():
-            raise named("REENTRANT", f"{call} would block the loop that has to do the work: await instead")
-
-    def _wait_limit(self, timeout: Seconds | None) -> int:
-        """For a Reply that is about to wait."""
-        self._refuse_where_waiting_blocks("result")
-        return nanoseconds(timeout)
-
-    def _deadline(self, deadline: Seconds | None, timeout: Seconds | None) -> int:
-        if deadline is not None and timeout is not None:
-            raise named("INVALID_ARGUMENT", "a value has a deadline or a timeout, not both")
-        if timeout is not None:
-            return min(FOREVER, self._the_host().now() + nanoseconds(timeout))
-        return nanoseconds(deadline) if deadline is not None else 0
-
-    def _forked(self, pid: int) -> bool:
-        return pid != self._pid
-
-    def _loop_is_gone(self) -> bool:
-        return self._driver is not None and self._driver.loop.is_closed()
-
-    def _work_of(self, batch: Batch[Any]) -> Work:
-        """A part is of one kind that has a handler of its own, or for the default."""
-        work = (self._work[batch._kind] if batch._kind < _DEFAULT else None) or self._work[_DEFAULT]
-        assert work is not None
-        return work
-
-    def _raise_interrupt(self) -> None:
-        """Ctrl-C or SystemExit in a callback of manual mode ends the call that ran it."""
-        interrupt = None if self._host is None else self._host.take_interrupt()
-        if interrupt is not None:
-            raise interrupt
 
     # ---- pushing ----
 
@@ -256,152 +163,6 @@ class Batcher(_microbatch.Pusher, Generic[T, R]):
         else:
             self._the_host()
             await self._driver.room(timeout)
-
-    def seal(self) -> None:
-        """Seals the open batch and does not wait."""
-        self._the_host().seal()
-
-    def flush(self, timeout: Seconds | None = None) -> None:
-        """Seals, and waits until every value accepted before the call is delivered. Raises Timeout."""
-        self._refuse_in_callback("flush")
-        limit = nanoseconds(timeout)
-        if self._driver is not None:
-            self._refuse_where_waiting_blocks("flush")
-            asyncio.run_coroutine_threadsafe(self.aflush(timeout), self._driver.loop).result()
-            return
-        host, begun = self._the_host(), time.monotonic_ns()
-        try:
-            host.flush(limit)
-        finally:
-            self._raise_interrupt()
-        host.await_delivered(limit, begun)
-
-    def flush_begin(self) -> int:
-        """Seals, and answers a mark behind everything accepted so far."""
-        return self._the_host().flush_begin()
-
-    def flush_end(self, mark: int, timeout: Seconds | None = None) -> None:
-        """Waits until everything before the mark is delivered."""
-        self._refuse_in_callback("flush_end")
-        host, limit, begun = self._the_host(), nanoseconds(timeout), time.monotonic_ns()
-        try:
-            host.flush_end(mark, limit)
-        finally:
-            self._raise_interrupt()
-        host.await_delivered(limit, begun)
-
-    async def aflush(self, timeout: Seconds | None = None) -> None:
-        """flush, on a loop."""
-        if self._driver is None:
-            await asyncio.to_thread(self.flush, timeout)
-        else:
-            self._the_host()
-            await self._driver.flush(timeout)
-
-    def close(self, timeout: Seconds | None = None) -> None:
-        """Stops acceptance at once, waits until all values have their outcome and all results are delivered, and discards
-        what is left when the time has come, which raises Timeout with the number in its message. Inside a callback it
-        begins, and raises IN_PROGRESS. In manual mode it does what `run` does, and raises IN_PROGRESS if something is left:
-        call again. Closing again is fine."""
-        limit = nanoseconds(timeout)
-        if self._attached:
-            self._free()
-            return
-        host = self._host
-        if host is None:
-            return
-        if self._driver is not None:
-            self._refuse_where_waiting_blocks("close")
-            asyncio.run_coroutine_threadsafe(self.aclose(timeout), self._driver.loop).result()
-            return
-        if self._manual:
-            try:
-                answer = host.close(limit)
-            finally:
-                self._raise_interrupt()
-            self._closing_done(*answer)
-            return
-        if self._in_callback():
-            _threads.start(_threads.close_quietly, "microbatch-close", host, limit)
-            raise named("IN_PROGRESS")
-        begun = time.monotonic_ns()
-        status, left = host.close(limit)
-        host.await_end(limit, begun, status == 0)
-        self._closing_done(status, left)
-
-    def _closing_done(self, status: int, left: int) -> None:
-        if status == CODES["TIMEOUT"]:
-            error = make(status, f"{left} values were discarded when the time had passed")
-            error.left = left  # type: ignore[attr-defined]
-            raise error
-        if status != 0:
-            raise make(status)
-        self._closed = True
-
-    async def aclose(self, timeout: Seconds | None = None) -> None:
-        """close, on a loop."""
-        driver = self._driver
-        if driver is None or self._host is None:
-            await asyncio.to_thread(self.close, timeout)
-        elif driver.is_here():
-            self._closing_done(*await driver.close(nanoseconds(timeout)))
-        else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.aclose(timeout), driver.loop))
-
-    def abandon(self) -> None:
-        """Gives everything back without waiting: outstanding values are discarded. Also what the end of `with` does after
-        close."""
-        self._free()
-
-    def _free(self) -> None:
-        host = self._host
-        if host is None:
-            return
-        if self._driver is None or self._forked(os.getpid()):
-            host.abandon()
-        else:
-            self._driver.free()
-        self._host = None
-        _exit.remove(self)
-
-    def __enter__(self) -> Batcher[T, R]:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._host is None:
-            return
-        limit = self._timeouts.get("close_timeout", 0)
-        try:
-            self.close(limit / 1e9 if limit != FOREVER else None)
-        finally:
-            self._free()
-
-    async def __aenter__(self) -> Batcher[T, R]:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._host is None:
-            return
-        limit = self._timeouts.get("close_timeout", 0)
-        try:
-            await self.aclose(limit / 1e9 if limit != FOREVER else None)
-        finally:
-            self._free()
-
-    def __del__(self) -> None:
-        host = getattr(self, "_host", None)
-        if host is None or self._forked(os.getpid()):
-            return
-        if not self._attached and not self._closed:
-            warnings.warn("a batcher was not closed", ResourceWarning, source=self, stacklevel=2)
-        try:
-            self._free()
-        except Exception as failure:
-            report("a batcher could not be freed", failure)
 
     # ---- manual mode, and pulling ----
 

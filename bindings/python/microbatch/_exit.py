@@ -6,21 +6,21 @@ import atexit
 import os
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _microbatch
 
 if TYPE_CHECKING:
-    from ._batcher import Batcher
+    from ._ending import Ending
 
-_open: weakref.WeakSet[Batcher[Any, Any]] = weakref.WeakSet()
+_open: weakref.WeakSet[Ending] = weakref.WeakSet()
 
 
-def add(batcher: Batcher[Any, Any]) -> None:
+def add(batcher: Ending) -> None:
     _open.add(batcher)
 
 
-def remove(batcher: Batcher[Any, Any]) -> None:
+def remove(batcher: Ending) -> None:
     _open.discard(batcher)
 
 

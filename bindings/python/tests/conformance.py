@@ -2,94 +2,18 @@
 
 from __future__ import annotations
 
+import array
 import struct
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Callable, NamedTuple
+from typing import Any
 
 import microbatch
+from conformance_text import CODES, KINDS, NOBODY_ELSE, NoText, Thing, dashed, failure_of, number, seconds, show, status, text, unescape
 from microbatch import Batch, Batcher, Error, Failure, ForeignObject, Results
 
 LACKS = {"owned", "free_in_callback"}
 """What Python has no form for: pushed bytes stay Python's, and a batcher in use by a call outlives it."""
-
-NOBODY_ELSE = 0x7FFFFFFF
-KINDS = ["null", "bool", "int64", "float64", "string", "bytes", "object"]
-CODES = {status.name: status.code for status in microbatch.statuses()}
-
-
-class Thing:
-    """Stands for an object of owner 1."""
-
-    def __init__(self, word: int, size: int) -> None:
-        self.word, self.size = word, size
-
-
-class NoText(NamedTuple):
-    """A string that is not UTF-8, which Python's cannot be."""
-
-    content: bytes
-
-
-def unescape(text: str) -> bytes:
-    content, at = bytearray(), 0
-    while at < len(text):
-        if text[at] == "%":
-            content.append(int(text[at + 1 : at + 3], 16))
-            at += 3
-        else:
-            content.append(ord(text[at]))
-            at += 1
-    return bytes(content)
-
-
-def escape(content: bytes) -> str:
-    return "".join(
-        chr(one) if one < 128 and (chr(one).isalnum() or chr(one) in "_.") else f"%{one:02X}" for one in content
-    )
-
-
-def text(word: str) -> str:
-    return "" if word == "-" else unescape(word).decode()
-
-
-def dashed(shown: str) -> str:
-    return escape(shown.encode()) if shown else "-"
-
-
-def show(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return f"bool:{int(value)}"
-    if isinstance(value, int):
-        return f"int64:{value}"
-    if isinstance(value, float):
-        return "float64:" + struct.pack(">d", value).hex()
-    if isinstance(value, str):
-        return "string:" + escape(value.encode())
-    if isinstance(value, bytes):
-        return "bytes:" + escape(value)
-    return f"object:{value.word}"
-
-
-def seconds(nanoseconds: str) -> Fraction:
-    return Fraction(int(nanoseconds), 10**9)
-
-
-def status(call: Callable[[], Any]) -> str:
-    try:
-        call()
-    except Error as refused:
-        return refused.name
-    return "OK"
-
-
-def number(before: str, call: Callable[[], Any]) -> str:
-    try:
-        return f"{before}{call()}"
-    except Error as refused:
-        return refused.name
-
 
 class Runner:
     def __init__(self) -> None:
@@ -347,8 +271,6 @@ class Runner:
         return status(lambda: batcher.push(value, int(words[2]), deadline=self.deadline(words)))
 
     def push_many(self, batcher: Batcher[Any, Any], words: list[str]) -> str:
-        import array
-
         values: list[Any] = []
         listed = [int(tag) for tag in words[2].split(",")]
         tokens = [word for word in words[3:] if "=" not in word]
@@ -371,8 +293,6 @@ class Runner:
         return f"{'INVALID_UTF8' if cut else 'OK'} accepted {accepted}"
 
     def map(self, words: list[str]) -> str:
-        import array
-
         values: Any = [self.parse(token) for token in words[4:]]
         if any(isinstance(value, NoText) for value in values):
             return "INVALID_UTF8"
@@ -424,8 +344,6 @@ class Runner:
             value = self.parse(action[2])
             return "INVALID_UTF8" if isinstance(value, NoText) else status(lambda: batch.set(int(action[1]), value))
         if name == "set_int64s":
-            import array
-
             numbers = array.array("q", range(int(action[2]), int(action[2]) + int(action[1])))
             return status(lambda: batch.set_all(numbers))
         if name == "fail":
@@ -451,7 +369,3 @@ class Runner:
             f" batches {s.batches} late {s.late} batch_size {histogram(s.batch_size)}"
             f" queue_time {histogram(s.queue_time)} triggers{triggers} refusals{refusals}"
         )
-
-
-def failure_of(code: str, type_name: str, message: str) -> Failure:
-    return Failure(int(code), message, type_name)

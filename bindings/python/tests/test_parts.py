@@ -52,7 +52,7 @@ def test_p13_the_next_part_waits_for_a_handler_that_let_go_of_its_own(early: str
         beside.leave()
         return [value.upper() for value in values]
 
-    handlers = {int: microbatch.on_batch(numbers), str: texts}
+    handlers: dict[Any, Any] = {int: microbatch.on_batch(numbers), str: texts}
     with Batcher(handlers=handlers, threads=3, max_in_flight=3, max_delay=60, max_batch_size=2) as batcher:
         number, text = batcher.submit(1), batcher.submit("a")
         assert text.result() == "A"
@@ -99,7 +99,7 @@ def test_p13_parts_on_a_loop_run_one_after_another() -> None:
             order.append("string")
             return values
 
-        handlers = {int: microbatch.on_batch(numbers), str: texts}
+        handlers: dict[Any, Any] = {int: microbatch.on_batch(numbers), str: texts}
         async with Batcher(handlers=handlers, max_in_flight=2, max_delay=60, max_batch_size=3) as batcher:
             one, text, two = batcher.submit(1), batcher.submit("a"), batcher.submit(2)
             while order != ["int64 begins"]:
@@ -108,7 +108,7 @@ def test_p13_parts_on_a_loop_run_one_after_another() -> None:
                 await asyncio.sleep(0)
             assert order == ["int64 begins"]
             let_go.set()
-            assert await asyncio.gather(one, text, two) == [1, "a", 2]
+            assert [await reply for reply in (one, text, two)] == [1, "a", 2]
             assert order == ["int64 begins", "int64 ends", "string"]
 
     asyncio.run(main())
@@ -136,7 +136,8 @@ def test_p21_finished_parts_keep_their_results_when_time_is_up() -> None:
 
 def test_p13_a_host_of_its_own_pulls_parts() -> None:
     with Batcher(pull_handlers=[int, "default"], max_delay=60, max_batch_size=3) as batcher:
-        replies = [batcher.submit(value) for value in ("a", 2, None)]
+        values: list[Any] = ["a", 2, None]
+        replies = [batcher.submit(value) for value in values]
         part = batcher.next_batch()
         assert part.values == [2]
         with pytest.raises(Error, match="TIMEOUT"):
@@ -163,7 +164,7 @@ def test_p19_complete_next_takes_the_set_that_is_ready() -> None:
         taken = first.complete_next()
         assert taken is not None and [(row.tag, row.value) for row in taken] == [(10, 2)]
         second.complete()
-        assert [row.value for row in batcher.next_results()] == [3]
+        assert [row.value for row in batcher.next_results(10)] == [3]
         with pytest.raises(Error, match="TOO_LATE"):
             first.complete_next()
 
