@@ -50,98 +50,6 @@ static jint batchInfo(JNIEnv *env, jclass class, jobject core, jlong address, jl
     return tell_batch(env, HOST(address)->api, BATCH(batch), info);
 }
 
-/* Copies the columns; any array may be NULL. */
-static jint batchColumns(
-    JNIEnv *env, jclass class, jobject core, jlong address, jlong batch, jlongArray tags, jlongArray cells,
-    jbyteArray kinds, jlongArray deadlines)
-{
-    mb_batch_view view;
-    mb_status status;
-    (void)class;
-    (void)core;
-    view.struct_size = sizeof view;
-    status = HOST(address)->api->mb_batch_get_view(BATCH(batch), &view);
-    if (status != MB_OK) {
-        return status;
-    }
-    if (tags != NULL) {
-        (*env)->SetLongArrayRegion(env, tags, 0, (jsize)view.count, (const jlong *)view.tags);
-    }
-    if (cells != NULL) {
-        (*env)->SetLongArrayRegion(env, cells, 0, (jsize)view.count, view.values);
-    }
-    if (kinds != NULL) {
-        (*env)->SetByteArrayRegion(env, kinds, 0, (jsize)view.count, (const jbyte *)view.kinds);
-    }
-    if (deadlines != NULL && view.deadlines != NULL) {
-        (*env)->SetLongArrayRegion(env, deadlines, 0, (jsize)view.count, view.deadlines);
-    }
-    return MB_OK;
-}
-
-static bool is_text(uint8_t kind)
-{
-    return kind == MB_KIND_STRING || kind == MB_KIND_BYTES;
-}
-
-/* The bytes of all rows, and where each begins and the last one ends. NULL if they cannot be had. */
-static jbyteArray batchStrings(JNIEnv *env, jclass class, jobject core, jlong address, jlong batch, jintArray offsets)
-{
-    const mb_api *api = HOST(address)->api;
-    mb_batch_view view;
-    jbyteArray bytes = NULL;
-    jint *ends;
-    jlong total = 0;
-    (void)class;
-    (void)core;
-    view.struct_size = sizeof view;
-    if (api->mb_batch_get_view(BATCH(batch), &view) != MB_OK) {
-        return NULL;
-    }
-    if (view.offsets != NULL) {
-        (*env)->SetIntArrayRegion(env, offsets, 0, (jsize)view.count + 1, view.offsets);
-        return bytes_to_java(env, view.bytes, (size_t)view.offsets[view.count]);
-    }
-    /* some are owned pushes, each where its owner has it */
-    ends = malloc((view.count + 1) * sizeof *ends);
-    if (ends == NULL) {
-        return NULL;
-    }
-    ends[0] = 0;
-    for (size_t row = 0; row < view.count; row++) {
-        mb_value value;
-        if (is_text(view.kinds[row]) && api->mb_batch_value(BATCH(batch), row, &value) == MB_OK) {
-            total += (jlong)value.as.string.length;
-        }
-        ends[row + 1] = (jint)total;
-    }
-    bytes = total > INT32_MAX ? NULL : (*env)->NewByteArray(env, (jsize)total);
-    for (size_t row = 0; bytes != NULL && row < view.count; row++) {
-        mb_value value;
-        if (is_text(view.kinds[row]) && api->mb_batch_value(BATCH(batch), row, &value) == MB_OK) {
-            (*env)->SetByteArrayRegion(
-                env, bytes, ends[row], (jsize)value.as.string.length, value.as.string.data);
-        }
-    }
-    (*env)->SetIntArrayRegion(env, offsets, 0, (jsize)view.count + 1, ends);
-    free(ends);
-    return bytes;
-}
-
-/* The owner and declared size of an object: out[0], out[1]. */
-static jint batchObject(JNIEnv *env, jclass class, jobject core, jlong address, jlong batch, jint row, jlongArray out)
-{
-    mb_value value;
-    mb_status status = HOST(address)->api->mb_batch_value(BATCH(batch), (size_t)row, &value);
-    (void)class;
-    (void)core;
-    if (status == MB_OK) {
-        jlong told[2] = {value.owner, (jlong)value.as.object.size};
-        (*env)->SetLongArrayRegion(env, out, 0, 2, told);
-    }
-    return status;
-}
-
 static jint batchKeep(JNIEnv *env, jclass class, jobject core, jlong address, jlong batch)
 {
     (void)env;
@@ -307,12 +215,10 @@ static jint fail(
     return status;
 }
 
-const JNINativeMethod batch_methods[] = {
+METHODS(
+    batch_methods,
     METHOD(nextBatch, "(" CORE "JJ[J)I"),
     METHOD(batchInfo, "(" CORE "JJ[J)I"),
-    METHOD(batchColumns, "(" CORE "JJ[J[J[B[J)I"),
-    METHOD(batchStrings, "(" CORE "JJ[I)[B"),
-    METHOD(batchObject, "(" CORE "JJI[J)I"),
     METHOD(batchKeep, "(" CORE "JJ)I"),
     METHOD(batchComplete, "(" CORE "JJZ)I"),
     METHOD(batchCompleteNext, "(" CORE "JJ[J)I"),
@@ -320,6 +226,4 @@ const JNINativeMethod batch_methods[] = {
     METHOD(setInt64s, "(" CORE "JJ[J)I"),
     METHOD(setFloat64s, "(" CORE "JJ[D)I"),
     METHOD(setRows, "(" CORE "JJ[J[BI[I)J"),
-    METHOD(fail, "(" CORE "JJII[B[B)I"),
-};
-const size_t batch_method_count = sizeof batch_methods / sizeof *batch_methods;
+    METHOD(fail, "(" CORE "JJII[B[B)I"));

@@ -128,22 +128,30 @@ struct call *call_of(const struct host *host);                   /* the call of 
 void await_unused(const void *host_or_producer);
 void in_use_setup(void);
 
-/* results.c */
-mb_status tell_results(JNIEnv *env, const mb_api *api, const mb_results *results, jlongArray info);
-
 /* host.c */
 void host_unhold(struct host *host);
 struct host *host_for_map(void);
+
+/* options.c */
+mb_status set_options(JNIEnv *env, const mb_api *api, mb_options *options, jbyteArray texts, jobjectArray error);
+void host_set_error(JNIEnv *env, jobjectArray error, const mb_api *api, mb_error *text);
+
+/* callbacks.c */
 bool host_reserve_reference(struct host *host);                  /* before an object is handed over */
 void host_unreserve_reference(struct host *host);                /* when it was refused */
 mb_status host_handle(void *user_data, mb_batch *batch, const mb_api *api);
-void host_set_error(JNIEnv *env, jobjectArray error, const mb_api *api, mb_error *text);
-jbyteArray bytes_to_java(JNIEnv *env, const void *data, size_t length);
+void host_on_result(void *user_data, const mb_results *results, const mb_api *api);
+void host_release_object(void *user_data, uint64_t word);
 
 /* The methods of Core.java that callbacks call. */
 extern jmethodID core_on_batch;
 extern jmethodID core_on_results;
 extern jmethodID core_on_release;
+
+/* results.c */
+mb_status tell_results(JNIEnv *env, const mb_api *api, const mb_results *results, jlongArray info);
+
+/* rows.c */
 
 /* A byte[] read into memory of C: on the stack if it is short. */
 struct bytes {
@@ -153,6 +161,7 @@ struct bytes {
 };
 bool bytes_read(JNIEnv *env, jbyteArray array, jint length, struct bytes *bytes);   /* false: no memory */
 void bytes_done(struct bytes *bytes);
+jbyteArray bytes_to_java(JNIEnv *env, const void *data, size_t length);
 
 /* Rows of Java: three longs each, laid out as an mb_value whose strings begin at offsets into data. */
 struct rows {
@@ -163,19 +172,19 @@ bool rows_read(JNIEnv *env, jlongArray words, jint from, jint count, jbyteArray 
 void rows_done(struct rows *rows);
 void value_of(jlong head, jlong first, jlong second, const struct bytes *bytes, mb_value *value);
 
-extern const JNINativeMethod library_methods[];
-extern const size_t library_method_count;
-extern const JNINativeMethod host_methods[];
-extern const size_t host_method_count;
-extern const JNINativeMethod push_methods[];
-extern const size_t push_method_count;
-extern const JNINativeMethod batch_methods[];
-extern const size_t batch_method_count;
-extern const JNINativeMethod results_methods[];
-extern const size_t results_method_count;
-
+/* The methods of Native.java, by file. */
+struct methods {
+    const JNINativeMethod *list;
+    jint count;
+};
 #define METHOD(name, signature) {(char *)#name, (char *)signature, (void *)name}
+#define METHODS(name, ...)                                                  \
+    static const JNINativeMethod name##_list[] = {__VA_ARGS__};             \
+    const struct methods name = {name##_list, (jint)(sizeof name##_list / sizeof *name##_list)}
 #define CORE "Lio/microbatch/Core;"
+
+extern const struct methods library_methods, options_methods, host_methods, callbacks_methods, calls_methods, push_methods,
+    many_methods, producer_methods, batch_methods, columns_methods, results_methods, map_methods;
 
 #define HOST(address) ((struct host *)(uintptr_t)(address))
 #define BATCH(word) ((mb_batch *)(uintptr_t)(word))

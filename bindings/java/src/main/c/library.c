@@ -126,10 +126,9 @@ static jlong symbol(JNIEnv *env, jclass class, jbyteArray path, jbyteArray name,
     return (jlong)(uintptr_t)found;
 }
 
-const JNINativeMethod library_methods[] = {
+METHODS(
+    library_methods,
     METHOD(statusTable, "()[B"),
     METHOD(optionTable, "()[B"),
     METHOD(version, "()[B"),
-    METHOD(symbol, "([B[B[[B)J"),
-};
-const size_t library_method_count = sizeof library_methods / sizeof *library_methods;
+    METHOD(symbol, "([B[B[[B)J"));

@@ -2,6 +2,11 @@
 
 #include "glue.h"
 
+static const struct methods *const METHODS_BY_FILE[] = {
+    &library_methods, &options_methods, &host_methods, &callbacks_methods, &calls_methods, &push_methods, &many_methods,
+    &producer_methods, &batch_methods, &columns_methods, &results_methods, &map_methods,
+};
+
 /* The ids live as long as their class, which nothing here keeps: a class loader may go. */
 static bool find_upcalls(JNIEnv *env)
 {
@@ -31,11 +36,11 @@ JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *vm, void *reserved)
     if (natives == NULL) {
         return JNI_ERR;
     }
-    registered = (*env)->RegisterNatives(env, natives, library_methods, (jint)library_method_count) == JNI_OK
-        && (*env)->RegisterNatives(env, natives, host_methods, (jint)host_method_count) == JNI_OK
-        && (*env)->RegisterNatives(env, natives, push_methods, (jint)push_method_count) == JNI_OK
-        && (*env)->RegisterNatives(env, natives, batch_methods, (jint)batch_method_count) == JNI_OK
-        && (*env)->RegisterNatives(env, natives, results_methods, (jint)results_method_count) == JNI_OK;
+    registered = true;
+    for (size_t at = 0; at < sizeof METHODS_BY_FILE / sizeof *METHODS_BY_FILE && registered; at++) {
+        const struct methods *methods = METHODS_BY_FILE[at];
+        registered = (*env)->RegisterNatives(env, natives, methods->list, methods->count) == JNI_OK;
+    }
     (*env)->DeleteLocalRef(env, natives);
     return registered && find_upcalls(env) ? JNI_VERSION_1_8 : JNI_ERR;
 }

@@ -2,7 +2,6 @@ package io.microbatch;
 
 import java.time.Duration;
 import java.util.AbstractList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 
@@ -10,7 +9,8 @@ import java.util.List;
  * A batch in the hands of a handler, or a handler's part of one of several kinds. It is borrowed until the handler returns,
  * unless it is {@linkplain #keep kept}.
  *
- * <p>Columns are copied out of the engine at their first use, in one crossing each, and stay readable afterwards.
+ * <p>Columns are copied out of the engine when they are first asked for, in one crossing each. What was not read before the
+ * batch ended answers TOO_LATE.
  *
  * <p>A batch may be used by several threads. Changing it after it has ended is refused with TOO_LATE.
  *
@@ -23,25 +23,17 @@ public class Batch<T> {
     /** What the engine has of it. */
     final Flight flight;
 
-    private final int size;
-    private final int kind;
+    private final Columns columns;
     private final Trigger trigger;
     private final long age;
     private final long number;
     private final boolean part;
-
     private boolean kept;
-    private long[] tags;
-    private long[] cells;
-    private byte[] kinds;
-    private int[] offsets;
-    private byte[] bytes;
 
     /** The batch that a native call told of. */
     Batch(Flight flight, long[] info) {
         this.flight = flight;
-        size = (int) info[1];
-        kind = (int) info[2];
+        columns = new Columns(flight, (int) info[1], (int) info[2]);
         trigger = Trigger.of((int) info[3]);
         age = info[4];
         number = info[5];
@@ -51,17 +43,11 @@ public class Batch<T> {
     /** The same batch in another role. */
     Batch(Batch<T> other) {
         flight = other.flight;
-        size = other.size;
-        kind = other.kind;
+        columns = other.columns;
         trigger = other.trigger;
         age = other.age;
         number = other.number;
         part = other.part;
-        tags = other.tags;
-        cells = other.cells;
-        kinds = other.kinds;
-        offsets = other.offsets;
-        bytes = other.bytes;
     }
 
     // ---- what it is ----
@@ -72,7 +58,7 @@ public class Batch<T> {
      * @return at least 1
      */
     public int size() {
-        return size;
+        return columns.size;
     }
 
     /**
@@ -81,7 +67,7 @@ public class Batch<T> {
      * @return the kind, or {@code null} if there are several
      */
     public Kind kind() {
-        return Kind.of(kind);
+        return Kind.of(columns.kind);
     }
 
     /**
@@ -125,7 +111,7 @@ public class Batch<T> {
      * @return the tag
      */
     public long tag(int row) {
-        return rawTags()[row];
+        return columns.tags()[row];
     }
 
     /**
@@ -134,7 +120,7 @@ public class Batch<T> {
      * @return a copy
      */
     public long[] tags() {
-        return rawTags().clone();
+        return columns.tags().clone();
     }
 
     /**
@@ -144,7 +130,7 @@ public class Batch<T> {
      * @return the kind
      */
     public Kind kind(int row) {
-        return Kind.ALL[rawKinds()[checked(row)]];
+        return Kind.ALL[columns.kinds()[columns.checked(row)]];
     }
 
     /**
@@ -154,8 +140,7 @@ public class Batch<T> {
      * @throws IllegalStateException if the batch is of another kind
      */
     public long[] int64s() {
-        require(Kind.INT64);
-        return rawCells().clone();
+        return columns.int64s();
     }
 
     /**
@@ -165,13 +150,7 @@ public class Batch<T> {
      * @throws IllegalStateException if the batch is of another kind
      */
     public double[] float64s() {
-        require(Kind.FLOAT64);
-        long[] cells = rawCells();
-        double[] numbers = new double[size];
-        for (int row = 0; row < size; row++) {
-            numbers[row] = Double.longBitsToDouble(cells[row]);
-        }
-        return numbers;
+        return columns.float64s();
     }
 
     /**
@@ -188,7 +167,7 @@ public class Batch<T> {
 
             @Override
             public int size() {
-                return size;
+                return columns.size;
             }
         };
     }
@@ -201,98 +180,12 @@ public class Batch<T> {
      */
     @SuppressWarnings("unchecked")
     public T value(int row) {
-        int kind = this.kind == Kind.MIXED ? rawKinds()[checked(row)] : this.kind;
-        return (T)
-                switch (Kind.ALL[kind]) {
-                    case NULL -> null;
-                    case BOOL -> rawCells()[row] != 0;
-                    case INT64 -> rawCells()[row];
-                    case FLOAT64 -> Double.longBitsToDouble(rawCells()[row]);
-                    case STRING -> {
-                        loadStrings();
-                        yield Text.decode(bytes, offsets[row], offsets[row + 1]);
-                    }
-                    case BYTES -> {
-                        loadStrings();
-                        yield Arrays.copyOfRange(bytes, offsets[row], offsets[row + 1]);
-                    }
-                    case OBJECT -> flight.object(row, rawCells()[row]);
-                };
-    }
-
-    private int checked(int row) {
-        if (row < 0 || row >= size) {
-            throw new IndexOutOfBoundsException("row " + row + " of a batch of " + size);
-        }
-        return row;
-    }
-
-    private void require(Kind kind) {
-        if (this.kind != kind.ordinal()) {
-            throw new IllegalStateException(
-                    "the batch is of " + (kind() == null ? "several kinds" : "kind " + kind()) + ", not " + kind);
-        }
-    }
-
-    static boolean isText(int kind) {
-        return kind == Kind.STRING.ordinal() || kind == Kind.BYTES.ordinal();
-    }
-
-    private boolean hasText() {
-        for (byte kind : rawKinds()) {
-            if (isText(kind)) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    private synchronized long[] rawTags() {
-        if (tags == null) {
-            long[] loaded = new long[size];
-            flight.columns(loaded, null, null);
-            tags = loaded;
-        }
-        return tags;
-    }
-
-    private synchronized long[] rawCells() {
-        if (cells == null) {
-            long[] loaded = new long[size];
-            flight.columns(null, loaded, null);
-            cells = loaded;
-        }
-        return cells;
-    }
-
-    synchronized byte[] rawKinds() {
-        if (kinds == null) {
-            byte[] loaded = new byte[size];
-            if (kind == Kind.MIXED) {
-                flight.columns(null, null, loaded);
-            } else {
-                Arrays.fill(loaded, (byte) kind);
-            }
-            kinds = loaded;
-        }
-        return kinds;
-    }
-
-    private synchronized void loadStrings() {
-        if (bytes == null) {
-            int[] ends = new int[size + 1];
-            bytes = flight.strings(ends);
-            offsets = ends;
-        }
+        return (T) columns.value(columns.checked(row));
     }
 
     /** What the batch has, so that it can be read when the engine has it no more. */
     void loadAll() {
-        rawTags();
-        rawCells();
-        if (kind == Kind.MIXED ? hasText() : isText(kind)) {
-            loadStrings();
-        }
+        columns.load();
     }
 
     // ---- answers ----
@@ -306,7 +199,7 @@ public class Batch<T> {
      *     foreign object
      */
     public void set(int row, Object result) {
-        flight.set(new int[] {checked(row)}, Collections.singletonList(result));
+        flight.set(new int[] {columns.checked(row)}, Collections.singletonList(result));
     }
 
     /**
@@ -361,7 +254,7 @@ public class Batch<T> {
      * @throws MicrobatchException TOO_LATE if the outcomes stand
      */
     public void fail(int row, int code, String typeName, String message) {
-        flight.fail(checked(row), code, typeName, message, null);
+        flight.fail(columns.checked(row), code, typeName, message, null);
     }
 
     /**
@@ -372,7 +265,7 @@ public class Batch<T> {
      * @throws MicrobatchException TOO_LATE if the outcomes stand
      */
     public void fail(int row, Throwable failure) {
-        flight.fail(checked(row), codeOf(failure), typeOf(failure), messageOf(failure), failure);
+        flight.fail(columns.checked(row), codeOf(failure), typeOf(failure), messageOf(failure), failure);
     }
 
     /**

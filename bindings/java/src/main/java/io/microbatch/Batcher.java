@@ -619,9 +619,9 @@ public final class Batcher<T, R> implements AutoCloseable {
         pull(timeout, slice -> Native.nextResults(core, core.host, slice, info));
         Results<R> results = new Results<>(core, info);
         try {
-            consumer.accept(results);
+            consumer.accept(results.keep());
         } finally {
-            Native.resultsFree(core, core.host, info[0]);
+            results.end();
             core.drain();
             core.waits.signal();
         }

@@ -1,6 +1,7 @@
 package io.microbatch;
 
 import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ThreadFactory;
 import java.util.function.Consumer;
@@ -145,7 +146,12 @@ final class Core {
         try {
             long[] info = new long[Results.INFO];
             if (Native.resultsInfo(this, host, results, info) == Status.OK) {
-                deliver(new Results<>(this, info));
+                Results<Object> set = new Results<>(this, info);
+                try {
+                    deliver(set);
+                } finally {
+                    set.loan().end();
+                }
             }
         } catch (Throwable failure) {
             report("results could not be delivered, or onResult failed", failure);
@@ -195,23 +201,9 @@ final class Core {
     }
 
     /** Futures first, then onResult; what that throws its caller reports, and it goes no further. */
-    @SuppressWarnings("unchecked")
     void deliver(Results<Object> results) {
         if (tagsOfFutures) {
-            Replies.Taker taker = replies.taker();
-            for (int row = 0; row < results.size(); row++) {
-                long tag = results.tag(row);
-                Reply<Object> reply = tag < 0 ? (Reply<Object>) taker.take(tag) : null;
-                if (reply != null) {
-                    MicrobatchException error = results.error(row);
-                    if (error == null) {
-                        reply.complete(results.value(row));
-                    } else {
-                        reply.completeExceptionally(error);
-                    }
-                }
-            }
-            taker.end();
+            results.complete(replies.taker());
         }
         if (settings.onResult != null) {
             settings.onResult.accept(results);
@@ -259,12 +251,14 @@ final class Core {
     }
 
     int pushInt64(long value, long tag) {
-        int status = Native.pushInt64(this, host, value, tag);
+        int status = Native.pushInt64(host, value, tag);
+        Reference.reachabilityFence(this);
         return status == Status.OK ? status : pushAgain(status, Kind.INT64, value, tag);
     }
 
     int pushFloat64(double value, long tag) {
-        int status = Native.pushFloat64(this, host, value, tag);
+        int status = Native.pushFloat64(host, value, tag);
+        Reference.reachabilityFence(this);
         return status == Status.OK ? status : pushAgain(status, Kind.FLOAT64, Double.doubleToRawLongBits(value), tag);
     }
 
@@ -297,7 +291,7 @@ final class Core {
     }
 
     private int pushRow(Rows rows, long tag, long within, boolean last) {
-        byte[] data = Batch.isText((int) rows.head()) ? rows.data : null;
+        byte[] data = Columns.isText((int) rows.head()) ? rows.data : null;
         return Native.push(this, host, rows.head(), rows.first(), rows.second(), data, tag, within, last);
     }
 
@@ -306,7 +300,7 @@ final class Core {
         Rows rows = Rows.of(this, value);
         try {
             byte[][] error = new byte[1][];
-            byte[] data = Batch.isText((int) rows.head()) ? rows.data : null;
+            byte[] data = Columns.isText((int) rows.head()) ? rows.data : null;
             int status = Native.check(this, host, rows.head(), rows.first(), rows.second(), data, error);
             return status == Status.OK ? null : MicrobatchException.of(status, Text.of(error, status));
         } finally {

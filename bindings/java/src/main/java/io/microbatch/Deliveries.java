@@ -17,6 +17,9 @@ final class Deliveries {
     /** The turn that is delivered next. */
     private long next = 1;
 
+    /** Somebody waits until nobody does. */
+    private boolean awaited;
+
     /** Sets whose turn has not come, because the results thread holds one before them. */
     private final Map<Long, long[]> aside = new HashMap<>();
 
@@ -36,6 +39,7 @@ final class Deliveries {
     synchronized void begin() {
         boolean interrupted = false;
         while (busy) {
+            awaited = true;
             try {
                 wait();
             } catch (InterruptedException interrupt) {
@@ -64,7 +68,10 @@ final class Deliveries {
                 set = aside.isEmpty() ? null : aside.remove(next);
                 if (set == null) {
                     busy = false;
-                    notifyAll();
+                    if (awaited) {
+                        awaited = false;
+                        notifyAll();
+                    }
                     return;
                 }
             }

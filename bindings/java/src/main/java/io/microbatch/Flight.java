@@ -2,57 +2,22 @@ package io.microbatch;
 
 import java.util.List;
 
-/** A batch as the engine has it, or a part of one: the handle, and that nothing is done with it beside or after its end. */
-final class Flight {
+/** A batch as the engine lends it, or a part of one: answered and ended once. */
+final class Flight extends Loan {
     static final int ALL_ROWS = -1;
 
-    final Core core;
-    final long handle;
     private final long number;
 
     /** Java holds the batch: it completes it. Otherwise the engine does when the handler returns. */
     private boolean held;
 
-    private boolean ended;
-
     Flight(Core core, long[] info, boolean held) {
-        this.core = core;
-        handle = info[0];
+        super(core, info[0], false);
         number = info[5];
         this.held = held;
     }
 
-    // ---- reading ----
-
-    synchronized void columns(long[] tags, long[] cells, byte[] kinds) {
-        check(ended ? Status.TOO_LATE : Native.batchColumns(core, core.host, handle, tags, cells, kinds, null));
-    }
-
-    synchronized byte[] strings(int[] offsets) {
-        byte[] bytes = ended ? null : Native.batchStrings(core, core.host, handle, offsets);
-        if (bytes == null) {
-            throw MicrobatchException.of(
-                    Status.TOO_LATE, "the strings of batch " + number + " cannot be had: it has ended or passes 2 GiB");
-        }
-        return bytes;
-    }
-
-    synchronized Object object(int row, long word) {
-        if (core.owner != 0) {
-            return core.slots.get(word);
-        }
-        long[] out = new long[2];
-        check(ended ? Status.TOO_LATE : Native.batchObject(core, core.host, handle, row, out));
-        return new ForeignObject((int) out[0], word, out[1]);
-    }
-
     // ---- answering ----
-
-    private static void check(int status) {
-        if (status != Status.OK) {
-            throw MicrobatchException.of(status);
-        }
-    }
 
     synchronized void setInt64s(long[] results) {
         check(ended ? Status.TOO_LATE : Native.setInt64s(core, core.host, handle, results));
@@ -180,10 +145,5 @@ final class Flight {
         int status = Native.batchFree(core, core.host, handle);
         core.drain();
         return status;
-    }
-
-    /** The handler that borrowed it has returned. */
-    synchronized void end() {
-        ended = true;
     }
 }

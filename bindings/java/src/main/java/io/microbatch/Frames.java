@@ -4,25 +4,23 @@ package io.microbatch;
 final class Frames {
     private record Frame(Core core, Frame outer) {}
 
-    private static final ThreadLocal<Frame> INNERMOST = new ThreadLocal<>();
+    /** A place for the innermost frame: of a class of the platform's, so that a thread keeps nothing of this class loader. */
+    private static final ThreadLocal<Object[]> PLACE = ThreadLocal.withInitial(() -> new Object[1]);
 
     private Frames() {}
 
     static void enter(Core core) {
-        INNERMOST.set(new Frame(core, INNERMOST.get()));
+        Object[] place = PLACE.get();
+        place[0] = new Frame(core, (Frame) place[0]);
     }
 
     static void leave() {
-        Frame outer = INNERMOST.get().outer;
-        if (outer == null) {
-            INNERMOST.remove();
-        } else {
-            INNERMOST.set(outer);
-        }
+        Object[] place = PLACE.get();
+        place[0] = ((Frame) place[0]).outer;
     }
 
     static boolean isIn(Core core) {
-        for (Frame frame = INNERMOST.get(); frame != null; frame = frame.outer) {
+        for (Frame frame = (Frame) PLACE.get()[0]; frame != null; frame = frame.outer) {
             if (frame.core == core) {
                 return true;
             }

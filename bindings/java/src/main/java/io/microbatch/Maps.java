@@ -47,10 +47,11 @@ final class Maps {
         if (status != Status.OK) {
             throw MicrobatchException.of(status, Text.of(error, status));
         }
+        Results<R> results = new Results<>(core, info);
         try {
-            return new Results<>(core, info);
+            return results.keep();
         } finally {
-            Native.resultsFree(core, core.host, info[0]);
+            results.end();
         }
     }
 

@@ -10,8 +10,8 @@ import java.nio.file.StandardCopyOption;
 import java.util.Locale;
 
 /**
- * The functions of the native library. Each takes the address of the glue's host; the Core beside it is what keeps that
- * memory while the call lasts. Statuses come back as they are.
+ * The functions of the native library. Each takes the address of the glue's host; the Core beside it keeps that memory
+ * while the call lasts, and where there is none, whoever calls sees to it. Statuses come back as they are.
  */
 final class Native {
     /** Names another library file than the one in the jar. */
@@ -59,9 +59,10 @@ final class Native {
 
     static native long symbol(byte[] path, byte[] name, byte[][] error);
 
-    // host.c
+    // options.c
     static native int optionValues(byte[] texts, long[] values, byte[][] error);
 
+    // host.c
     static native int create(byte[] texts, int flags, int kinds, long[] natives, long[] out, byte[][] error);
 
     static native int attach(long shared, long[] out);
@@ -72,8 +73,10 @@ final class Native {
 
     static native void freeHost(long host);
 
+    // callbacks.c
     static native int drainReleased(Core core, long host, long[] words);
 
+    // calls.c
     static native int seal(Core core, long host);
 
     static native int run(Core core, long host);
@@ -101,9 +104,9 @@ final class Native {
     static native byte[] statsText(Core core, long host);
 
     // push.c
-    static native int pushInt64(Core core, long host, long value, long tag);
+    static native int pushInt64(long host, long value, long tag);
 
-    static native int pushFloat64(Core core, long host, double value, long tag);
+    static native int pushFloat64(long host, double value, long tag);
 
     static native int push(
             Core core, long host, long head, long first, long second, byte[] data, long tag, long within, boolean last);
@@ -111,6 +114,7 @@ final class Native {
     static native int check(
             Core core, long host, long head, long first, long second, byte[] data, byte[][] error);
 
+    // many.c
     static native long pushInt64s(
             Core core, long host, long[] values, int from, int count, long[] tags, long firstTag, boolean last);
 
@@ -132,15 +136,16 @@ final class Native {
 
     static native long bufferAddress(ByteBuffer buffer);
 
+    // producer.c
     static native int producerNew(Core core, long host, long[] out);
 
     static native void producerClose(Producer<?> owner, long producer);
 
     static native void producerFree(long producer);
 
-    static native int producerPushInt64(Producer<?> owner, long producer, long value, long tag);
+    static native int producerPushInt64(long producer, long value, long tag);
 
-    static native int producerPushFloat64(Producer<?> owner, long producer, double value, long tag);
+    static native int producerPushFloat64(long producer, double value, long tag);
 
     static native int producerPush(
             Producer<?> owner,
@@ -157,13 +162,6 @@ final class Native {
     static native int nextBatch(Core core, long host, long timeout, long[] info);
 
     static native int batchInfo(Core core, long host, long batch, long[] info);
-
-    static native int batchColumns(
-            Core core, long host, long batch, long[] tags, long[] cells, byte[] kinds, long[] deadlines);
-
-    static native byte[] batchStrings(Core core, long host, long batch, int[] offsets);
-
-    static native int batchObject(Core core, long host, long batch, int row, long[] out);
 
     static native int batchKeep(Core core, long host, long batch);
 
@@ -183,29 +181,34 @@ final class Native {
     static native int fail(
             Core core, long host, long batch, int row, int code, byte[] type, byte[] message);
 
-    // results.c
-    static native int nextResults(Core core, long host, long timeout, long[] info);
-
-    static native int resultsInfo(Core core, long host, long results, long[] info);
-
-    static native int resultsColumns(
+    // columns.c
+    static native int columns(
             Core core,
             long host,
-            long results,
+            long handle,
+            boolean results,
             long[] tags,
             long[] cells,
             byte[] kinds,
             byte[] outcomes,
             byte[] handled);
 
-    static native byte[] resultsStrings(Core core, long host, long results, int[] offsets);
+    static native int doubles(Core core, long host, long handle, boolean results, double[] numbers);
+
+    static native byte[] strings(Core core, long host, long handle, boolean results, int[] offsets);
+
+    static native int object(Core core, long host, long handle, boolean results, int row, long[] out);
+
+    // results.c
+    static native int nextResults(Core core, long host, long timeout, long[] info);
+
+    static native int resultsInfo(Core core, long host, long results, long[] info);
 
     static native byte[] resultsError(Core core, long host, long results, int row);
 
-    static native int resultsObject(Core core, long host, long results, int row, long[] out);
-
     static native void resultsFree(Core core, long host, long results);
 
+    // map.c
     static native int mapHost(long[] out);
 
     static native int mapInt64s(

@@ -1,5 +1,6 @@
 package io.microbatch;
 
+import java.lang.ref.Reference;
 import java.time.Duration;
 
 /**
@@ -34,7 +35,8 @@ public final class Producer<T> implements AutoCloseable {
      */
     public void pushInt64(long value, long tag) {
         core.checkTag(tag);
-        int status = Native.producerPushInt64(this, producer, value, tag);
+        int status = Native.producerPushInt64(producer, value, tag);
+        Reference.reachabilityFence(this);
         if (status != Status.OK) {
             again(status, Kind.INT64, value, value, tag);
         }
@@ -49,7 +51,8 @@ public final class Producer<T> implements AutoCloseable {
      */
     public void pushFloat64(double value, long tag) {
         core.checkTag(tag);
-        int status = Native.producerPushFloat64(this, producer, value, tag);
+        int status = Native.producerPushFloat64(producer, value, tag);
+        Reference.reachabilityFence(this);
         if (status != Status.OK) {
             again(status, Kind.FLOAT64, Double.doubleToRawLongBits(value), value, tag);
         }
@@ -117,7 +120,7 @@ public final class Producer<T> implements AutoCloseable {
     }
 
     private int pushRow(Rows rows, long tag, long within, boolean last) {
-        byte[] data = Batch.isText((int) rows.head()) ? rows.data : null;
+        byte[] data = Columns.isText((int) rows.head()) ? rows.data : null;
         return Native.producerPush(
                 this, producer, rows.head(), rows.first(), rows.second(), data, tag, within, last);
     }

@@ -8,7 +8,9 @@ import java.util.Map;
  * A set of results: those of a batch, or of values that were never dispatched. It is a list of its rows; the columns are
  * there for bulk.
  *
- * <p>A set is a copy: it may be kept, and read by any thread.
+ * <p>In {@code onResult} it is borrowed until that returns, unless it is {@linkplain #keep kept}: columns are copied out of
+ * the engine when they are first asked for, and what was not read by then answers TOO_LATE. Sets from elsewhere are kept.
+ * Any thread may read.
  *
  * @param <R> what comes back
  */
@@ -16,109 +18,112 @@ public final class Results<R> extends AbstractList<Result<R>> {
     /** Numbers in which native calls tell of a set: handle, size, kind, whether all are OK, batch, turn. */
     static final int INFO = 6;
 
-    private final int size;
-    private final int kind;
+    private final Loan loan;
+    private final Columns columns;
     private final boolean allOk;
     private final long batch;
-    private final long[] tags;
-    private final long[] cells;
-    private byte[] kinds;
-    private byte[] outcomes;
-    private byte[] handled;
-    private int[] offsets;
-    private byte[] bytes;
-    private Object[] objects;
-    private MicrobatchException[] errors;
 
-    /** Copies a set out of the engine. */
+    /** What this virtual machine's handlers threw. */
+    private final Map<String, Throwable> thrown;
+
+    private volatile Failures failures;
+
+    /** What is not OK; nothing is loaded of a set that is. */
+    private record Failures(byte[] outcomes, byte[] handled, MicrobatchException[] errors) {}
+
+    /** The set that a native call told of, to be ended. */
     Results(Core core, long[] info) {
-        long handle = info[0];
-        size = (int) info[1];
-        kind = (int) info[2];
+        loan = new Loan(core, info[0], true);
+        columns = new Columns(loan, (int) info[1], (int) info[2]);
         allOk = info[3] != 0;
         batch = info[4];
-        tags = new long[size];
-        cells = new long[size];
-        if (kind == Kind.MIXED) {
-            kinds = new byte[size];
+        thrown = core.thrown.take(batch);
+    }
+
+    private Failures failures() {
+        Failures loaded = failures;
+        if (loaded == null) {
+            byte[] outcomes = new byte[columns.size];
+            byte[] handled = new byte[columns.size];
+            Arrays.fill(handled, (byte) Handled.YES.ordinal());
+            loan.columns(null, null, null, outcomes, handled);
+            MicrobatchException[] errors = new MicrobatchException[columns.size];
+            for (int row = 0; row < columns.size; row++) {
+                if (outcomes[row] != Outcome.OK.ordinal()) {
+                    errors[row] = error(row, Handled.ALL[handled[row]]);
+                }
+            }
+            loaded = new Failures(outcomes, handled, errors);
+            failures = loaded;
         }
+        return loaded;
+    }
+
+    private MicrobatchException error(int row, Handled handled) {
+        byte[] texts = loan.error(row);
+        int end = 0;
+        while (texts != null && texts[end] != 0) {
+            end++;
+        }
+        String typeName = texts == null ? "" : Text.decode(texts, 0, end);
+        String message = texts == null ? "" : Text.decode(texts, end + 1, texts.length);
+        Throwable cause = thrown.get(typeName + '\0' + message);
+        return new MicrobatchException((int) columns.cells()[row], typeName, message, handled, cause);
+    }
+
+    /**
+     * Reads everything, so that the set can be read after {@code onResult} has returned.
+     *
+     * @return this
+     * @throws MicrobatchException TOO_LATE if it has returned already
+     */
+    public Results<R> keep() {
+        columns.load();
+        columns.loadObjects();
         if (!allOk) {
-            outcomes = new byte[size];
-            handled = new byte[size];
+            failures();
         }
-        int status = Native.resultsColumns(core, core.host, handle, tags, cells, kinds, outcomes, handled);
-        if (status != Status.OK) {
-            throw MicrobatchException.of(status);
-        }
-        boolean text = Batch.isText(kind);
-        boolean object = kind == Kind.OBJECT.ordinal();
-        for (int row = 0; kinds != null && row < size; row++) {
-            text |= Batch.isText(kinds[row]);
-            object |= kinds[row] == Kind.OBJECT.ordinal();
-        }
-        if (text) {
-            int[] ends = new int[size + 1];
-            bytes = Native.resultsStrings(core, core.host, handle, ends);
-            offsets = ends;
-        }
-        if (object) {
-            takeObjects(core, handle);
-        }
-        Map<String, Throwable> thrown = core.thrown.take(batch);
-        if (!allOk) {
-            takeErrors(core, handle, thrown);
-        }
+        return this;
     }
 
-    private void takeObjects(Core core, long handle) {
-        objects = new Object[size];
-        for (int row = 0; row < size; row++) {
-            if (kindOf(row) != Kind.OBJECT.ordinal()) {
-                continue;
-            }
-            if (core.owner != 0) {
-                objects[row] = core.slots.get(cells[row]);
-            } else {
-                long[] out = new long[2];
-                Native.resultsObject(core, core.host, handle, row, out);
-                objects[row] = new ForeignObject((int) out[0], cells[row], out[1]);
+    /** Completes the futures whose tags are among its rows. */
+    @SuppressWarnings("unchecked")
+    void complete(Replies.Taker taker) {
+        long[] tags = columns.tags();
+        for (int row = 0; row < tags.length; row++) {
+            Reply<Object> reply = tags[row] < 0 ? (Reply<Object>) taker.take(tags[row]) : null;
+            if (reply != null) {
+                MicrobatchException error = error(row);
+                if (error == null) {
+                    reply.complete(columns.value(row));
+                } else {
+                    reply.completeExceptionally(error);
+                }
             }
         }
+        taker.end();
     }
 
-    private void takeErrors(Core core, long handle, Map<String, Throwable> thrown) {
-        errors = new MicrobatchException[size];
-        for (int row = 0; row < size; row++) {
-            if (outcomes[row] == Outcome.OK.ordinal()) {
-                continue;
-            }
-            byte[] texts = Native.resultsError(core, core.host, handle, row);
-            int end = 0;
-            while (texts != null && texts[end] != 0) {
-                end++;
-            }
-            String typeName = texts == null ? "" : Text.decode(texts, 0, end);
-            String message = texts == null ? "" : Text.decode(texts, end + 1, texts.length);
-            int code = (int) cells[row];
-            Throwable cause = thrown.get(typeName + '\0' + message);
-            errors[row] = new MicrobatchException(code, typeName, message, handled(row), cause);
-        }
+    Loan loan() {
+        return loan;
     }
 
-    private int kindOf(int row) {
-        return kinds == null ? kind : kinds[row];
+    /** The set goes back to the engine. */
+    void end() {
+        loan.end();
+        Native.resultsFree(loan.core, loan.core.host, loan.handle);
     }
 
     @Override
     public int size() {
-        return size;
+        return columns.size;
     }
 
     @Override
     public Result<R> get(int row) {
         Outcome outcome = outcome(row);
         R value = outcome == Outcome.OK ? value(row) : null;
-        return new Result<>(tags[row], outcome, handled(row), value, error(row));
+        return new Result<>(tag(row), outcome, handled(row), value, error(row));
     }
 
     /**
@@ -136,7 +141,7 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @return the kind if every row is OK and of one kind, else {@code null}
      */
     public Kind kind() {
-        return Kind.of(kind);
+        return Kind.of(columns.kind);
     }
 
     /**
@@ -155,7 +160,7 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @return the tag its value was pushed with
      */
     public long tag(int row) {
-        return tags[row];
+        return columns.tags()[row];
     }
 
     /**
@@ -165,7 +170,7 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @return the outcome
      */
     public Outcome outcome(int row) {
-        return outcomes == null ? Outcome.OK : Outcome.ALL[outcomes[row]];
+        return allOk ? Outcome.OK : Outcome.ALL[failures().outcomes[row]];
     }
 
     /**
@@ -175,7 +180,8 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @return so far as is known
      */
     public Handled handled(int row) {
-        return handled == null ? Handled.YES : Handled.ALL[handled[row]];
+        // Of a set that is all OK, a handler saw every value.
+        return allOk ? Handled.YES : Handled.ALL[failures().handled[row]];
     }
 
     /**
@@ -191,16 +197,7 @@ public final class Results<R> extends AbstractList<Result<R>> {
         if (error != null) {
             throw error;
         }
-        return (R)
-                switch (Kind.ALL[kindOf(row)]) {
-                    case NULL -> null;
-                    case BOOL -> cells[row] != 0;
-                    case INT64 -> cells[row];
-                    case FLOAT64 -> Double.longBitsToDouble(cells[row]);
-                    case STRING -> Text.decode(bytes, offsets[row], offsets[row + 1]);
-                    case BYTES -> Arrays.copyOfRange(bytes, offsets[row], offsets[row + 1]);
-                    case OBJECT -> objects[row];
-                };
+        return (R) columns.value(columns.checked(row));
     }
 
     /**
@@ -210,7 +207,7 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @return the failure, or {@code null} if the row is OK
      */
     public MicrobatchException error(int row) {
-        return errors == null ? null : errors[row];
+        return allOk ? null : failures().errors[row];
     }
 
     /**
@@ -219,7 +216,7 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @return a copy
      */
     public long[] tags() {
-        return tags.clone();
+        return columns.tags().clone();
     }
 
     /**
@@ -229,8 +226,7 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @throws IllegalStateException if the set is not OK throughout and of that kind
      */
     public long[] int64s() {
-        require(Kind.INT64);
-        return cells.clone();
+        return columns.int64s();
     }
 
     /**
@@ -240,14 +236,6 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @throws IllegalStateException if the set is not OK throughout and of that kind
      */
     public double[] float64s() {
-        require(Kind.FLOAT64);
-        return Arrays.stream(cells).mapToDouble(Double::longBitsToDouble).toArray();
-    }
-
-    private void require(Kind kind) {
-        if (this.kind != kind.ordinal()) {
-            throw new IllegalStateException(
-                    "the results are " + (kind() == null ? "of several kinds, or failed" : kind()) + ", not " + kind);
-        }
+        return columns.float64s();
     }
 }

@@ -13,7 +13,7 @@ final class Slots {
     private int[] uses = new int[0];
     private int[] nextFree = new int[0];
     private int free = NONE;
-    private int used;
+    private volatile int used;
 
     /** Takes a reference; the word stands for it. */
     synchronized long add(Object object) {
@@ -65,7 +65,7 @@ final class Slots {
     }
 
     /** How many references there are. */
-    synchronized int size() {
+    int size() {
         return used;
     }
 }

@@ -61,12 +61,22 @@ final class Workers {
     }
 
     private void add(ThreadFactory factory, String name, Runnable body) {
-        Thread thread = factory.newThread(body);
+        Thread thread = factory.newThread(() -> inCallbacks(body));
         if (thread == null) {
             throw new IllegalStateException("the ThreadFactory made no thread");
         }
         thread.setName(name);
         threads.add(thread);
+    }
+
+    /** Whatever user's code one of these threads runs is a callback. */
+    private void inCallbacks(Runnable body) {
+        Frames.enter(core);
+        try {
+            body.run();
+        } finally {
+            Frames.leave();
+        }
     }
 
     private static Thread daemon(Runnable body) {
@@ -124,7 +134,7 @@ final class Workers {
 
     private void execute(Batch<Object> batch) {
         try {
-            core.settings.executor.execute(() -> handle(batch, Workers::complete));
+            core.settings.executor.execute(() -> handleElsewhere(batch));
         } catch (Throwable refused) {
             try {
                 batch.failAll(refused);
@@ -135,28 +145,44 @@ final class Workers {
         }
     }
 
+    /** On an executor's thread. */
+    private void handleElsewhere(Batch<Object> batch) {
+        Frames.enter(core);
+        try {
+            handle(batch, Workers::complete);
+        } finally {
+            Frames.leave();
+        }
+    }
+
     /** A part is for the handler of its kind, or for the default one. */
     private void handle(Batch<Object> batch, Consumer<Flight> done) {
-        boolean[] inside = {batch.isPart()};
-        if (inside[0]) {
-            beginPart(batch.number());
+        if (!batch.isPart()) {
+            answer(batch, done);
+            return;
         }
-        Consumer<Flight> end =
-                flight -> {
-                    endPart(inside, batch.number());
-                    done.accept(flight);
-                };
-        Frames.enter(core);
+        boolean[] inside = {true};
+        beginPart(batch.number());
+        try {
+            answer(
+                    batch,
+                    flight -> {
+                        endPart(inside, batch.number());
+                        done.accept(flight);
+                    });
+        } finally {
+            endPart(inside, batch.number());
+        }
+    }
+
+    private void answer(Batch<Object> batch, Consumer<Flight> done) {
         try {
             Kind kind = batch.kind();
             Work own = kind == null ? null : handlers[kind.ordinal()];
-            (own == null ? handlers[Core.DEFAULT_HANDLER] : own).pulled(batch, end);
+            (own == null ? handlers[Core.DEFAULT_HANDLER] : own).pulled(batch, done);
         } catch (Throwable failure) {
             Core.report("a batch could not be handled", failure);
             batch.flight.complete(false);
-        } finally {
-            Frames.leave();
-            endPart(inside, batch.number());
         }
     }
 
@@ -217,19 +243,17 @@ final class Workers {
     private void deliver(long[] info) {
         begun++;
         int count = (int) info[1];
-        Frames.enter(core);
         try {
             Results<Object> results = new Results<>(core, info);
             try {
                 core.deliver(results);
             } finally {
-                Native.resultsFree(core, core.host, info[0]);
+                results.end();
                 core.drain();
             }
         } catch (Throwable failure) {
             Core.report("results could not be delivered, or onResult failed", failure);
         } finally {
-            Frames.leave();
             delivered.addAndGet(count);
             finished++;
             core.waits.signal();

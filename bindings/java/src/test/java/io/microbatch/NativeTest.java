@@ -29,10 +29,13 @@ class NativeTest {
     @Test
     void everyCallKeepsItsMemoryAlive() {
         Set<String> givesBackOrTakesAnothers = Set.of("freeHost", "producerFree", "attach");
+        // The commonest pushes: their callers hold a reachabilityFence.
+        Set<String> fenced = Set.of("pushInt64", "pushFloat64", "producerPushInt64", "producerPushFloat64");
         for (Method method : Native.class.getDeclaredMethods()) {
             Class<?>[] parameters = method.getParameterTypes();
             if (Modifier.isNative(method.getModifiers()) && parameters.length > 0 && parameters[0] == long.class) {
-                assertTrue(givesBackOrTakesAnothers.contains(method.getName()), method.toString());
+                String name = method.getName();
+                assertTrue(givesBackOrTakesAnothers.contains(name) || fenced.contains(name), method.toString());
             }
         }
     }
