@@ -6,19 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* info: handle, count, kind, trigger, age, number; then 1 if positions are given. */
-#define BATCH_INFO 7
+/* info: handle, count, kind, trigger, age, number; then 1 if positions are given, and 1 if there is log to fetch. */
+#define BATCH_INFO 8
 
-static mb_status tell_batch(JNIEnv *env, const mb_api *api, mb_batch *batch, jlongArray info)
+static mb_status tell_batch(JNIEnv *env, struct host *host, mb_batch *batch, jlongArray info)
 {
     mb_batch_view view;
     mb_status status;
     view.struct_size = sizeof view;
-    status = api->mb_batch_get_view(batch, &view);
+    status = host->api->mb_batch_get_view(batch, &view);
     if (status == MB_OK) {
         jlong told[BATCH_INFO] = {
             (jlong)(uintptr_t)batch, (jlong)view.count, view.kind, view.trigger, view.age, (jlong)view.number,
-            view.positions != NULL,
+            view.positions != NULL, has_log(host),
         };
         (*env)->SetLongArrayRegion(env, info, 0, BATCH_INFO, told);
     }
@@ -37,7 +37,7 @@ static jint nextBatch(JNIEnv *env, jclass class, jobject core, jlong address, jl
     }
     status = host->api->mb_batcher_next_batch(host->batcher, timeout, &batch);
     if (status == MB_OK) {
-        status = tell_batch(env, host->api, batch, info);
+        status = tell_batch(env, host, batch, info);
     }
     call_end(&call);
     return status;
@@ -47,7 +47,7 @@ static jint batchInfo(JNIEnv *env, jclass class, jobject core, jlong address, jl
 {
     (void)class;
     (void)core;
-    return tell_batch(env, HOST(address)->api, BATCH(batch), info);
+    return tell_batch(env, HOST(address), BATCH(batch), info);
 }
 
 static jint batchKeep(JNIEnv *env, jclass class, jobject core, jlong address, jlong batch)
@@ -92,7 +92,7 @@ static jint batchCompleteNext(JNIEnv *env, jclass class, jobject core, jlong add
     (void)class;
     status = host->api->mb_batch_complete_next(BATCH(batch), &results);
     if (results != NULL) {
-        tell_results(env, host->api, results, info);
+        tell_results(env, host, results, info);
     } else {
         jlong none = 0;
         (*env)->SetLongArrayRegion(env, info, 0, 1, &none);

@@ -40,6 +40,10 @@ struct host {
     size_t released_count;
     size_t released_capacity;    /* At least as many as there are references, so that a release needs no memory. */
     size_t references;
+    struct line *lines;          /* Of log, for Java to fetch. */
+    size_t line_count;
+    size_t lines_dropped;
+    atomic_bool has_log;         /* Read without the lock: there is something to fetch. */
 };
 
 /* A producer as Java holds it. */
@@ -143,13 +147,21 @@ mb_status host_handle(void *user_data, mb_batch *batch, const mb_api *api);
 void host_on_result(void *user_data, const mb_results *results, const mb_api *api);
 void host_release_object(void *user_data, uint64_t word);
 
+/* log.c */
+void host_log(void *user_data, int32_t level, const char *message, size_t length);
+void host_forget_log(struct host *host);
+static inline bool has_log(struct host *host)
+{
+    return atomic_load_explicit(&host->has_log, memory_order_relaxed);
+}
+
 /* The methods of Core.java that callbacks call. */
 extern jmethodID core_on_batch;
 extern jmethodID core_on_results;
 extern jmethodID core_on_release;
 
 /* results.c */
-mb_status tell_results(JNIEnv *env, const mb_api *api, const mb_results *results, jlongArray info);
+mb_status tell_results(JNIEnv *env, struct host *host, const mb_results *results, jlongArray info);
 
 /* rows.c */
 
@@ -184,7 +196,7 @@ struct methods {
 #define CORE "Lio/microbatch/Core;"
 
 extern const struct methods library_methods, options_methods, host_methods, callbacks_methods, calls_methods, push_methods,
-    many_methods, producer_methods, batch_methods, columns_methods, results_methods, map_methods;
+    log_methods, many_methods, producer_methods, batch_methods, columns_methods, results_methods, map_methods;
 
 #define HOST(address) ((struct host *)(uintptr_t)(address))
 #define BATCH(word) ((mb_batch *)(uintptr_t)(word))

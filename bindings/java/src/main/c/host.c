@@ -25,6 +25,7 @@ void host_unhold(struct host *host)
     if (atomic_fetch_sub(&host->holds, 1) == 1) {
         pthread_mutex_destroy(&host->lock);
         free(host->released);
+        host_forget_log(host);
         free(host);
     }
 }
@@ -109,6 +110,9 @@ static jint create(
     options.object_release = host_release_object;
     options.object_data = host;
     options.object_data_release = unhold;
+    options.log = host_log;
+    options.log_data = host;
+    options.log_release = unhold;
     (*env)->GetLongArrayRegion(env, natives, 0, 2 * (MB_KINDS + 1), addresses);
     for (int at = 0; at <= MB_KINDS; at++) {
         mb_handler handler = {NULL, NULL, NULL};
@@ -127,11 +131,11 @@ static jint create(
             options.by_kind[at] = handler;
         }
     }
-    atomic_fetch_add(&host->holds, 1); /* the engine's, given back by unhold */
+    atomic_fetch_add(&host->holds, 2); /* the engine's, given back by unhold */
     status = api->mb_batcher_new(&options, &batcher, &text);
     host_set_error(env, error, api, text);
     if (status != MB_OK) {
-        atomic_fetch_sub(&host->holds, 1);
+        atomic_fetch_sub(&host->holds, 2);
         host_unhold(host);
         return status;
     }

@@ -3,8 +3,8 @@
 #include "glue.h"
 
 static const struct methods *const METHODS_BY_FILE[] = {
-    &library_methods, &options_methods, &host_methods, &callbacks_methods, &calls_methods, &push_methods, &many_methods,
-    &producer_methods, &batch_methods, &columns_methods, &results_methods, &map_methods,
+    &library_methods, &options_methods, &host_methods, &callbacks_methods, &calls_methods, &log_methods, &push_methods,
+    &many_methods, &producer_methods, &batch_methods, &columns_methods, &results_methods, &map_methods,
 };
 
 /* The ids live as long as their class, which nothing here keeps: a class loader may go. */

@@ -44,7 +44,7 @@ static mb_map_options map_options(const struct host *host, jlong size, jlong bat
     call_end(&call);                                                            \
     host_set_error(env, error, host->api, text);                                \
     if (status == MB_OK) {                                                      \
-        status = tell_results(env, host->api, results, info);                   \
+        status = tell_results(env, host, results, info);                   \
     }                                                                           \
     return status
 

@@ -4,19 +4,19 @@
 
 #include <string.h>
 
-/* info: handle, count, kind, all_ok, batch, turn. */
-#define RESULTS_INFO 6
+/* info: handle, count, kind, all_ok, batch, turn; then 1 if there is log to fetch. */
+#define RESULTS_INFO 7
 
-mb_status tell_results(JNIEnv *env, const mb_api *api, const mb_results *results, jlongArray info)
+mb_status tell_results(JNIEnv *env, struct host *host, const mb_results *results, jlongArray info)
 {
     mb_results_view view;
     mb_status status;
     view.struct_size = sizeof view;
-    status = api->mb_results_get_view(results, &view);
+    status = host->api->mb_results_get_view(results, &view);
     if (status == MB_OK) {
         jlong told[RESULTS_INFO] = {
             (jlong)(uintptr_t)results, (jlong)view.count, view.kind, view.all_ok, (jlong)view.batch,
-            (jlong)view.turn,
+            (jlong)view.turn, has_log(host),
         };
         (*env)->SetLongArrayRegion(env, info, 0, RESULTS_INFO, told);
     }
@@ -35,7 +35,7 @@ static jint nextResults(JNIEnv *env, jclass class, jobject core, jlong address, 
     }
     status = host->api->mb_batcher_next_results(host->batcher, timeout, &results);
     if (status == MB_OK) {
-        status = tell_results(env, host->api, results, info);
+        status = tell_results(env, host, results, info);
     }
     call_end(&call);
     return status;
@@ -45,7 +45,7 @@ static jint resultsInfo(JNIEnv *env, jclass class, jobject core, jlong address, 
 {
     (void)class;
     (void)core;
-    return tell_results(env, HOST(address)->api, RESULTS(results), info);
+    return tell_results(env, HOST(address), RESULTS(results), info);
 }
 
 /* Why a row is not OK: the type's name, a NUL, the message. */

@@ -5,6 +5,7 @@
 
 mb_status check_in_c(void *user_data, mb_batch *batch, const mb_api *api);
 mb_status double_in_c(void *user_data, mb_batch *batch, const mb_api *api);
+mb_status end_thread_in_c(void *user_data, mb_batch *batch, const mb_api *api);
 
 /* Compares every value with the table and answers with the table's own; what differs fails with code 9. */
 mb_status check_in_c(void *user_data, mb_batch *batch, const mb_api *api)
@@ -42,4 +43,13 @@ mb_status double_in_c(void *user_data, mb_batch *batch, const mb_api *api)
         status = api->mb_batch_set_int64(batch, row, 2 * value + (int64_t)(intptr_t)user_data);
     }
     return status;
+}
+
+/* Ends the thread it runs on: user_data is the address of pthread_exit. */
+mb_status end_thread_in_c(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    (void)batch;
+    (void)api;
+    ((void (*)(void *))user_data)(0);
+    return MB_OK;
 }

@@ -17,8 +17,8 @@ import java.util.List;
  * @param <T> what is pushed
  */
 public class Batch<T> {
-    /** Numbers in which native calls tell of a batch: handle, size, kind, trigger, age, number, whether it is a part. */
-    static final int INFO = 7;
+    /** Numbers in which native calls tell of a batch: handle, size, kind, trigger, age, number, whether it is a part, whether there is log. */
+    static final int INFO = 8;
 
     /** What the engine has of it. */
     final Flight flight;

@@ -5,7 +5,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * Takes single values from any thread, has them handled in batches, and brings back one result for every value.
@@ -34,35 +33,14 @@ public final class Batcher<T, R> implements AutoCloseable {
     /** No time limit. */
     public static final Duration FOREVER = Duration.ofSeconds(Long.MAX_VALUE, 999_999_999);
 
-    /** How long a pull stays in native code before it looks whether its thread was interrupted. */
-    private static final long SLICE = 10_000_000;
-
     private final Core core;
-    private final Net net;
+    private final Ending ending;
     private final Cleaner.Cleanable cleanable;
-
-    /** What is done for a batcher that nobody closed, and once in any case. */
-    private static final class Net implements Runnable {
-        private final Core core;
-        private final AtomicBoolean closed = new AtomicBoolean();
-
-        Net(Core core) {
-            this.core = core;
-        }
-
-        @Override
-        public void run() {
-            if (!closed.getAndSet(true)) {
-                Core.LOG.log(System.Logger.Level.WARNING, "a batcher was lost without having been closed");
-                finish(core, 0, true);
-            }
-        }
-    }
 
     Batcher(Core core) {
         this.core = core;
-        net = new Net(core);
-        cleanable = Core.CLEANER.register(this, net);
+        ending = new Ending(core);
+        cleanable = Core.CLEANER.register(this, ending);
     }
 
     /**
@@ -83,6 +61,12 @@ public final class Batcher<T, R> implements AutoCloseable {
      */
     public static String version() {
         return new String(Native.version(), java.nio.charset.StandardCharsets.UTF_8);
+    }
+
+    /** After a call that does the engine's work on this thread. */
+    private void driven(int status) {
+        core.drainLog();
+        refuse(status);
     }
 
     /** Nanoseconds of a time, at most FOREVER. */
@@ -239,11 +223,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(long[] values, long firstTag) {
-        core.checkTags(firstTag, values.length);
-        many(
-                values.length,
-                (from, count, last) ->
-                        Native.pushInt64s(core, core.host, values, from, count, null, firstTag + from, last));
+        Many.int64s(core, values, null, firstTag);
     }
 
     /**
@@ -254,10 +234,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(long[] values, long[] tags) {
-        checkTags(values.length, tags);
-        many(
-                values.length,
-                (from, count, last) -> Native.pushInt64s(core, core.host, values, from, count, tags, 0, last));
+        Many.int64s(core, values, Objects.requireNonNull(tags, "tags"), 0);
     }
 
     /**
@@ -268,11 +245,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(double[] values, long firstTag) {
-        core.checkTags(firstTag, values.length);
-        many(
-                values.length,
-                (from, count, last) ->
-                        Native.pushFloat64s(core, core.host, values, from, count, null, firstTag + from, last));
+        Many.float64s(core, values, null, firstTag);
     }
 
     /**
@@ -283,10 +256,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(double[] values, long[] tags) {
-        checkTags(values.length, tags);
-        many(
-                values.length,
-                (from, count, last) -> Native.pushFloat64s(core, core.host, values, from, count, tags, 0, last));
+        Many.float64s(core, values, Objects.requireNonNull(tags, "tags"), 0);
     }
 
     /**
@@ -297,8 +267,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(List<? extends T> values, long firstTag) {
-        core.checkTags(firstTag, values.size());
-        pushRows(values, null, firstTag);
+        Many.rows(core, values, null, firstTag);
     }
 
     /**
@@ -309,72 +278,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(List<? extends T> values, long[] tags) {
-        checkTags(values.size(), tags);
-        pushRows(values, tags, 0);
-    }
-
-    private void checkTags(int values, long[] tags) {
-        if (tags.length != values) {
-            throw new IllegalArgumentException(tags.length + " tags for " + values + " values");
-        }
-        for (long tag : tags) {
-            core.checkTag(tag);
-        }
-    }
-
-    /** A push of the values from `from` on: the status above, how many were taken below. */
-    @FunctionalInterface
-    private interface Push {
-        long push(int from, int count, boolean last);
-    }
-
-    private void many(int count, Push push) {
-        int[] taken = {0};
-        int status =
-                core.waits.push(
-                        pushFrom(push, taken, count, false), last -> pushFrom(push, taken, count, last));
-        if (status != Status.OK) {
-            throw new PushManyException(MicrobatchException.of(status), taken[0]);
-        }
-    }
-
-    private static int pushFrom(Push push, int[] taken, int count, boolean last) {
-        long answer = push.push(taken[0], count - taken[0], last);
-        taken[0] += (int) answer;
-        return (int) (answer >> 32);
-    }
-
-    /** What a value before them was refused for is not asked of those behind it: the rows end there. */
-    private void pushRows(List<? extends T> values, long[] tags, long firstTag) {
-        Rows rows = new Rows(core, values.size());
-        MicrobatchException unfit = null;
-        int[] taken = {0};
-        try {
-            for (T value : values) {
-                rows.add(value);
-            }
-        } catch (MicrobatchException refused) {
-            unfit = refused;
-        }
-        int count = rows.count;
-        Push push =
-                (from, size, last) ->
-                        Native.pushRows(
-                                core, core.host, rows.words, rows.data, from, size, tags, firstTag + from, last);
-        int status;
-        try {
-            status =
-                    core.waits.push(
-                            pushFrom(push, taken, count, false), last -> pushFrom(push, taken, count, last));
-        } finally {
-            rows.giveUp(taken[0]);
-        }
-        if (status != Status.OK) {
-            throw new PushManyException(core.refusal(status, values.get(taken[0])), taken[0]);
-        }
-        if (unfit != null) {
-            throw new PushManyException(unfit, taken[0]);
-        }
+        Many.rows(core, values, Objects.requireNonNull(tags, "tags"), 0);
     }
 
     /**
@@ -430,7 +334,7 @@ public final class Batcher<T, R> implements AutoCloseable {
         refuse(status[0]);
     }
 
-    private static long positive(Duration timeout) {
+    static long positive(Duration timeout) {
         if (timeout.isNegative()) {
             throw new IllegalArgumentException("timeout = " + timeout + ": a time from zero on is expected");
         }
@@ -457,11 +361,11 @@ public final class Batcher<T, R> implements AutoCloseable {
     public void flush(Duration timeout) throws InterruptedException {
         long nanos = positive(timeout);
         if (core.settings.manual) {
-            refuse(Native.flush(core, core.host, nanos));
+            driven(Native.flush(core, core.host, nanos));
             return;
         }
         core.refuseInCallback("flush");
-        awaitMark(flushBegin().number(), nanos);
+        Flush.await(core, flushBegin(), nanos);
     }
 
     /**
@@ -487,39 +391,11 @@ public final class Batcher<T, R> implements AutoCloseable {
     public void flushEnd(Mark mark, Duration timeout) throws InterruptedException {
         long nanos = positive(timeout);
         if (core.settings.manual) {
-            refuse(Native.flushEnd(core, core.host, mark.number(), nanos));
+            driven(Native.flushEnd(core, core.host, mark.number(), nanos));
             return;
         }
         core.refuseInCallback("flushEnd");
-        awaitMark(mark.number(), nanos);
-    }
-
-    /** The engine's part is done when it has handed the results out, Java's when the results thread is through with them. */
-    private void awaitMark(long mark, long timeout) throws InterruptedException {
-        int[] status = {Status.IN_PROGRESS};
-        long[] needed = {-1};
-        core.waits.await(
-                () -> {
-                    if (status[0] != Status.OK) {
-                        status[0] = Native.flushEnd(core, core.host, mark, 0);
-                        if (status[0] == Status.OK && core.workers() != null && core.workers().takesResults()) {
-                            long[] numbers = new long[Stats.NUMBERS];
-                            if (Native.stats(core, core.host, numbers) == Status.OK) {
-                                needed[0] = numbers[0] - numbers[6] - numbers[7];
-                            }
-                        }
-                    }
-                    if (status[0] != Status.OK) {
-                        return status[0] != Status.IN_PROGRESS;
-                    }
-                    return needed[0] < 0 || core.workers().delivered() >= needed[0];
-                },
-                timeout);
-        boolean all = status[0] == Status.OK && (needed[0] < 0 || core.workers().delivered() >= needed[0]);
-        if (!all) {
-            boolean waited = timeout > 0 && (status[0] == Status.IN_PROGRESS || status[0] == Status.OK);
-            refuse(waited ? Status.TIMEOUT : status[0] == Status.OK ? Status.IN_PROGRESS : status[0]);
-        }
+        Flush.await(core, mark, nanos);
     }
 
     // ---- manual mode ----
@@ -530,7 +406,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws MicrobatchException WRONG_MODE in threaded mode; REENTRANT; CLOSED
      */
     public void run() {
-        refuse(Native.run(core, core.host));
+        driven(Native.run(core, core.host));
     }
 
     /**
@@ -540,7 +416,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws MicrobatchException WRONG_MODE unless {@code clock} is {@code given}; REENTRANT; CLOSED
      */
     public void advance(Duration now) {
-        refuse(Native.advance(core, core.host, nanos(now)));
+        driven(Native.advance(core, core.host, nanos(now)));
     }
 
     /**
@@ -580,10 +456,7 @@ public final class Batcher<T, R> implements AutoCloseable {
         if (core.settings.hasHandlers()) {
             throw MicrobatchException.of(Status.WRONG_MODE, "this batcher has handlers, which take its batches");
         }
-        core.refuseInCallback("nextBatch");
-        long[] info = new long[Batch.INFO];
-        pull(timeout, slice -> Native.nextBatch(core, core.host, slice, info));
-        return new HeldBatch<>(new Batch<>(new Flight(core, info, true), info));
+        return Pulls.batch(core, timeout);
     }
 
     /**
@@ -610,44 +483,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      */
     public Results<R> nextResults(Duration timeout, java.util.function.Consumer<? super Results<R>> consumer)
             throws InterruptedException {
-        if (!core.settings.pullsResults && !core.settings.attached) {
-            throw MicrobatchException.of(
-                    Status.WRONG_MODE, "the results of this batcher are taken already; results = pull leaves them");
-        }
-        core.refuseInCallback("nextResults");
-        long[] info = new long[Results.INFO];
-        pull(timeout, slice -> Native.nextResults(core, core.host, slice, info));
-        Results<R> results = new Results<>(core, info);
-        try {
-            consumer.accept(results.keep());
-        } finally {
-            results.end();
-            core.drain();
-            core.waits.signal();
-        }
-        return results;
-    }
-
-    /** Waits in native code, a slice at a time. */
-    private void pull(Duration timeout, java.util.function.LongToIntFunction call) throws InterruptedException {
-        long left = positive(timeout);
-        long begun = System.nanoTime();
-        for (; ; ) {
-            if (Thread.interrupted()) {
-                throw new InterruptedException();
-            }
-            int status = call.applyAsInt(Math.min(left, SLICE));
-            if (status == Status.OK) {
-                core.waits.signal();
-                return;
-            }
-            if (timeout != FOREVER) {
-                left = positive(timeout) - (System.nanoTime() - begun);
-            }
-            if (status != Status.TIMEOUT || left <= 0 || core.settings.manual) {
-                throw MicrobatchException.of(status);
-            }
-        }
+        return Pulls.results(core, timeout, consumer);
     }
 
     // ---- seeing ----
@@ -660,6 +496,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      */
     public Stats stats() {
         long[] numbers = new long[Stats.NUMBERS];
+        core.drainLog();
         refuse(Native.stats(core, core.host, numbers));
         return Stats.read(numbers);
     }
@@ -806,6 +643,7 @@ public final class Batcher<T, R> implements AutoCloseable {
             refuse(Status.IN_PROGRESS);
         }
         closing.await();
+        core.drainLog();
         if (closing.left() == 0) {
             refuse(closing.status());
         }
@@ -819,63 +657,17 @@ public final class Batcher<T, R> implements AutoCloseable {
      */
     @Override
     public void close() {
-        if (net.closed.getAndSet(true)) {
-            return;
+        if (ending.begin()) {
+            cleanable.clean();
+            ending.end(core.settings.closeTimeout, core.inCallback());
         }
-        cleanable.clean();
-        finish(core, core.settings.closeTimeout, core.inCallback());
     }
 
     /** Gives everything back without draining: outstanding values are discarded. Does not wait for handlers that run. */
     public void abandon() {
-        if (net.closed.getAndSet(true)) {
-            return;
-        }
-        cleanable.clean();
-        finish(core, 0, true);
-    }
-
-    /** behind: the calling thread does not wait. */
-    private static void finish(Core core, long timeout, boolean behind) {
-        ExitHook.remove(core);
-        if (core.settings.attached) {
-            Native.letGo(core, core.host);
-        } else if (core.settings.manual) {
-            Closing.begin(core, timeout);
-            Native.letGo(core, core.host);
-            core.drain();
-        } else {
-            Closing closing = Closing.begin(core, timeout);
-            if (behind) {
-                Thread thread = new Thread(() -> finish(core, closing), "microbatch-free");
-                thread.setDaemon(true);
-                thread.start();
-            } else {
-                finish(core, closing);
-            }
-        }
-    }
-
-    private static void finish(Core core, Closing closing) {
-        boolean interrupted = false;
-        for (; ; ) {
-            try {
-                closing.await();
-                break;
-            } catch (InterruptedException interrupt) {
-                // Draining ends; the discarded values have their results, and those are still delivered.
-                interrupted = true;
-                Native.close(core, core.host, 0, new long[1]);
-            }
-        }
-        Native.letGo(core, core.host);
-        core.drain();
-        if (closing.left() > 0 && closing.drains()) {
-            Core.LOG.log(
-                    System.Logger.Level.WARNING, closing.left() + " values were discarded when a batcher was closed");
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
+        if (ending.begin()) {
+            cleanable.clean();
+            ending.end(0, true);
         }
     }
 

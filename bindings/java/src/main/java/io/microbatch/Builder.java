@@ -322,6 +322,18 @@ public final class Builder<T, R> {
     }
 
     /**
+     * Takes the log. Lines of the engine's own threads come when a thread of the batcher's passes next, or with the next
+     * {@link Batcher#stats}, {@link Batcher#flush} or close; if too many wait for that, some are dropped, which is logged.
+     *
+     * @param log takes lines; the {@code System.Logger} named {@code io.microbatch} if it is not set
+     * @return this
+     */
+    public Builder<T, R> log(Log log) {
+        settings.log = Objects.requireNonNull(log, "log");
+        return this;
+    }
+
+    /**
      * Declares the size of objects for the byte limits; 0 if it is not set.
      *
      * @param size answers an object's size in bytes, from 0
@@ -424,6 +436,7 @@ public final class Builder<T, R> {
         to.onResult = from.onResult;
         to.onRelease = from.onRelease;
         to.objectSize = from.objectSize;
+        to.log = from.log;
         to.executor = from.executor;
         to.threadFactory = from.threadFactory;
         to.countsOnly = from.countsOnly;

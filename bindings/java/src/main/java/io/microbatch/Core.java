@@ -14,7 +14,7 @@ import java.util.function.ToLongFunction;
 final class Core {
     static final Cleaner CLEANER = Cleaner.create();
 
-    static final System.Logger LOG = System.getLogger("io.microbatch");
+    private static final System.Logger LOGGER = System.getLogger("io.microbatch");
 
     /** No time limit, as the header has it. */
     static final long FOREVER = Long.MAX_VALUE;
@@ -24,6 +24,11 @@ final class Core {
 
     /** The place of the default handler, after those of the kinds. */
     static final int DEFAULT_HANDLER = Kind.ALL.length;
+
+    /** The levels of the library's log, by their numbers. */
+    private static final System.Logger.Level[] LEVELS = {
+        System.Logger.Level.DEBUG, System.Logger.Level.INFO, System.Logger.Level.WARNING, System.Logger.Level.ERROR,
+    };
 
     /** Words fetched from the glue at a time. */
     private static final int WORDS = 256;
@@ -50,6 +55,7 @@ final class Core {
         Consumer<Object> onResult;
         Consumer<Object> onRelease;
         ToLongFunction<Object> objectSize;
+        Log log = LOGGER::log;
         Executor executor;
         ThreadFactory threadFactory;
         int threads;
@@ -210,8 +216,36 @@ final class Core {
         }
     }
 
-    static void report(String what, Throwable failure) {
-        LOG.log(System.Logger.Level.ERROR, what, failure);
+    // ---- log ----
+
+    void report(String what, Throwable failure) {
+        log(System.Logger.Level.ERROR, what, failure);
+    }
+
+    void log(System.Logger.Level level, String message, Throwable thrown) {
+        Frames.enter(this);
+        try {
+            settings.log.log(level, message, thrown);
+        } catch (Throwable failure) {
+            // There is nobody left to tell.
+        } finally {
+            Frames.leave();
+        }
+    }
+
+    /** Passes on what the engine's own threads have logged. */
+    void drainLog() {
+        long[] out = new long[2];
+        for (byte[] line; ; ) {
+            line = Native.nextLine(this, host, out);
+            if (out[1] > 0) {
+                log(System.Logger.Level.WARNING, out[1] + " lines of log were dropped: too many waited", null);
+            }
+            if (line == null) {
+                return;
+            }
+            log(LEVELS[(int) out[0]], Text.decode(line, 0, line.length), null);
+        }
     }
 
     // ---- pushing ----

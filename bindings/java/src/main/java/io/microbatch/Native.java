@@ -73,6 +73,9 @@ final class Native {
 
     static native void freeHost(long host);
 
+    // log.c
+    static native byte[] nextLine(Core core, long host, long[] out);
+
     // callbacks.c
     static native int drainReleased(Core core, long host, long[] words);
 

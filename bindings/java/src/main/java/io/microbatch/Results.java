@@ -15,8 +15,8 @@ import java.util.Map;
  * @param <R> what comes back
  */
 public final class Results<R> extends AbstractList<Result<R>> {
-    /** Numbers in which native calls tell of a set: handle, size, kind, whether all are OK, batch, turn. */
-    static final int INFO = 6;
+    /** Numbers in which native calls tell of a set: handle, size, kind, whether all are OK, batch, turn, whether there is log. */
+    static final int INFO = 7;
 
     private final Loan loan;
     private final Columns columns;

@@ -134,13 +134,15 @@ final class Work {
     /** What a handler threw fails its part; of a batch that it kept or that has ended, it is only told. */
     private static void fail(Batch<Object> batch, Throwable failure) {
         if (batch.isKept() && !(batch instanceof HeldBatch)) {
-            Core.report("a handler failed after it had kept its batch", failure);
+            batch.flight.core.report("a handler failed after it had kept its batch", failure);
             return;
         }
         try {
             batch.failAll(failure);
         } catch (MicrobatchException late) {
-            Core.LOG.log(System.Logger.Level.DEBUG, "a handler failed after its batch had ended", failure);
+            batch.flight
+                    .core
+                    .log(System.Logger.Level.DEBUG, "a handler failed after its batch had ended", failure);
         }
     }
 }

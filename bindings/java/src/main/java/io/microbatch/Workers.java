@@ -74,6 +74,7 @@ final class Workers {
         Frames.enter(core);
         try {
             body.run();
+            core.drainLog();
         } finally {
             Frames.leave();
         }
@@ -99,6 +100,9 @@ final class Workers {
             int status = Native.nextBatch(core, core.host, Core.FOREVER, info);
             if (status == Status.OK) {
                 core.waits.signal();
+                if (info[7] != 0) {
+                    core.drainLog();
+                }
                 Batch<Object> batch = new Batch<>(new Flight(core, info, true), info);
                 if (core.settings.executor == null) {
                     handle(batch, done);
@@ -107,7 +111,7 @@ final class Workers {
                 }
             } else if (status != Status.TIMEOUT) {
                 if (status != Status.CLOSED) {
-                    Core.report("no more batches can be taken", MicrobatchException.of(status));
+                    core.report("no more batches can be taken", MicrobatchException.of(status));
                 }
                 core.waits.signal();
                 return;
@@ -139,7 +143,7 @@ final class Workers {
             try {
                 batch.failAll(refused);
             } catch (MicrobatchException late) {
-                Core.report("the executor refused a batch that had ended", refused);
+                core.report("the executor refused a batch that had ended", refused);
             }
             batch.flight.complete(false);
         }
@@ -181,7 +185,7 @@ final class Workers {
             Work own = kind == null ? null : handlers[kind.ordinal()];
             (own == null ? handlers[Core.DEFAULT_HANDLER] : own).pulled(batch, done);
         } catch (Throwable failure) {
-            Core.report("a batch could not be handled", failure);
+            core.report("a batch could not be handled", failure);
             batch.flight.complete(false);
         }
     }
@@ -227,7 +231,7 @@ final class Workers {
                 core.drain();
             } else {
                 if (status != Status.CLOSED) {
-                    Core.report("no more results can be taken", MicrobatchException.of(status));
+                    core.report("no more results can be taken", MicrobatchException.of(status));
                 }
                 core.drain();
                 // Whoever took the last set delivers it still.
@@ -241,6 +245,9 @@ final class Workers {
     }
 
     private void deliver(long[] info) {
+        if (info[6] != 0) {
+            core.drainLog();
+        }
         begun++;
         int count = (int) info[1];
         try {
@@ -252,7 +259,7 @@ final class Workers {
                 core.drain();
             }
         } catch (Throwable failure) {
-            Core.report("results could not be delivered, or onResult failed", failure);
+            core.report("results could not be delivered, or onResult failed", failure);
         } finally {
             delivered.addAndGet(count);
             finished++;

@@ -71,6 +71,13 @@ class ExitTest {
                     push(batcher, 10);
                     batcher.run();
                 }
+                case "a broken onResult" -> {
+                    var batcher = builder.handler(Batch::values).onResult(results -> {
+                        throw new IllegalStateException("onResult broke");
+                    }).build();
+                    push(batcher, 10);
+                    batcher.flush(Kit.LONG);
+                }
                 case "a hung handler" -> push(builder.drainAtExit(Duration.ofMillis(100)).handler(batch -> {
                     new CountDownLatch(1).await();
                     return batch.values();
@@ -107,6 +114,15 @@ class ExitTest {
                 batcher.push((long) at, at);
             }
         }
+    }
+
+    /** Without a log of one's own, lines go to the logger of the platform, which prints them. */
+    @Test
+    void p39_theLoggerOfThePlatformIsTheDefault() throws Exception {
+        Exit exit = run("a broken onResult");
+        assertEquals(0, exit.code, exit.err);
+        assertEquals(1, exit.err.split("onResult broke", -1).length - 1, exit.err);
+        assertTrue(exit.err.contains("results could not be delivered, or onResult failed"), exit.err);
     }
 
     @Test
