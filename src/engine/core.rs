@@ -213,6 +213,9 @@ pub(crate) struct Core {
     /// Threads end once nothing is left to deliver.
     pub(crate) stop: bool,
     pub(crate) spin: Spin,
+    /// Where the thread ran that opened the last batch, and the one that took it.
+    pub(crate) pusher_cpu: Option<u32>,
+    pub(crate) handler_cpu: Option<u32>,
     /// Slots taken.
     pub(crate) in_flight: u32,
     /// Flights whose next part a host may pull.
@@ -320,6 +323,8 @@ impl Core {
             waking: 0,
             watch_due: FOREVER,
             spin: Spin::default(),
+            pusher_cpu: None,
+            handler_cpu: None,
             time_due: FOREVER,
             time_sleeps: false,
             time_away: false,

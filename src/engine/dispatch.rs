@@ -13,9 +13,9 @@ use super::forming::{self, FOREVER};
 use super::options::{Delivery, ResultsMode};
 use super::results::{Ending, Reason};
 use super::value::{Handled, Kind, Outcome};
-use crate::sync::Shared;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::{Shared, thread};
 
 /// Parts a batch can have: one per kind with a handler of its own, and the default's.
 const MAX_PARTS: usize = Kind::COUNT + 1;
@@ -424,6 +424,7 @@ impl Inner {
             batch.classify();
             batch.rows.clear_results(batch.len);
             core.dispatched += 1;
+            core.handler_cpu = thread::current_cpu();
             batch.number = core.dispatched;
             batch.dispatched_at = now;
             (batch.len as u64, batch.weight)

@@ -13,7 +13,7 @@ use super::options::{Limits, OnFull};
 use super::utf8::Short;
 use super::value::{Kind, Outcome, Trigger};
 use super::writer::{Tags, Writer};
-use crate::sync::Shared;
+use crate::sync::{Shared, thread};
 
 /// What stands behind the gate: the open batch and how far pushes may go on without asking.
 pub(crate) struct Front {
@@ -735,6 +735,7 @@ impl Inner {
         let now = self.now();
         // The pool is in use: the host's `run` counts idle time anew.
         core.idle_since = 0;
+        core.pusher_cpu = thread::current_cpu();
         let Some(batch) = shared.get_mut() else {
             return false;
         };

@@ -11,7 +11,7 @@ use super::delivery::ResultSet;
 use super::dispatch::Part;
 use super::error::Status;
 use super::forming::{self, FOREVER};
-use super::wake::SPIN_NS;
+use super::wake::{SPIN_NS, is_apart};
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, Shared, thread};
 use std::ffi::c_void;
@@ -295,7 +295,8 @@ impl Inner {
         if !self.routes.is_pulled() && self.can_deliver(&core) {
             return core;
         }
-        if core.spin.wants() {
+        // Nobody brings work while this thread has the processor that it was last brought on.
+        if is_apart(core.pusher_cpu) && core.spin.wants() {
             return self.spin(core);
         }
         if free && self.is_due(&core, self.now()) {

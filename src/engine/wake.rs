@@ -78,7 +78,9 @@ impl Inner {
     pub(super) fn await_room(&self, room: Room, seen: u64, until: i64) {
         let at = room as usize;
         let mut core = self.core.lock();
-        if core.room_changes[at] == seen && !core.closing() && core.room_spin.wants() {
+        // Beside a handler on the same processor a sleeper is better off: it is woken to where there is nobody.
+        let apart = is_apart(core.handler_cpu);
+        if core.room_changes[at] == seen && !core.closing() && apart && core.room_spin.wants() {
             core.room_spin.spinners += 1;
             core.room_spinner = Some(room);
             drop(core);
@@ -354,4 +356,9 @@ impl Inner {
             self.sweep(now);
         }
     }
+}
+
+/// Whether the calling thread runs on another processor than a thread that was last seen on `cpu`.
+pub(super) fn is_apart(cpu: Option<u32>) -> bool {
+    cpu.is_none() || cpu != thread::current_cpu()
 }

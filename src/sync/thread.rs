@@ -21,6 +21,12 @@ pub(crate) type ExitHook = extern "C" fn(*mut c_void);
 /// Lets another thread have the core.
 pub(crate) use std::thread::yield_now;
 
+/// The processor this thread runs on, for now. None if the system does not say.
+pub(crate) fn current_cpu() -> Option<u32> {
+    // SAFETY: takes nothing and changes nothing.
+    u32::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
 /// Bytes of a thread name in the kernel, its final NUL included.
 const NAME_BYTES: usize = 16;
 

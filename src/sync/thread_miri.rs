@@ -14,6 +14,11 @@ pub(crate) type ExitHook = extern "C" fn(*mut c_void);
 
 pub(crate) use std::thread::yield_now;
 
+/// Miri has no processors.
+pub(crate) fn current_cpu() -> Option<u32> {
+    None
+}
+
 /// A started thread, joined or detached once.
 #[must_use = "a thread is joined or detached"]
 pub(crate) struct Thread(std::thread::JoinHandle<()>);

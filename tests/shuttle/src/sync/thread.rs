@@ -12,6 +12,11 @@ pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 /// What runs when a thread ends with an exit hook set.
 pub(crate) type ExitHook = extern "C" fn(*mut c_void);
 
+/// Whether others share the processor is one more choice.
+pub(crate) fn current_cpu() -> Option<u32> {
+    Some(world::random(2) as u32)
+}
+
 /// A choice of who runs.
 pub(crate) fn yield_now() {
     world::point();
