@@ -158,7 +158,11 @@ fn python_gives_the_expected_traces() {
 
 #[test]
 fn python_values_and_columns() {
-    pytest(&["tests/test_values.py", "tests/test_columns.py"]);
+    pytest(&[
+        "tests/test_values.py",
+        "tests/test_columns.py",
+        "tests/test_refused.py",
+    ]);
 }
 
 #[test]

@@ -107,7 +107,8 @@ struct host {
     struct inside *inside;       /* Threads in callbacks. */
     struct running *running;     /* Handlers on threads of Python's, */
     struct thread_wait *turns;   /* threads whose handler waits for one to return, */
-    int64_t max_running;         /* and how many may run beside each other. */
+    int64_t max_running;         /* and how many may run beside each other, */
+    int64_t threads;             /* of how many. */
     struct work map_work;        /* The handler of a map. */
     PyObject *interrupt;         /* Of a callback in manual mode, for the call that ran it; or NULL. */
     PyObject *thrown;            /* {tag: exception} of values that a handler of Python's failed, until they are delivered. */

@@ -113,9 +113,10 @@ static PyObject *host_create(PyTypeObject *type, PyObject *args, PyObject *kwarg
         return raise_status(status, NULL);
     }
     host->manual = options.mode == MB_MODE_MANUAL;
+    host->threads = option_value(api, &options, "threads");
     host->max_running = option_value(api, &options, "max_in_flight");
     if (host->max_running == 0) {
-        host->max_running = option_value(api, &options, "threads");
+        host->max_running = host->threads;
     }
     host->push_timeout = option_value(api, &options, "push_timeout");
     if (!host->manual && option_value(api, &options, "on_full") == MB_FULL_BLOCK) {
@@ -356,7 +357,14 @@ static PyObject *host_get_thrown(PyObject *self, void *closure)
     return Py_NewRef(HOST(self)->thrown == NULL ? Py_None : HOST(self)->thrown);
 }
 
+static PyObject *host_get_threads(PyObject *self, void *closure)
+{
+    (void)closure;
+    return PyLong_FromLongLong(HOST(self)->threads);
+}
+
 static PyGetSetDef host_attributes[] = {
+    {"threads", host_get_threads, NULL, NULL, NULL},
     {"thrown", host_get_thrown, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

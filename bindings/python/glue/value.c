@@ -216,7 +216,11 @@ PyObject *value_refused(struct host *host, mb_status status, PyObject *object, c
         return raise_status(status, NULL);
     }
     shown = PyObject_ASCII(object);
-    text = shown == NULL ? NULL : PyUnicode_FromFormat("%.200S: %s", shown, host->api->mb_status_text(status));
+    text = shown == NULL ? NULL
+                         : PyUnicode_FromFormat("%.200S: %s", shown,
+                                                status == MB_ERR_OUT_OF_RANGE && PyLong_Check(object)
+                                                    ? "integers are 64 bits with a sign, -9223372036854775808 to 9223372036854775807"
+                                                    : host->api->mb_status_text(status));
     Py_XDECREF(shown);
     if (text != NULL) {
         raise_status(status, PyUnicode_AsUTF8AndSize(text, NULL));

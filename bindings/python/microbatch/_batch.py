@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from . import _microbatch
@@ -121,6 +121,8 @@ class HeldBatch(Batch[T]):
 
 def set_column(batch: Batch[Any], results: Any) -> None:
     """Sets results that are neither a list nor a plain buffer."""
+    if isinstance(results, (Mapping, Set)):
+        raise TypeError(f"results come in the order of their values, and a {type(results).__name__} has no such order")
     chunks = chunks_of(results)
     if len(chunks) == 1 and isinstance(chunks[0], Numbers):
         batch._set_numbers(chunks[0].cells, chunks[0].floats, chunks[0].validity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import threading
 import weakref
@@ -28,10 +29,11 @@ class Batched(Generic[T, R]):
         functools.update_wrapper(self, function)
         self._function = function
         self._options = options
-        self._name = function.__qualname__
+        self._name = getattr(function, "__qualname__", repr(function))
         self._lock = threading.Lock()
         self._made: Batcher[T, R] | None = None
-        self._of: weakref.WeakKeyDictionary[Any, Batched[T, R]] = weakref.WeakKeyDictionary()
+        self._of: dict[int, tuple[weakref.ref[Any], Batched[T, R]]] = {}
+        """By identity: equal instances have batchers of their own, and need not be hashable."""
 
     @property
     def batcher(self) -> Batcher[T, R]:
@@ -53,25 +55,35 @@ class Batched(Generic[T, R]):
     def __get__(self, instance: object, owner: type) -> Batched[T, R]:
         if instance is None:
             return self
-        bound = self._of.get(instance)
-        if bound is None:
+        found = self._of.get(id(instance))
+        if found is None or found[0]() is not instance:
             with self._lock:
-                bound = self._of.get(instance)
-                if bound is None:
-                    # weak: the batcher must not keep the instance that it goes with
-                    bound = Batched(_weak_method(self._function, instance), self._options)
-                    self._of[instance] = bound
-        return bound
+                found = self._of.get(id(instance))
+                if found is None or found[0]() is not instance:
+                    found = self._of[id(instance)] = self._bind(instance)
+        return found[1]
+
+    def _bind(self, instance: object) -> tuple[weakref.ref[Any], Batched[T, R]]:
+        place, known = id(instance), self._of
+
+        def forget(gone: weakref.ref[Any]) -> None:
+            found = known.get(place)
+            if found is not None and found[0] is gone:
+                del known[place]
+
+        try:
+            me = weakref.ref(instance, forget)
+        except TypeError:
+            kind = type(instance).__name__
+            raise TypeError(f"a batched method needs weak references to its instance: add '__weakref__' to {kind}.__slots__") from None
+        # weak: the batcher must not keep the instance that it goes with
+        return me, Batched(_weak_method(self._function, me), self._options)
 
     def __reduce__(self) -> str:
         return self._name
 
 
-def _weak_method(function: Callable[..., Any], instance: object) -> Callable[..., Any]:
-    import inspect
-
-    me = weakref.ref(instance)
-
+def _weak_method(function: Callable[..., Any], me: weakref.ref[Any]) -> Callable[..., Any]:
     def strong() -> object:
         found = me()
         if found is None:
@@ -93,11 +105,17 @@ def _weak_method(function: Callable[..., Any], instance: object) -> Callable[...
     return call
 
 
-def batched(**options: Option) -> Callable[[Callable[..., Any]], Batched[Any, Any]]:
+@overload
+def batched(function: Callable[..., Any], /) -> Batched[Any, Any]: ...
+@overload
+def batched(**options: Option) -> Callable[[Callable[..., Any]], Batched[Any, Any]]: ...
+def batched(function: Callable[..., Any] | None = None, /, **options: Option) -> Any:
     """Decorates a function or method that takes a list of values and returns their results, so that it is called with one
     value and returns a Reply: `await f(x)`, or `f(x).result()`. Options as those of Batcher."""
 
     def decorate(function: Callable[..., Any]) -> Batched[Any, Any]:
+        if not callable(function):
+            raise TypeError(f"batched decorates a function of a list of values, not {function!r}")
         return Batched(function, options)
 
-    return decorate
+    return decorate if function is None else decorate(function)

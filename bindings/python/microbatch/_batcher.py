@@ -70,6 +70,11 @@ class Batcher(Ending, Generic[T, R]):
         pulled = pulled_kinds(pull_handlers)
         if pulled and any(those.given):
             raise named("INVALID_OPTION", "pull_handlers is for a batcher whose batches are pulled: one without handlers")
+        for name, callback in (
+            ("on_result", on_result), ("on_release", on_release), ("object_size", object_size), ("log", log)
+        ):
+            if callback is not None and not callable(callback):
+                raise named("INVALID_ARGUMENT", f"{name} is a function, not {callback!r}")
         loop = those.loop()
         if loop is not None:
             options = {**options, "mode": "manual"}
@@ -93,7 +98,7 @@ class Batcher(Ending, Generic[T, R]):
         if loop is not None:
             self._driver = Driver(self, loop, host)
         elif not manual:
-            for number in range(int(options.get("threads") or OPTIONS["threads"][8]) if those.any_works else 0):  # type: ignore[arg-type]
+            for number in range(host.threads if those.any_works else 0):
                 _threads.start(_threads.serve, f"microbatch-handler-{number + 1}", host.serve_batches)
             if self._delivers:
                 _threads.start(_threads.serve, "microbatch-results", host.serve_results)
@@ -197,11 +202,15 @@ class Batcher(Ending, Generic[T, R]):
     def next_batch(self, timeout: Seconds | None = None) -> HeldBatch[T]:
         """Without handlers: takes a whole batch. Complete it. Raises Timeout, or CLOSED at the end."""
         self._refuse_in_callback("next_batch")
+        if any(self._work) and not self._manual:
+            raise named("WRONG_MODE", "batches go to the batcher's handlers; one without handlers is pulled")
         return self._the_host().next_batch(nanoseconds(timeout))
 
     def next_results(self, timeout: Seconds | None = None) -> Results[R]:
         """With results="pull": takes the next set of results. Raises Timeout, or CLOSED at the end."""
         self._refuse_in_callback("next_results")
+        if self._delivers:
+            raise named("WRONG_MODE", 'results go to replies and on_result; results="pull" is for who takes them')
         return Results(self._the_host().next_results(nanoseconds(timeout)))
 
     # ---- seeing ----

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import array
+import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._columns import Numbers, Strings, chunks_of
-from ._error import Error, make
+from ._error import Error, make, named
 
 if TYPE_CHECKING:
     from ._batcher import Batcher
@@ -18,12 +19,17 @@ REPLY_TAGS = 2**63
 
 def push_all(batcher: Batcher[Any, Any], values: Iterable[Any], tags: Sequence[int] | int, due: int) -> int:
     """Pushes a source chunk by chunk, each in one call."""
-    first, given = (tags, None) if isinstance(tags, int) else (0, array.array("Q", tags))
+    first, given = _tags(tags)
     host, taken = batcher._the_host(), 0
     wait = host.may_wait()
-    if first >= REPLY_TAGS or (given is not None and any(tag >= REPLY_TAGS for tag in given)):
+    if given is not None and any(tag >= REPLY_TAGS for tag in given):
         host.claim_tags()
     for chunk in chunks_of(values):
+        last = first + taken + (chunk.rows if isinstance(chunk, (Numbers, Strings)) else len(chunk.values)) - 1
+        if given is None and last >= REPLY_TAGS:
+            if last >= 2**64:
+                raise _no_tag(last, taken)
+            host.claim_tags()
         if isinstance(chunk, Numbers):
             mine = None if given is None else given[taken : taken + chunk.rows]
             accepted, status = host.push_numbers(
@@ -44,6 +50,30 @@ def push_all(batcher: Batcher[Any, Any], values: Iterable[Any], tags: Sequence[i
             error.accepted = taken
             raise error
     return taken
+
+
+def _tags(tags: Any) -> tuple[int, array.array[int] | None]:
+    """The first of tags that count up, or all of them."""
+    try:
+        first = operator.index(tags)
+    except TypeError:
+        pass
+    else:
+        if not 0 <= first < 2**64:
+            raise _no_tag(first, 0)
+        return first, None
+    try:
+        return 0, array.array("Q", tags)
+    except (TypeError, OverflowError) as wrong:
+        raise named(
+            "INVALID_ARGUMENT", f"tags are integers from 0 to {2**64 - 1}, one for each value or the first of them: {wrong}"
+        ) from None
+
+
+def _no_tag(tag: int, taken: int) -> Error:
+    error = named("OUT_OF_RANGE", f"a tag is an integer from 0 to {2**64 - 1}, not {tag}")
+    error.accepted = taken
+    return error
 
 
 def _explain(batcher: Batcher[Any, Any], chunk: Any, place: int, status: int) -> Error:

@@ -70,6 +70,8 @@ class _Run:
     """One map: its handler, and what that threw."""
 
     def __init__(self, handler: Callable[[Any], Any], numpy: Any, arrays: bool) -> None:
+        if not callable(handler):
+            raise named("INVALID_ARGUMENT", f"a handler is a function of a batch's values or on_batch(f), not {handler!r}")
         self.work = Work(handler)
         self.thrown: dict[int, BaseException] = {}
         self.numpy = numpy
@@ -79,6 +81,9 @@ class _Run:
             raise named("INVALID_ARGUMENT", "map has no loop: its handler cannot be async")
 
     def __call__(self, values: Iterable[Any], size: int, batches: int) -> Results[Any]:
+        for name, number in (("max_batch_size", size), ("batches", batches)):
+            if not isinstance(number, int) or number < 0:
+                raise named("INVALID_ARGUMENT", f"{name} is a whole number from 1 on, or 0 for none, not {number!r}")
         chunks = chunks_of(values)
         work = self.work
         if len(chunks) == 1 and isinstance(chunks[0], Numbers):

@@ -56,6 +56,7 @@ class Host:
         pulls: bool,
         kinds: int,
     ) -> Host: ...
+    threads: int
     @property
     def thrown(self) -> dict[int, BaseException]: ...
     @classmethod
