@@ -179,30 +179,48 @@ mod tests {
                                 waiting_bytes: waiting * 8,
                                 held: waiting,
                             };
-                            let (count, bytes) = row_limit(&limits, 0, 0, load);
-                            let allowed = count.min(bytes / 8);
-                            let mut one_by_one = 0;
-                            while one_by_one < size
-                                && one_by_one < batch_rows
-                                && lack(
-                                    &limits,
-                                    Load {
-                                        waiting: waiting + one_by_one,
-                                        waiting_bytes: (waiting + one_by_one) * 8,
-                                        held: waiting + one_by_one,
-                                    },
-                                    8,
-                                )
-                                .is_none()
-                            {
-                                one_by_one += 1;
+                            // Of those that wait, so many are in the open batch.
+                            for rows in 0..=waiting.min(size).min(batch_rows) {
+                                let (count, bytes) = row_limit(&limits, rows, 0, load);
+                                let allowed = count.min(bytes / 8);
+                                let mut one_by_one = rows;
+                                while one_by_one < size
+                                    && one_by_one < batch_rows
+                                    && lack(
+                                        &limits,
+                                        Load {
+                                            waiting: waiting + one_by_one - rows,
+                                            waiting_bytes: (waiting + one_by_one - rows) * 8,
+                                            held: waiting + one_by_one - rows,
+                                        },
+                                        8,
+                                    )
+                                    .is_none()
+                                {
+                                    one_by_one += 1;
+                                }
+                                assert_eq!(allowed, one_by_one, "{limits:?} {rows} of {load:?}");
                             }
-                            assert_eq!(allowed, one_by_one, "{limits:?} {load:?}");
                         }
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn p07_an_empty_batch_is_not_sealed() {
+        let limits = limits(|o| o.max_batch_bytes = 8);
+        let mut open = Open {
+            rows: 0,
+            bytes: 0,
+            opened_at: 0,
+            full: false,
+        };
+        assert!(!seals_before(&limits, open, 9), "however much comes");
+        (open.rows, open.bytes) = (1, 8);
+        assert!(seals_before(&limits, open, 1));
+        assert!(!seals_before(&limits, open, 0));
     }
 
     #[test]

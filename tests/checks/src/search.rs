@@ -31,7 +31,22 @@ pub fn fuzz(name: &str, seconds: u32, canary: bool) -> Result<Outcome> {
     run(&mut cargo)
 }
 
-/// Lines, regions and branches of the engine and the boundary that the suites in Rust run.
+/// What sees the engine and the boundary in Rust and C.
+const SUITES: [&str; 11] = [
+    "batches",
+    "flow",
+    "results",
+    "values",
+    "hosts",
+    "memory",
+    "seeing",
+    "conformance",
+    "histories",
+    "regressions",
+    "c",
+];
+
+/// Lines, regions and branches of the engine and the boundary that the suites in Rust and C run.
 ///
 /// # Errors
 /// No nightly compiler, or no cargo-llvm-cov.
@@ -39,7 +54,16 @@ pub fn coverage(arguments: &[&str]) -> Result<Outcome> {
     let mut cargo = nightly::cargo()?;
     cargo
         .env("CARGO_TARGET_DIR", target("coverage"))
-        .args(["llvm-cov", "test", "--locked", "--branch", "-p", "microbatch"])
+        .args([
+            "llvm-cov",
+            "test",
+            "--locked",
+            "--branch",
+            "-p",
+            "microbatch",
+            "--lib",
+        ])
+        .args(SUITES.iter().flat_map(|suite| ["--test", *suite]))
         .args(["--ignore-filename-regex", "tests/|benches/|src/sync/.*_tests"])
         .args(arguments);
     run(&mut cargo)
@@ -66,16 +90,11 @@ pub fn mutants(files: &[&str], shard: &str) -> Result<Outcome> {
         cargo.args(["--file", file]);
     }
     cargo.args(["--", "-p", "microbatch", "--lib"]);
-    for suite in [
-        "batches",
-        "flow",
-        "results",
-        "values",
-        "hosts",
-        "conformance",
-        "histories",
-        "seeing",
-    ] {
+    // The programs in C take long to compile, and the others see the same.
+    for suite in SUITES
+        .iter()
+        .filter(|suite| **suite != "c" && **suite != "memory")
+    {
         cargo.args(["--test", suite]);
     }
     run(&mut cargo)
