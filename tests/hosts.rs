@@ -13,8 +13,8 @@ mod common;
 
 use common::{FOREVER, Journal, Ledger, echo, given, ns, run_at, status, timeless, wait_until, watchdog};
 use microbatch::{
-    Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, Mode, Object, OnFull, Outcome, PushOptions,
-    Status, Tags, Timeout, Trigger, Value,
+    Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, IfFull, Mode, Object, OnFull, Outcome,
+    PushOptions, Status, Tags, Timeout, Trigger, Value,
 };
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -307,6 +307,49 @@ fn p27_the_descriptor_fires_for_what_can_be_pulled() {
 }
 
 /// Fails if the descriptor does not fire by itself when a time comes, or fires before.
+/// Whoever asks for room is told of it whenever there is some, whatever others push meanwhile; and that there will be none.
+#[test]
+fn p22_who_asks_for_room_is_told_though_others_find_it() {
+    let _watchdog = watchdog();
+    let batcher = Batcher::builder()
+        .max_batch_size(1)
+        .queue_capacity(1)
+        .max_in_flight(64)
+        .push_timeout(FOREVER)
+        .build()
+        .unwrap();
+    let fd = batcher.fd().unwrap();
+    let ask = |tag| batcher.push_with(0i64, tag, PushOptions::new().if_full(IfFull::Ask));
+    let push_elsewhere = |tag| {
+        std::thread::scope(|scope| scope.spawn(|| batcher.push(0i64, tag)).join().unwrap()).unwrap();
+    };
+    batcher.push(0i64, 0).unwrap();
+    assert_eq!(ask(1), Err(Status::WOULD_WAIT));
+    let mut held = vec![batcher.next_batch(Timeout::ZERO).unwrap()];
+    assert!(fires(fd), "there is room");
+    for round in 1..4 {
+        // Somebody else has it.
+        push_elsewhere(10 * round);
+        assert_eq!(ask(1), Err(Status::WOULD_WAIT));
+        held.push(batcher.next_batch(Timeout::ZERO).unwrap());
+        push_elsewhere(10 * round + 1);
+        held.push(batcher.next_batch(Timeout::ZERO).unwrap());
+        assert!(fires(fd), "there is room again");
+    }
+    assert_eq!(ask(1), Ok(()));
+    held.push(batcher.next_batch(Timeout::ZERO).unwrap());
+    assert!(!readable(fd, 0), "nobody asks, and nothing is to be pulled");
+    batcher.push(0i64, 2).unwrap();
+    assert_eq!(ask(3), Err(Status::WOULD_WAIT));
+    held.push(batcher.next_batch(Timeout::ZERO).unwrap());
+    push_elsewhere(100);
+    let _ = batcher.close(Timeout::ZERO);
+    assert!(fires(fd), "there will be no room");
+    assert_eq!(ask(3), Err(Status::CLOSED));
+    drop(held);
+    assert!(!readable(fd, 0));
+}
+
 #[test]
 fn p27_the_descriptor_fires_when_the_next_deadline_has_come() {
     let _watchdog = watchdog();

@@ -122,6 +122,8 @@ pub(crate) struct Closing {
 /// A push that was refused for want of room, for the descriptor: it fires when there would be.
 #[derive(Clone, Copy)]
 pub(crate) struct RoomWanted {
+    /// Who asks again; none if whoever pushes next may have the room.
+    by: Option<usize>,
     accepted: u64,
     bytes: u64,
     weight: u64,
@@ -220,7 +222,7 @@ pub(crate) struct Core {
     pub(crate) in_flight: u32,
     /// Flights whose next part a host may pull.
     pub(crate) parts_due: u32,
-    pub(crate) room_wanted: Option<RoomWanted>,
+    room_wanted: Vec<RoomWanted>,
     // ---- what every batch is taken from and entered in
     /// The batch that came back last: the next to be opened.
     spare: Option<Shared<Batch>>,
@@ -334,7 +336,7 @@ impl Core {
             room_spin: Spin::default(),
             room_spinner: None,
             room_turn: 0,
-            room_wanted: None,
+            room_wanted: Vec::new(),
             done_waiters: 0,
             result_waiters: 0,
             fd: None,
@@ -486,17 +488,49 @@ impl Core {
 
     // ---- waiting for room ------------------------------------------------------------------------------------
 
-    pub(crate) fn want_room(&mut self, accepted: u64, bytes: u64, weight: u64) {
-        self.room_wanted = Some(RoomWanted {
+    /// `asks`: the calling thread asks again when the descriptor fires, whoever finds room meanwhile.
+    pub(crate) fn want_room(&mut self, asks: bool, accepted: u64, bytes: u64, weight: u64) {
+        let by = asks.then(thread::current_id);
+        let wanted = RoomWanted {
+            by,
             accepted,
             bytes,
             weight,
-        });
+        };
+        let before = self.room_wanted.iter().position(|other| other.by == by);
+        match before {
+            Some(at) => self.room_wanted[at] = wanted,
+            None if self.room_wanted.try_reserve(1).is_ok() => self.room_wanted.push(wanted),
+            // Without memory the last one is told, and others find room when they look for themselves.
+            None => self
+                .room_wanted
+                .iter_mut()
+                .last()
+                .into_iter()
+                .for_each(|last| *last = wanted),
+        }
     }
 
-    /// Whether the push that was refused would find room by now.
+    /// The calling thread found room, or waits no more.
+    pub(crate) fn forget_wanted_room(&mut self) {
+        if !self.room_wanted.is_empty() {
+            let me = thread::current_id();
+            self.room_wanted
+                .retain(|wanted| wanted.by.is_some_and(|by| by != me));
+        }
+    }
+
+    /// A thread asks again when the descriptor fires.
+    pub(crate) fn is_asked_for_room(&self) -> bool {
+        self.room_wanted.iter().any(|wanted| wanted.by.is_some())
+    }
+
+    /// Whether a push that was refused would find room by now, or would be told that there will be none.
     pub(crate) fn wanted_room_is_there(&self, limits: &super::options::Limits) -> bool {
-        self.room_wanted.is_some_and(|wanted| {
+        self.room_wanted.iter().any(|wanted| {
+            if wanted.by.is_some() && self.closing() {
+                return true;
+            }
             let load = super::forming::Load {
                 waiting: wanted.accepted.saturating_sub(self.left),
                 waiting_bytes: wanted.bytes.saturating_sub(self.left_bytes),

@@ -29,6 +29,8 @@ pub(crate) struct Front {
     bytes_before: u64,
     /// The open batch has no value yet: it was opened when the last one was full, so that its first value need not ask.
     prepared: bool,
+    /// Somebody asks again for room: every push asks, so that it is seen who finds some.
+    asked: bool,
     pub(crate) closed: bool,
     /// Places that producers hold for values they stage.
     pub(crate) reserved: u64,
@@ -106,6 +108,7 @@ impl Front {
             accepted_before: 0,
             bytes_before: 0,
             prepared: false,
+            asked: false,
             closed: false,
             reserved: 0,
             stages_are_watched: false,
@@ -192,10 +195,11 @@ impl Front {
         }
     }
 
-    /// Text took bytes: fewer rows of 8 bytes remain. None at all in a prepared batch: its first value begins it.
+    /// Text took bytes: fewer rows of 8 bytes remain. None at all in a prepared batch, whose first value begins it, and while
+    /// somebody asks for room.
     #[inline(always)]
     fn narrow(&mut self) {
-        if self.prepared {
+        if self.prepared || self.asked {
             return self.writer.set_limit(0);
         }
         let by_bytes = self.byte_limit.saturating_sub(self.extra) / 8;
@@ -223,6 +227,29 @@ impl Front {
         self.extra = extra;
         self.writer.set_limit(limit as usize);
         true
+    }
+
+    /// The calling thread wants room: it asks again, or whoever pushes next may have it.
+    fn want_room(&mut self, core: &mut Core, asks: bool, weight: u64) {
+        if !asks {
+            core.forget_wanted_room();
+        }
+        core.want_room(asks, self.accepted(), self.bytes_accepted(), weight);
+        self.heed_askers(core);
+    }
+
+    /// The calling thread found room, or none will come.
+    fn found_room(&mut self, core: &mut Core) {
+        core.forget_wanted_room();
+        self.heed_askers(core);
+    }
+
+    fn heed_askers(&mut self, core: &Core) {
+        let asked = core.is_asked_for_room();
+        if asked != self.asked {
+            self.asked = asked;
+            self.narrow();
+        }
     }
 
     /// The open batch's age counts from here.
@@ -561,6 +588,11 @@ impl Inner {
             Pushed::Done(status)
         };
         if front.closed {
+            if front.asked {
+                let mut core = self.core.lock();
+                front.found_room(&mut core);
+                self.touch_later(&mut core);
+            }
             return refused(front, Status::CLOSED);
         }
         if !self.accepts(push.kind) {
@@ -594,7 +626,7 @@ impl Inner {
                     if push.if_full != IfFull::Refuse && !self.is_manual() && !core.in_callback() =>
                 {
                     if push.if_full == IfFull::Ask {
-                        core.want_room(front.accepted(), front.bytes_accepted(), weight);
+                        front.want_room(&mut core, true, weight);
                         self.touch_later(&mut core);
                         return Pushed::Done(Status::WOULD_WAIT);
                     }
@@ -602,7 +634,7 @@ impl Inner {
                     return Pushed::Wait(status, lack.room(), core.room_changes[lack.room() as usize]);
                 }
                 OnFull::Block | OnFull::Reject => {
-                    core.want_room(front.accepted(), front.bytes_accepted(), weight);
+                    front.want_room(&mut core, false, weight);
                     self.touch_later(&mut core);
                     return refused(front, status);
                 }
@@ -622,7 +654,7 @@ impl Inner {
             self.touch_later(&mut core);
             return refused(front, status);
         }
-        core.room_wanted = None;
+        front.found_room(&mut core);
         if forming::seals_after(&self.limits, front.writer.row() as u64) {
             self.seal(front, &mut core, Trigger::Size);
         } else if self.limits.max_delay == 0 && core.is_idle(self.limits.max_in_flight) {
@@ -1022,13 +1054,14 @@ impl Inner {
                 let mut core = self.core.lock();
                 let lack = forming::lack(&self.limits, front.load(&core), 8);
                 match lack {
-                    None => core.room_wanted = None,
+                    None => front.found_room(&mut core),
                     Some(_) => {
                         // As for a push that finds no room: the open batch may hold what is in the way.
                         if let Some(open) = &mut core.open {
                             open.full = true;
                         }
-                        core.want_room(front.accepted(), front.bytes_accepted(), 8);
+                        // Who waits in here is woken by others than the descriptor.
+                        front.want_room(&mut core, timeout == 0 && !front.closed, 8);
                     }
                 }
                 self.pass_room_on(front, &mut core, None);

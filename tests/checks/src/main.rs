@@ -155,7 +155,10 @@ fn host(language: &str) -> Result {
     let runtime = run(&mut find)?.text.trim().to_owned();
     let mut cargo = microbatch_checks::nightly::cargo()?;
     cargo
-        .env("RUSTFLAGS", "-Zsanitizer=address -Zexternal-clangrt")
+        .env(
+            "RUSTFLAGS",
+            format!("-Zsanitizer=address -Zexternal-clangrt -Clink-arg={runtime}"),
+        )
         .env(
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
             format!("env LD_PRELOAD={runtime}"),

@@ -39,6 +39,7 @@ pub use api::{
 };
 pub use engine::error::{Error, Result, Status, StatusInfo};
 pub use engine::options::{Choice, Clock, Delivery, Mode, OnFull, OptionInfo, OptionKind, Options};
+pub use engine::queue::IfFull;
 pub use engine::stats::{Histogram, Stats};
 pub use engine::value::{Handled, Kind, Object, Outcome, Trigger, Value};
 pub use engine::writer::Tags;

@@ -2,7 +2,7 @@
 
 use microbatch_shuttle::account::{Account, Bounds, PRODUCER};
 use microbatch_shuttle::world::{self, Flag, ensure, ensure_eq, explore, must_catch, one_of};
-use microbatch_shuttle::{Closed, OnFull, Status, Tags, Timeout};
+use microbatch_shuttle::{Closed, IfFull, OnFull, PushOptions, Status, Tags, Timeout};
 use std::sync::Arc;
 
 use super::{FOREVER, microseconds, producer};
@@ -319,4 +319,67 @@ fn p22_p23_descriptor() {
 #[test]
 fn control_the_descriptor_does_not_fire() {
     must_catch("descriptor_stale", 10, descriptor);
+}
+
+/// A host that waits for room itself, beside one whose pushes wait: a push asks, the host waits for the descriptor and
+/// pushes again.
+fn asking() {
+    let bounds = Bounds {
+        queue: one_of(&[1, 2]),
+        size: 1,
+        results: one_of(&[1, 2, 8]),
+        flights: 1,
+    };
+    let account = Account::new(bounds);
+    let handle = account.clone();
+    let builder = account
+        .delivered(account.builder())
+        .on_full(OnFull::Block)
+        .push_timeout(FOREVER)
+        .handler(move |batch| {
+            world::dawdle(4);
+            handle.handle(batch)
+        });
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    let fd = batcher.fd().expect("a descriptor");
+    let beside = producer(2, one_of(&[0, 3]), &account, &batcher);
+    let push = |tag: u64, if_full| {
+        let options = PushOptions::new().if_full(if_full);
+        account.try_push(tag, 0, false, || batcher.push_with(tag as i64, tag, options))
+    };
+    let never = Flag::default();
+    // A refused tag is not used again.
+    let mut tags = PRODUCER..;
+    let mut next = || tags.next().unwrap_or_default();
+    for _ in 0..4 {
+        loop {
+            let status = push(next(), IfFull::Ask);
+            if status.is_ok() {
+                break;
+            }
+            ensure_eq(status, Status::WOULD_WAIT, "a push that asks");
+            world::reached("asks");
+            ensure(world::readable(fd, &never), "the descriptor is gone");
+        }
+    }
+    let status = push(next(), IfFull::Refuse);
+    let answers = [Status::OK, Status::QUEUE_FULL, Status::RESULTS_FULL];
+    ensure(answers.contains(&status), status);
+    account.snapshot(&batcher);
+    beside.join();
+    ensure_eq(batcher.close(FOREVER), Ok(Closed { left: 0 }), "close");
+    account.settle(&batcher);
+    drop(batcher);
+    account.ensure_order_of_producers();
+    account.finish();
+}
+
+#[test]
+fn p22_asking() {
+    explore("asking", 200, &["asks", "push QUEUE_FULL"], asking);
+}
+
+#[test]
+fn control_who_asks_is_not_told() {
+    must_catch("asked_in_vain", 100, asking);
 }
