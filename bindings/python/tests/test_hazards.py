@@ -77,6 +77,8 @@ def test_multiprocessing(method: str, tmp_path: Path) -> None:
         "submit(2).result()",
         "submit(2).exception()",
         "room()",
+        "push(3)",
+        "submit(3)",
         "push_many([3] * 99)",
         "producer().push(4)",
     ],
@@ -93,7 +95,7 @@ def test_ctrl_c_ends_every_wait(wait: str) -> None:
         "b = microbatch.Batcher(handler, max_batch_size=1, queue_capacity=1, drain_at_exit='10ms')\n"
         "b.push(1)\n"
         "while not b.stats().in_flight: pass\n"
-        f"if 'room' in {wait!r} or 'push' in {wait!r}: b.push(2)\n"
+        f"if {wait!r} in ('room()', 'push(3)', 'submit(3)', 'push_many([3] * 99)', 'producer().push(4)'): b.push(2)\n"
         "def press():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "threading.Timer(0.2, press).start()\n"
@@ -102,6 +104,29 @@ def test_ctrl_c_ends_every_wait(wait: str) -> None:
         "except KeyboardInterrupt:\n"
         "    print('interrupted', flush=True)\n"
         "gate.set()\n"
+        "b.abandon()\n"
+    )
+    assert run(program).stdout == "interrupted\n"
+
+
+def test_ctrl_c_ends_a_flush_that_waits_for_on_result() -> None:
+    program = (
+        "import os, signal, threading, microbatch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "gate, inside = threading.Event(), threading.Event()\n"
+        "def on_result(results):\n"
+        "    inside.set()\n"
+        "    gate.wait()\n"
+        "b = microbatch.Batcher(lambda values: values, on_result=on_result, max_batch_size=1)\n"
+        "b.push(1)\n"
+        "inside.wait()\n"
+        "threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n"
+        "    b.flush()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+        "gate.set()\n"
+        "b.close()\n"
         "b.abandon()\n"
     )
     assert run(program).stdout == "interrupted\n"
