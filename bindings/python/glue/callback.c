@@ -33,9 +33,10 @@ void on_result(void *user_data, const mb_results *results, const mb_api *api)
     PyGILState_STATE state = PyGILState_Ensure();
     PusherObject *pusher = pusher_of(host);
     PyObject *columns;
+    size_t count, others = replies_resolve(host, results, &count);
     (void)api;
-    if (replies_resolve(host, results) && pusher != NULL && pusher->on_result != NULL) {
-        columns = results_columns(host, results, false);
+    if (others > 0 && pusher != NULL && pusher->on_result != NULL) {
+        columns = results_for_others(host, results, others, count, false);
         if (columns == NULL) {
             told_of("microbatch: results could not be delivered");
         } else {

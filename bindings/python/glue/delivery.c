@@ -57,11 +57,13 @@ void deliver(struct host *host, PusherObject *pusher, mb_results *results)
 {
     mb_results_view view;
     PyObject *columns = NULL;
+    size_t others, count;
     struct turn *turn;
     view.struct_size = sizeof view;
     host->api->mb_results_get_view(results, &view);
-    if (replies_resolve(host, results) && pusher->on_result != NULL) {
-        columns = results_columns(host, results, true);
+    others = replies_resolve(host, results, &count);
+    if (others > 0 && pusher->on_result != NULL) {
+        columns = results_for_others(host, results, others, count, true);
         if (columns == NULL) {
             PyErr_WriteUnraisable(host->self); /* its turn must not be missed */
         }

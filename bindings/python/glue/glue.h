@@ -263,7 +263,8 @@ extern PyType_Spec reply_spec;
 bool reply_setup(PyObject *module);
 ReplyObject *reply_new(PyObject *pusher, PyObject *host);
 void reply_refused(ReplyObject *self);                               /* its push was: takes it */
-bool replies_resolve(struct host *host, const mb_results *results);  /* true: there are rows of others */
+/* Answers the replies of a set; how many rows are no replies', and of how many. */
+size_t replies_resolve(struct host *host, const mb_results *results, size_t *count);
 void replies_discard(struct host *host);
 void replies_free(struct host *host);
 int replies_visit(struct host *host, visitproc visit, void *arg);
@@ -325,6 +326,7 @@ PyObject *batch_texts(PyObject *object, PyObject *ignored);
 
 /* results.c */
 PyObject *results_columns(struct host *host, const mb_results *results, bool pulled);  /* pulled: freed with them */
+PyObject *results_for_others(struct host *host, const mb_results *results, size_t others, size_t count, bool pulled);
 PyObject *set_values(PyObject *module, PyObject *set);
 PyObject *set_texts(PyObject *module, PyObject *set);
 

@@ -183,16 +183,20 @@ static PyObject *take_thrown(struct host *host, uint64_t tag)
     return thrown;
 }
 
-/* Gives the replies among a set their results; answers whether there are rows of others. */
-bool replies_resolve(struct host *host, const mb_results *results)
+size_t replies_resolve(struct host *host, const mb_results *results, size_t *count)
 {
     mb_results_view view;
     struct wakes wakes = {NULL, NULL, NULL};
-    bool others = false;
+    size_t others = 0;
     bool threw = host->thrown != NULL && PyDict_Size(host->thrown) > 0;
     view.struct_size = sizeof view;
-    if (host->replies.count == 0 || host->api->mb_results_get_view(results, &view) != MB_OK) {
-        return true;
+    *count = 0;
+    if (host->api->mb_results_get_view(results, &view) != MB_OK) {
+        return 0;
+    }
+    *count = view.count;
+    if (host->replies.count == 0) {
+        return view.count;
     }
     for (size_t row = 0; row < view.count; row++) {
         uint64_t tag = view.tags[row];
@@ -201,7 +205,7 @@ bool replies_resolve(struct host *host, const mb_results *results)
         PyObject *value, *thrown;
         int state = DONE;
         if (slot == NULL) {
-            others = true;
+            others++;
             continue;
         }
         reply = slot->reply;

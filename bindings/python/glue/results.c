@@ -36,20 +36,23 @@ static PyObject *set_of(struct host *host, mb_results *results)
     return capsule;
 }
 
-/* The results of a set as a list; a row that is not OK has (code, type name, message) there. */
+/* One result; of a row that is not OK (code, type name, message). */
+static PyObject *row_value(struct host *host, const mb_results *results, const mb_results_view *view, size_t row)
+{
+    mb_value value;
+    if (view->outcomes != NULL && view->outcomes[row] != MB_OUTCOME_OK) {
+        return row_error(host, results, row);
+    }
+    return host->api->mb_results_value(results, row, &value) == MB_OK ? value_make(host, &value)
+                                                                      : raise_status(MB_ERR_INTERNAL, NULL);
+}
+
+/* The results of a set as a list. */
 static PyObject *list_values(struct host *host, const mb_results *results, const mb_results_view *view)
 {
     PyObject *values = PyList_New((Py_ssize_t)view->count);
     for (size_t row = 0; values != NULL && row < view->count; row++) {
-        mb_value value;
-        PyObject *object;
-        if (view->outcomes != NULL && view->outcomes[row] != MB_OUTCOME_OK) {
-            object = row_error(host, results, row);
-        } else if (host->api->mb_results_value(results, row, &value) == MB_OK) {
-            object = value_make(host, &value);
-        } else {
-            object = raise_status(MB_ERR_INTERNAL, NULL);
-        }
+        PyObject *object = row_value(host, results, view, row);
         if (object == NULL || PyList_SetItem(values, (Py_ssize_t)row, object) < 0) {
             Py_CLEAR(values);
         }
@@ -148,4 +151,64 @@ PyObject *results_columns(struct host *host, const mb_results *results, bool pul
     }
     return Py_BuildValue("(KINNNNN)", (unsigned long long)view.batch, (unsigned int)view.kind, tags, outcomes, handled,
                          values, set);
+}
+
+/* The same of the rows that are no replies', as copies. */
+static PyObject *results_of_others(struct host *host, const mb_results *results, size_t others)
+{
+    mb_results_view view;
+    PyObject *tags = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(8 * others)), *values = PyList_New(0);
+    PyObject *outcomes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)others), *handled = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)others);
+    PyObject *buffer, *answer = NULL;
+    size_t to = 0;
+    bool failed = false;
+    view.struct_size = sizeof view;
+    if (tags != NULL && values != NULL && outcomes != NULL && handled != NULL
+        && host->api->mb_results_get_view(results, &view) == MB_OK) {
+        for (size_t row = 0; row < view.count && to < others; row++) {
+            PyObject *value;
+            if (view.tags[row] >= REPLY_TAGS) {
+                continue;
+            }
+            value = row_value(host, results, &view, row);
+            if (value == NULL || PyList_Append(values, value) < 0) {
+                Py_XDECREF(value);
+                break;
+            }
+            Py_DECREF(value);
+            ((uint64_t *)(void *)PyBytes_AsString(tags))[to] = view.tags[row];
+            PyBytes_AsString(outcomes)[to] = (char)(view.outcomes == NULL ? MB_OUTCOME_OK : view.outcomes[row]);
+            PyBytes_AsString(handled)[to] = (char)(view.handled == NULL ? MB_HANDLED_YES : view.handled[row]);
+            failed |= view.outcomes != NULL && view.outcomes[row] != MB_OUTCOME_OK;
+            to++;
+        }
+        buffer = to < others ? NULL : buffer_of(PyBytes_AsString(tags), others, 'Q', tags);
+        if (buffer != NULL) {
+            answer = Py_BuildValue("(KINOOOO)", (unsigned long long)view.batch,
+                                   (unsigned int)(view.kind < MB_KINDS ? view.kind : MB_KIND_MIXED), buffer,
+                                   failed ? outcomes : Py_None, failed ? handled : Py_None, values, Py_None);
+        }
+    }
+    if (answer == NULL && PyErr_Occurred() == NULL) {
+        raise_status(MB_ERR_INTERNAL, NULL);
+    }
+    Py_XDECREF(tags);
+    Py_XDECREF(values);
+    Py_XDECREF(outcomes);
+    Py_XDECREF(handled);
+    return answer;
+}
+
+/* Columns for on_result, of a set whose replies are answered; `others` rows are no replies'. Takes a pulled set. */
+PyObject *results_for_others(struct host *host, const mb_results *results, size_t others, size_t count, bool pulled)
+{
+    PyObject *columns;
+    if (others == count) {
+        return results_columns(host, results, pulled);
+    }
+    columns = results_of_others(host, results, others);
+    if (pulled) {
+        host->api->mb_results_free((mb_results *)(uintptr_t)results);
+    }
+    return columns;
 }

@@ -10,7 +10,7 @@ import weakref
 from typing import Any
 
 import pytest
-from microbatch import Batcher, Error, Reply
+from microbatch import Batcher, Error, Reply, Results
 
 
 def double(values: list[int]) -> list[int]:
@@ -310,3 +310,29 @@ def test_finished_parts_keep_their_results_when_the_time_is_up() -> None:
         with pytest.raises(Error, match="HANDLER_TIMEOUT"):
             replies[1].result(30)
         gate.set()
+
+
+@pytest.mark.parametrize("mode", ["threaded", "manual"])
+def test_on_result_sees_no_rows_of_replies(mode: str) -> None:
+    seen: list[tuple[int, Any]] = []
+
+    def on_result(results: Results[Any]) -> None:
+        seen.extend((row.tag, row.value if row.error is None else row.error.name) for row in results)
+        assert [row.tag for row in results] == list(results.tags) and len(results) == len(results.values)
+
+    def handler(values: list[Any]) -> list[Any]:
+        return [RuntimeError("no") if value is None else value for value in values]
+
+    with Batcher(handler, on_result=on_result, mode=mode, max_batch_size=4, max_delay=60) as batcher:
+        replies = []
+        for values in ([1, 2, 3, 4], ["a", None, 2.5, True], [5, 6, 7, 8]):
+            for place, value in enumerate(values):
+                if place % 2 and values[0] != 5:
+                    batcher.push(value, 10 + place)
+                else:
+                    replies.append(batcher.submit(value))
+        if mode == "manual":
+            batcher.run()
+        batcher.flush()
+        assert [reply.result() for reply in replies] == [1, 3, "a", 2.5, 5, 6, 7, 8]
+    assert seen == [(11, 2), (13, 4), (11, "HANDLER_FAILED"), (13, True)]
