@@ -11,8 +11,12 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-/// How long a program may hang before it is killed. Nothing asserts that anything is faster than this.
-pub(crate) const WATCHDOG: Duration = Duration::from_secs(180);
+/// How long a program may hang before it is killed: `MICROBATCH_WATCHDOG` seconds, or 180. Nothing asserts that anything is
+/// faster than this.
+pub(crate) fn watchdog() -> Duration {
+    let asked = env::var("MICROBATCH_WATCHDOG").ok();
+    Duration::from_secs(asked.and_then(|text| text.parse().ok()).unwrap_or(180))
+}
 
 /// How a program gets at the library.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -228,7 +232,7 @@ pub(crate) fn run(command: &mut Command) -> Output {
     let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let stdout = read_beside(child.stdout.take().unwrap());
     let stderr = read_beside(child.stderr.take().unwrap());
-    let stdout = stdout.recv_timeout(WATCHDOG).unwrap_or_else(|_| {
+    let stdout = stdout.recv_timeout(watchdog()).unwrap_or_else(|_| {
         let _ = child.kill();
         panic!("{command:?} does not end")
     });

@@ -164,6 +164,8 @@ fn host(language: &str) -> Result {
             format!("env LD_PRELOAD={runtime}"),
         )
         .env("ASAN_OPTIONS", "handle_segv=0:detect_leaks=0")
+        // All is slower.
+        .env("MICROBATCH_WATCHDOG", "1800")
         .args([
             "test",
             "--locked",
