@@ -307,6 +307,27 @@ fn p27_the_descriptor_fires_for_what_can_be_pulled() {
 }
 
 /// Fails if the descriptor does not fire by itself when a time comes, or fires before.
+/// Fails if a flush that is given up leaves its mark behind: the descriptor would fire for it, and nobody would ask.
+#[test]
+fn p23_a_flush_that_is_given_up_leaves_the_descriptor_quiet() {
+    let shelf = Arc::new(Mutex::new(Vec::new()));
+    let kept = shelf.clone();
+    let batcher = manual()
+        .handler(move |batch: &mut Batch<'_>| {
+            kept.lock().unwrap().push(batch.keep()?);
+            Ok(())
+        })
+        .build()
+        .unwrap();
+    let fd = batcher.fd().unwrap();
+    batcher.push(1, 1).unwrap();
+    assert_eq!(batcher.flush(Timeout::ZERO), Err(Status::IN_PROGRESS));
+    let held = shelf.lock().unwrap().remove(0);
+    held.complete_ok().unwrap();
+    batcher.run().unwrap();
+    assert!(!readable(fd, 0));
+}
+
 /// Whoever asks for room is told of it whenever there is some, whatever others push meanwhile; and that there will be none.
 #[test]
 fn p22_who_asks_for_room_is_told_though_others_find_it() {
