@@ -67,10 +67,10 @@ struct host *host_for_map(void)
     return host;
 }
 
-/* Makes a batcher. kinds: the handlers Java has, as bits; natives: function and user data for each kind and the default,
+/* Makes a batcher. kinds: the handlers Java has, as bits; pulls: those of whoever pulls; natives: function and user data for each kind and the default,
    zeros for none. out[0] is the host, out[1] the owner. */
 static jint create(
-    JNIEnv *env, jclass class, jbyteArray texts, jint flags, jint kinds, jlongArray natives, jlongArray out,
+    JNIEnv *env, jclass class, jbyteArray texts, jint flags, jint kinds, jint pulls, jlongArray natives, jlongArray out,
     jobjectArray error)
 {
     const mb_api *api = mb_api_table();
@@ -96,10 +96,7 @@ static jint create(
     }
     options.owner = host->owner;
     options.drain_at_exit = 0; /* the virtual machine's own hook drains */
-    if (!host->upcalls) {
-        options.pull_handlers = (uint64_t)kinds;
-        kinds = 0;
-    }
+    options.pull_handlers = (uint64_t)pulls;
     if (flags & FLAG_PULL_RESULTS) {
         options.results = MB_RESULTS_PULL;
     }
@@ -229,7 +226,7 @@ static void freeHost(JNIEnv *env, jclass class, jlong address)
 
 METHODS(
     host_methods,
-    METHOD(create, "([BII[J[J[[B)I"),
+    METHOD(create, "([BIII[J[J[[B)I"),
     METHOD(attach, "(J[J)I"),
     METHOD(share, "(" CORE "J)J"),
     METHOD(letGo, "(" CORE "J)V"),

@@ -284,6 +284,28 @@ public final class Builder<T, R> {
         return this;
     }
 
+    /**
+     * For a batcher without handlers: whoever pulls has a handler for every kind that has none of its own. Once one is named,
+     * other kinds are refused with NO_HANDLER, and {@link Batcher#nextBatch} hands out the parts of a batch one after another.
+     *
+     * @return this
+     */
+    public Builder<T, R> pullHandler() {
+        settings.pulls |= 1 << Core.DEFAULT_HANDLER;
+        return this;
+    }
+
+    /**
+     * For a batcher without handlers: whoever pulls has a handler for this kind.
+     *
+     * @param kind the kind
+     * @return this
+     */
+    public Builder<T, R> pullHandler(Kind kind) {
+        settings.pulls |= 1 << kind.ordinal();
+        return this;
+    }
+
     // ---- the rest ----
 
     /**
@@ -409,6 +431,10 @@ public final class Builder<T, R> {
             throw new IllegalArgumentException(
                     "native handlers beside handlers in Java: in threaded mode a batcher has one sort or the other");
         }
+        if (made.pulls != 0 && made.hasHandlers()) {
+            throw new IllegalArgumentException(
+                    "pullHandler beside handlers: a batcher has handlers, or its batches are pulled");
+        }
         int flags = 0;
         if (!made.countsOnly && !made.pullsResults) {
             flags |= made.manual ? FLAG_ON_RESULT : FLAG_PULL_RESULTS;
@@ -416,7 +442,9 @@ public final class Builder<T, R> {
         flags |= made.manual ? FLAG_UPCALLS : 0;
         long[] out = new long[2];
         // In threaded mode Java pulls the parts for its handlers; the engine has none.
-        refuse(Native.create(texts, flags, made.kinds(), natives, out, error), error);
+        int kinds = made.manual ? made.kinds() : 0;
+        int pulls = made.manual ? made.pulls : made.kinds() | made.pulls;
+        refuse(Native.create(texts, flags, kinds, pulls, natives, out, error), error);
         Core core = new Core(out[0], (int) out[1], made);
         try {
             core.start();
@@ -441,6 +469,7 @@ public final class Builder<T, R> {
         to.threadFactory = from.threadFactory;
         to.countsOnly = from.countsOnly;
         to.hasNativeHandler = from.hasNativeHandler;
+        to.pulls = from.pulls;
         return to;
     }
 

@@ -64,6 +64,9 @@ final class Core {
         boolean countsOnly;
         boolean pullsResults;
         boolean hasNativeHandler;
+
+        /** The kinds, and the default, that whoever pulls has a handler for, as bits. */
+        int pulls;
         long pushTimeout;
         long closeTimeout;
         long drainAtExit;

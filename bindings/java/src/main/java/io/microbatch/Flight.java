@@ -99,6 +99,11 @@ final class Flight extends Loan {
         }
     }
 
+    /** The same for a part that was pulled by the user. */
+    synchronized void keepPart() {
+        check(ended ? Status.TOO_LATE : Native.batchKeep(core, core.host, handle));
+    }
+
     /** The handler of a pulled part has returned, and somebody holds the part: the next one of its batch may come. */
     synchronized void pass() {
         if (!ended) {

@@ -30,6 +30,13 @@ public final class HeldBatch<T> extends Batch<T> implements AutoCloseable {
             return flight.complete(orNull);
         }
 
+        int completeNext(long[] info) {
+            if (done.getAndSet(true)) {
+                return Status.TOO_LATE;
+            }
+            return flight.completeNext(info);
+        }
+
         @Override
         public void run() {
             if (!done.getAndSet(true)) {
@@ -60,6 +67,41 @@ public final class HeldBatch<T> extends Batch<T> implements AutoCloseable {
      */
     public void completeOk() {
         refuse(end(true));
+    }
+
+    /**
+     * Completes the batch, and takes the next set of results if one is ready then: for batchers whose results are pulled.
+     * Nobody who waits for results is woken for it.
+     *
+     * @param <R> what comes back
+     * @return the set, as {@link Batcher#nextResults} gives it; {@code null} if none is ready, or none is pulled
+     * @throws MicrobatchException as {@link #complete}; WRONG_MODE, and nothing is done, if the batcher's own threads take its
+     *     results
+     */
+    public <R> Results<R> completeNext() {
+        Core core = flight.core;
+        if (core.workers() != null && core.workers().takesResults()) {
+            throw MicrobatchException.of(
+                    Status.WRONG_MODE, "the results of this batcher are taken already; results = pull leaves them");
+        }
+        long[] info = new long[Results.INFO];
+        int status = end.completeNext(info);
+        net.clean();
+        refuse(status);
+        return info[0] == 0 ? null : Pulls.taken(core, info, results -> {});
+    }
+
+    /**
+     * Says of a pulled part that its handler has returned and the part is held on: the next part of its batch may be pulled.
+     *
+     * @return this
+     * @throws MicrobatchException TOO_LATE if its outcomes stand already; INVALID_ARGUMENT if it is kept already, or is no part
+     *     pulled for a handler
+     */
+    @Override
+    public HeldBatch<T> keep() {
+        flight.keepPart();
+        return this;
     }
 
     /** Completes it and answers the status. */

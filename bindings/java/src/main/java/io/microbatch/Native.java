@@ -63,7 +63,8 @@ final class Native {
     static native int optionValues(byte[] texts, long[] values, byte[][] error);
 
     // host.c
-    static native int create(byte[] texts, int flags, int kinds, long[] natives, long[] out, byte[][] error);
+    static native int create(
+            byte[] texts, int flags, int kinds, int pulls, long[] natives, long[] out, byte[][] error);
 
     static native int attach(long shared, long[] out);
 

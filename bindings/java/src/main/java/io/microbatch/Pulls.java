@@ -27,6 +27,11 @@ final class Pulls {
         core.refuseInCallback("nextResults");
         long[] info = new long[Results.INFO];
         pull(core, timeout, slice -> Native.nextResults(core, core.host, slice, info));
+        return taken(core, info, consumer);
+    }
+
+    /** A set that a native call told of: kept, and given back. */
+    static <R> Results<R> taken(Core core, long[] info, Consumer<? super Results<R>> consumer) {
         Results<R> results = new Results<>(core, info);
         try {
             consumer.accept(results.keep());

@@ -17,8 +17,8 @@ import java.util.Set;
  * the README there.
  */
 final class ConformanceRunner {
-    /** What Java has no form for: bytes stay the garbage collector's, and a batcher in use by a call outlives it. */
-    static final Set<String> LACKS = Set.of("owned", "free_in_callback", "parts");
+    /** What Java has no form for: an owned push keeps the caller's bytes where they are, and Java's collector moves them. */
+    static final Set<String> LACKS = Set.of("owned");
 
     private static final List<String> KINDS =
             List.of("null", "bool", "int64", "float64", "string", "bytes", "object");
@@ -41,6 +41,7 @@ final class ConformanceRunner {
     private final Map<String, Script> scripts = new HashMap<>();
     private final Map<String, String> options = new java.util.LinkedHashMap<>();
     private final List<HeldBatch<Object>> held = new ArrayList<>();
+    private final List<String> pulls = new ArrayList<>();
     private final List<Mark> marks = new ArrayList<>();
     private Batcher<Object, Object> batcher;
     private int owner;
@@ -60,6 +61,7 @@ final class ConformanceRunner {
                 case "owner" -> owner = Integer.parseInt(words[1]);
                 case "option" -> options.put(words[1], words[2]);
                 case "handler" -> script(words[1], rest(words, 2));
+                case "pull" -> pulls.add(words[1]);
                 case "on_result", "on_release" -> script(words[0], rest(words, 1));
                 case "new" -> {
                     String status = make();
@@ -217,6 +219,13 @@ final class ConformanceRunner {
             String name = kindName(kind);
             if (scripts.containsKey(name)) {
                 builder.batchHandler(kind, batch -> handle(name, batch));
+            }
+        }
+        for (String kind : pulls) {
+            if (kind.equals("default")) {
+                builder.pullHandler();
+            } else {
+                builder.pullHandler(Kind.ALL[KINDS.indexOf(kind)]);
             }
         }
         if (scripts.containsKey("default")) {
@@ -576,6 +585,23 @@ final class ConformanceRunner {
         }
         String[] action = List.of(words).subList(1, words.length).toArray(String[]::new);
         switch (action[0]) {
+            case "keep":
+                return status(batch::keep);
+            case "complete_next":
+                held.set(at, null);
+                return status(
+                        () -> {
+                            Results<Object> results = batch.completeNext();
+                            if (results != null) {
+                                indented(
+                                        1,
+                                        () ->
+                                                show(
+                                                        results,
+                                                        "batch " + results.batch(),
+                                                        kindName(results.kind())));
+                            }
+                        });
             case "complete":
                 held.set(at, null);
                 return status(batch::complete);

@@ -46,7 +46,7 @@ class ConformanceTest {
             }
         }
         System.out.println(played + " of " + scenarios.size() + " scenarios played");
-        assertTrue(played > 250, "only " + played + " scenarios were played");
+        assertTrue(played > 275, "only " + played + " scenarios were played");
         assertEquals(List.of(), differing);
     }
 

@@ -6,6 +6,9 @@ import static io.microbatch.Kit.failureOf;
 import static io.microbatch.Kit.waitUntil;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Duration;
@@ -295,5 +298,55 @@ class PartsTest {
             }
         }
         executor.shutdown();
+    }
+
+    // ---- pulled by the user ----
+
+    @Test
+    void p13_aPulledPartIsPassedOnOrCompletedWithTheNextResults() throws Exception {
+        try (var batcher =
+                Batcher.<Object, Object>builder()
+                        .maxDelay(Batcher.FOREVER)
+                        .option("results", "pull")
+                        .pullHandler(Kind.INT64)
+                        .pullHandler(Kind.STRING)
+                        .build()) {
+            batcher.push(1L, 1);
+            batcher.push("two", 2);
+            assertRefused("NO_HANDLER", () -> batcher.push(0.5, 3));
+            batcher.seal();
+            HeldBatch<Object> numbers = batcher.nextBatch(LONG);
+            assertEquals(List.of(1L), numbers.values());
+            assertSame(numbers, numbers.keep());
+            assertRefused("INVALID_ARGUMENT", numbers::keep);
+            HeldBatch<Object> strings = batcher.nextBatch(LONG);
+            assertEquals(List.of("two"), strings.values());
+            strings.setAll(List.of("zwei"));
+            assertNull(strings.completeNext(), "the other part is under way");
+            numbers.setAll(List.of("eins"));
+            Results<Object> results = numbers.completeNext();
+            assertEquals(List.of("eins", "zwei"), List.of(results.value(0), results.value(1)));
+            assertRefused("TOO_LATE", numbers::completeNext);
+        }
+    }
+
+    @Test
+    void p29_whatTheBatchersOwnThreadsTakeIsNotTakenElsewhere() throws Exception {
+        List<Object> delivered = new ArrayList<>();
+        try (var batcher =
+                Batcher.<Object, Object>builder()
+                        .maxDelay(Duration.ZERO)
+                        .onResult(results -> delivered.add(results.value(0)))
+                        .build()) {
+            batcher.push(1L, 1);
+            HeldBatch<Object> held = batcher.nextBatch(LONG);
+            held.set(0, 2L);
+            assertRefused("WRONG_MODE", held::completeNext);
+            held.complete();
+            batcher.flush(LONG);
+        }
+        assertEquals(List.of(2L), delivered);
+        var both = Batcher.<Object, Object>builder().pullHandler().handler(Batch::values);
+        assertThrows(IllegalArgumentException.class, both::build);
     }
 }
