@@ -196,6 +196,51 @@ fn the_tests_pass() {
     }
 }
 
+/// Every call of a batcher is in the table of calls inside callbacks.
+#[test]
+fn p25_the_table_of_calls_is_whole() {
+    let cpp = root().join("bindings/cpp");
+    let table = fs::read_to_string(cpp.join("tests/reentrancy.cpp")).unwrap();
+    let mut missing = Vec::new();
+    let mut seen = 0;
+    for (header, class) in [
+        ("control", "class control"),
+        ("push", "class pushing"),
+        ("batcher", "class batcher :"),
+    ] {
+        let text = fs::read_to_string(cpp.join(format!("include/microbatch/{header}.hpp"))).unwrap();
+        let body = &text[text.find(class).unwrap()..];
+        let public = &body[body.find("public:").unwrap()..];
+        let end = ["\nprivate:", "\nprotected:"]
+            .iter()
+            .filter_map(|word| public.find(word))
+            .min()
+            .unwrap();
+        for line in public[..end].lines() {
+            // A member function begins a line of the class: four spaces, its type, its name.
+            let Some((before, _)) = line.split_once('(') else {
+                continue;
+            };
+            let is_member = line.starts_with("    ") && !line[4..].starts_with([' ', '/', '#', ':']);
+            let Some((_, name)) = before.rsplit_once(' ').filter(|_| is_member) else {
+                continue;
+            };
+            // Not calls on a batcher: making and moving, and what hands out the C API.
+            if ["create", "operator=", "~batcher", "handle", "api"].contains(&name)
+                || line.contains(" batcher(")
+            {
+                continue;
+            }
+            seen += 1;
+            if !table.contains(&format!("\"{name}\"")) && !table.contains(&format!("self->{name}(")) {
+                missing.push(name.to_owned());
+            }
+        }
+    }
+    assert!(seen >= 40, "only {seen} calls were found in the headers");
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 #[test]
 fn the_tests_pass_sanitized() {
     if can_build() && can_sanitize() {
