@@ -17,8 +17,27 @@
     call_end(&call);                                    \
     return status
 
+/* A close is about to begin in another thread: from now on pushes, seals and new flushes answer CLOSED; or it has begun, and
+   the library answers that itself. */
+static void closeToValues(JNIEnv *env, jclass class, jobject core, jlong address, jboolean closed)
+{
+    unsigned char before = closed ? OPEN : CLOSED_TO_VALUES;
+    (void)env;
+    (void)class;
+    (void)core;
+    atomic_compare_exchange_strong(&HOST(address)->closing, &before, closed ? CLOSED_TO_VALUES : OPEN);
+}
+
+static bool is_closed_to_values(jlong address)
+{
+    return atomic_load(&HOST(address)->closing) != OPEN;
+}
+
 static jint seal(JNIEnv *env, jclass class, jobject core, jlong address)
 {
+    if (is_closed_to_values(address)) {
+        return MB_ERR_CLOSED;
+    }
     CALL(mb_batcher_seal(host->batcher));
 }
 
@@ -76,6 +95,9 @@ static jint now(JNIEnv *env, jclass class, jobject core, jlong address, jlongArr
 
 static jint flushBegin(JNIEnv *env, jclass class, jobject core, jlong address, jlongArray out)
 {
+    if (is_closed_to_values(address)) {
+        return MB_ERR_CLOSED;
+    }
     CALL_FOR_NUMBER(uint64_t, mb_batcher_flush_begin(host->batcher, &number));
 }
 
@@ -147,6 +169,7 @@ static jbyteArray statsText(JNIEnv *env, jclass class, jobject core, jlong addre
 
 METHODS(
     calls_methods,
+    METHOD(closeToValues, "(" CORE "JZ)V"),
     METHOD(seal, "(" CORE "J)I"),
     METHOD(run, "(" CORE "J)I"),
     METHOD(advance, "(" CORE "JJ)I"),

@@ -23,6 +23,9 @@ struct handler {
     jint which;
 };
 
+/* What begins no more with a batcher: nothing yet, pushes and seals, any use. */
+enum closing { OPEN, CLOSED_TO_VALUES, LET_GO };
+
 /* A batcher as Java holds it. Java's Core owns one hold on the memory, the engine another as long as it may call back. */
 struct host {
     const mb_api *api;
@@ -30,7 +33,7 @@ struct host {
     uint32_t owner;
     bool attached;               /* Somebody else's batcher: it is never freed here. */
     bool upcalls;                /* Callbacks run inside the calls of Java threads: manual mode. */
-    atomic_bool closing;         /* No new use begins. */
+    atomic_uchar closing;        /* What begins no more: an enum closing. */
     atomic_uint users;           /* Calls under way that may last, and one for Java; the last one frees the batcher. */
     atomic_uint holds;           /* Who may still read this struct. */
     struct handler handlers[MB_KINDS + 1];
@@ -50,7 +53,7 @@ struct host {
 struct producer {
     struct host *host;
     mb_producer *handle;
-    atomic_bool closing;
+    atomic_uchar closing;        /* OPEN or LET_GO. */
 };
 
 /* The Java side of a call under way: callbacks inside it find their way up by this. Calls nest. */
@@ -138,7 +141,7 @@ struct host *host_for_map(void);
 
 /* options.c */
 mb_status set_options(JNIEnv *env, const mb_api *api, mb_options *options, jbyteArray texts, jobjectArray error);
-void host_set_error(JNIEnv *env, jobjectArray error, const mb_api *api, mb_error *text);
+void host_set_error(JNIEnv *env, jobjectArray error, const mb_api *api, mb_error *text);   /* into error[0]; frees it */
 
 /* callbacks.c */
 bool host_reserve_reference(struct host *host);                  /* before an object is handed over */

@@ -203,7 +203,7 @@ static void letGo(JNIEnv *env, jclass class, jobject core, jlong address)
     if (!call_begin(&call, host, env, core)) {
         return;
     }
-    if (!atomic_exchange(&host->closing, true)) {
+    if (atomic_exchange(&host->closing, LET_GO) != LET_GO) {
         await_unused(host);
         if (host->attached) {
             while (atomic_load(&host->users) > 2) { /* its owner may free it when this returns */

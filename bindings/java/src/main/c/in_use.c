@@ -92,7 +92,7 @@ bool call_begin(struct call *call, struct host *host, JNIEnv *env, jobject core)
     call->env = env;
     call->core = core;
     my_calls = call;
-    if (atomic_load(&host->closing)) {
+    if (atomic_load(&host->closing) == LET_GO) {
         call_end(call);
         return false;
     }

@@ -4,25 +4,32 @@
 
 #include <string.h>
 
-/* Puts the text of an error into error[0] and frees it. */
-void host_set_error(JNIEnv *env, jobjectArray error, const mb_api *api, mb_error *text)
+/* Puts the text of an error into a place of Java's array, if it has the place, and frees it. */
+static void set_error_at(JNIEnv *env, jobjectArray error, jsize at, const mb_api *api, mb_error *text)
 {
-    if (error != NULL && text != NULL) {
+    if (text != NULL && at < (*env)->GetArrayLength(env, error)) {
         const char *message = api->mb_error_message(text);
         jbyteArray bytes = bytes_to_java(env, message, strlen(message));
         if (bytes != NULL) {
-            (*env)->SetObjectArrayElement(env, error, 0, bytes);
+            (*env)->SetObjectArrayElement(env, error, at, bytes);
             (*env)->DeleteLocalRef(env, bytes);
         }
     }
     api->mb_error_free(text);
 }
 
-/* Sets options from a text of names and values, each ended by a NUL. */
+void host_set_error(JNIEnv *env, jobjectArray error, const mb_api *api, mb_error *text)
+{
+    set_error_at(env, error, 0, api, text);
+}
+
+/* Sets options from a text of names and values, each ended by a NUL. The answer is the first refusal; error has the words
+   of each. */
 mb_status set_options(
     JNIEnv *env, const mb_api *api, mb_options *options, jbyteArray texts, jobjectArray error)
 {
     struct bytes bytes;
+    jsize refused = 0;
     mb_status status = api->mb_options_init(options, sizeof *options);
     if (status != MB_OK) {
         return status;
@@ -30,11 +37,14 @@ mb_status set_options(
     if (!bytes_read(env, texts, (*env)->GetArrayLength(env, texts), &bytes)) {
         return MB_ERR_NO_MEMORY;
     }
-    for (const char *at = bytes.data, *end = at + bytes.length; at < end && status == MB_OK;) {
+    for (const char *at = bytes.data, *end = at + bytes.length; at < end;) {
         const char *value = at + strlen(at) + 1;
         mb_error *text = NULL;
-        status = api->mb_options_set(options, at, value, &text);
-        host_set_error(env, error, api, text);
+        mb_status refusal = api->mb_options_set(options, at, value, &text);
+        if (refusal != MB_OK) {
+            status = status == MB_OK ? refusal : status;
+            set_error_at(env, error, refused++, api, text);
+        }
         at = value + strlen(value) + 1;
     }
     bytes_done(&bytes);

@@ -40,7 +40,7 @@ static jint producerNew(JNIEnv *env, jclass class, jobject core, jlong address, 
 /* No push begins any more; the engine's producer goes, the struct stays until producerFree. */
 static void close_producer(struct producer *producer)
 {
-    if (!atomic_exchange(&producer->closing, true)) {
+    if (atomic_exchange(&producer->closing, LET_GO) != LET_GO) {
         await_unused(producer);
         producer->host->api->mb_producer_free(producer->handle);
     }

@@ -46,7 +46,7 @@ static void *wait_unused(void *what)
 }
 
 /* One thread pushes; closing waits for it, and for nothing else. */
-static void close_waits(void *what, atomic_bool *closing, void *by_producer)
+static void close_waits(void *what, atomic_uchar *closing, void *by_producer)
 {
     pthread_t pusher, closer;
     inside = leave = unused = 0;
@@ -55,7 +55,7 @@ static void close_waits(void *what, atomic_bool *closing, void *by_producer)
     while (!inside) {
         sched_yield();
     }
-    *closing = true;
+    *closing = LET_GO;
     CHECK(pthread_create(&closer, NULL, wait_unused, what) == 0);
     for (int at = 0; at < 20000; at++) {
         CHECK(!unused);
@@ -80,13 +80,17 @@ int main(void)
 
     close_waits(&producer, &producer.closing, &producer);
     close_waits(&host, &host.closing, NULL);
-    host.closing = false;
+    host.closing = CLOSED_TO_VALUES;
+    CHECK(!use_begin(&host));
+    CHECK(call_begin(&outer, &host, NULL, NULL));
+    call_end(&outer);
+    host.closing = OPEN;
 
     /* calls nest, and the last one frees, once */
     CHECK(call_begin(&outer, &host, NULL, NULL));
     CHECK(call_begin(&inner, &host, NULL, NULL));
     CHECK(call_of(&host) == &inner);
-    host.closing = true;
+    host.closing = LET_GO;
     atomic_fetch_sub(&host.users, 1); /* as letGo does */
     CHECK(!call_begin(&late, &host, NULL, NULL));
     call_end(&inner);

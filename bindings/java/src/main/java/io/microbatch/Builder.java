@@ -414,7 +414,7 @@ public final class Builder<T, R> {
     public Batcher<T, R> build() {
         byte[] texts = texts();
         long[] values = new long[Option.all().size()];
-        byte[][] error = new byte[1][];
+        byte[][] error = new byte[Math.max(1, options.size())][];
         refuse(Native.optionValues(texts, values, error), error);
         Core.Settings made = settings;
         settings = copy(made);

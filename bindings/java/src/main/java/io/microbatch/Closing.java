@@ -24,6 +24,8 @@ final class Closing {
             closing.close();
             closing.done = true;
         } else {
+            // It is closed when this returns, although the thread is yet to begin.
+            Native.closeToValues(core, core.host, true);
             Thread thread = new Thread(closing::run, "microbatch-close");
             thread.setDaemon(true);
             thread.start();
@@ -35,6 +37,7 @@ final class Closing {
         try {
             close();
         } finally {
+            Native.closeToValues(core, core.host, false);
             done = true;
             core.waits.signal();
         }

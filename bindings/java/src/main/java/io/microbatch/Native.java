@@ -81,6 +81,8 @@ final class Native {
     static native int drainReleased(Core core, long host, long[] words);
 
     // calls.c
+    static native void closeToValues(Core core, long host, boolean closed);
+
     static native int seal(Core core, long host);
 
     static native int run(Core core, long host);

@@ -2,6 +2,8 @@ package io.microbatch;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import java.util.StringJoiner;
+
 /** Strings on their way to the engine. */
 final class Text {
     private Text() {}
@@ -47,8 +49,14 @@ final class Text {
         return new String(bytes, from, to - from, UTF_8);
     }
 
-    /** The words of an error that the glue put there, or the status's own. */
+    /** The words of the errors that the glue put there, one a line, or the status's own. */
     static String of(byte[][] error, int code) {
-        return error[0] == null ? Status.of(code).text() : new String(error[0], UTF_8);
+        StringJoiner words = new StringJoiner("\n").setEmptyValue(Status.of(code).text());
+        for (byte[] one : error) {
+            if (one != null) {
+                words.add(new String(one, UTF_8));
+            }
+        }
+        return words.toString();
     }
 }

@@ -16,13 +16,19 @@ class ExitTest {
     record Exit(int code, String out, String err) {}
 
     private static Exit run(String scene) throws Exception {
+        return run(Scenes.class, List.of(), scene);
+    }
+
+    /** Runs the main method of a class in a virtual machine of its own. */
+    static Exit run(Class<?> body, List<String> flags, String argument) throws Exception {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin/java").toString());
         command.add("-Xcheck:jni");
         if (Runtime.version().feature() >= 22) {
             command.add("--enable-native-access=ALL-UNNAMED");
         }
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), Scenes.class.getName(), scene));
+        command.addAll(flags);
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), body.getName(), argument));
         Process process = new ProcessBuilder(command).start();
         StringBuilder err = new StringBuilder();
         Thread reader = new Thread(() -> {

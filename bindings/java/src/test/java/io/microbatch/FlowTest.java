@@ -33,6 +33,16 @@ class FlowTest {
     // ---- pushes ----
 
     @Test
+    void p36_everythingThatIsWrongWithOptionsIsSaid() {
+        var builder =
+                Batcher.builder().maxBatchSize(-1).option("max_delya", "2ms").onFull("drop").handler(Batch::values);
+        String message = Kit.assertRefused("INVALID_OPTION", builder::build).getMessage();
+        for (String part : List.of("max_batch_size = \"-1\"", "did you mean max_delay?", "on_full = \"drop\"")) {
+            assertTrue(message.contains(part), message);
+        }
+    }
+
+    @Test
     void p05_tagsAndResultsByBatch() throws Exception {
         Map<Long, Object> seen = new ConcurrentHashMap<>();
         try (var batcher = Batcher.<Object, Object>builder().handler(batch -> batch.values())
@@ -507,6 +517,17 @@ class FlowTest {
             assertEquals(1, released.get(cancelled));
             assertEquals(1, released.get(expired));
             assertEquals(1, released.get(discarded));
+        }
+    }
+
+    @Test
+    void p24_abandonTakesNothingMoreFromItsReturnOn() {
+        for (int round = 0; round < 100; round++) {
+            var batcher = Batcher.<Object, Object>builder().handler(Batch::values).build();
+            batcher.abandon();
+            assertRefused("CLOSED", () -> batcher.pushInt64(1, 1));
+            assertRefused("CLOSED", () -> batcher.submit("text"));
+            assertRefused("CLOSED", batcher::seal);
         }
     }
 }

@@ -307,6 +307,10 @@ class ReentrancyTest {
                 Runnable ending =
                         () -> {
                             answer[0] = answer(self.get(0), end.getValue().call);
+                            for (String call : List.of("pushInt64(long,long)", "seal()", "flushBegin()")) {
+                                String after = answer(self.get(0), ACTS.get(call).call);
+                                answer[0] += after.equals("CLOSED") ? "" : "; then " + call + ": " + after;
+                            }
                             made.countDown();
                         };
                 var batcher = batcher(place, manual, ending);
