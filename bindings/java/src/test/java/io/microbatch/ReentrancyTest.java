@@ -182,7 +182,8 @@ class ReentrancyTest {
     }
 
     /** A batcher whose callback at a place does something, the first time it is called. */
-    private static Batcher<Object, Object> batcher(Place place, boolean manual, Runnable once) {
+    private static Batcher<Object, Object> batcher(
+            Place place, boolean manual, CountDownLatch provoked, Runnable once) {
         AtomicBoolean done = new AtomicBoolean();
         Runnable act =
                 () -> {
@@ -220,6 +221,13 @@ class ReentrancyTest {
                                         act.run();
                                         command.run();
                                     });
+            // A future that is complete already would call on the thread that asks.
+            case FUTURE ->
+                    builder.handler(
+                            batch -> {
+                                provoked.await();
+                                return batch.values();
+                            });
             default -> builder.handler(Batch::values);
         }
         if (place == Place.ON_RESULT) {
@@ -240,12 +248,14 @@ class ReentrancyTest {
         return builder.build();
     }
 
-    private static void provoke(Batcher<Object, Object> batcher, Place place, boolean manual, Runnable once) {
+    private static void provoke(
+            Batcher<Object, Object> batcher, Place place, boolean manual, CountDownLatch provoked, Runnable once) {
         if (place == Place.FUTURE) {
             batcher.submit(1L).thenRun(once);
         } else {
             batcher.push(new Object(), 0);
         }
+        provoked.countDown();
         if (manual) {
             answer(batcher, deed(Batcher::run));
         }
@@ -264,6 +274,7 @@ class ReentrancyTest {
             }
             List<String> wrong = new ArrayList<>();
             CountDownLatch made = new CountDownLatch(1);
+            CountDownLatch provoked = new CountDownLatch(1);
             List<Batcher<Object, Object>> self = new ArrayList<>();
             Runnable everything =
                     () -> {
@@ -280,9 +291,9 @@ class ReentrancyTest {
                             made.countDown();
                         }
                     };
-            try (var batcher = batcher(place, manual, everything)) {
+            try (var batcher = batcher(place, manual, provoked, everything)) {
                 self.add(batcher);
-                provoke(batcher, place, manual, everything);
+                provoke(batcher, place, manual, provoked, everything);
                 assertTrue(made.await(100, TimeUnit.SECONDS), place + " was not called");
                 assertEquals(List.of(), wrong, place + (manual ? ", manual" : ", threaded"));
                 batcher.flush(LONG);
@@ -303,6 +314,7 @@ class ReentrancyTest {
                 }
                 String[] answer = {null};
                 CountDownLatch made = new CountDownLatch(1);
+                CountDownLatch provoked = new CountDownLatch(1);
                 List<Batcher<Object, Object>> self = new ArrayList<>();
                 Runnable ending =
                         () -> {
@@ -313,9 +325,9 @@ class ReentrancyTest {
                             }
                             made.countDown();
                         };
-                var batcher = batcher(place, manual, ending);
+                var batcher = batcher(place, manual, provoked, ending);
                 self.add(batcher);
-                provoke(batcher, place, manual, ending);
+                provoke(batcher, place, manual, provoked, ending);
                 assertTrue(made.await(100, TimeUnit.SECONDS), place + " was not called");
                 assertEquals(end.getValue().threaded, answer[0], place + ": " + end.getKey() + ", manual " + manual);
                 batcher.close();
