@@ -381,13 +381,16 @@ pub unsafe extern "C" fn mb_batch_free(batch: *mut mb_batch) -> mb_status {
             if batch.is_null() {
                 return Ok(());
             }
-            let slot = match (caller.slot(batch), caller.unfinished(batch)) {
-                (Ok(slot), _) => slot,
-                (_, Err(status)) | (Err(status), _) => return Err(status),
+            let slot = match caller.slot(batch) {
+                Ok(slot) => slot,
+                Err(_) if table::find_consumed(batch.addr() as u64).is_some() => {
+                    return Err(Status::TOO_LATE);
+                }
+                Err(status) => return Err(status),
             };
-            let held: &HeldBatch = caller.object(batch)?;
+            // Only inside its handler is the batch looked at before it is taken: one that is held, others may free meanwhile.
             if !slot.has(KEPT) {
-                held.keep(slot)?;
+                caller.object(batch)?.keep(slot)?;
             }
             // Dropping the part gives it up; a pinned one has nothing to give up but memory.
             caller.take(batch).map(drop).ok_or(Status::TOO_LATE)
