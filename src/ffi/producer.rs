@@ -7,7 +7,7 @@
 use super::caller::Caller;
 use super::guard;
 use super::handle::{Handle, mb_batcher, mb_producer};
-use super::push::{Taker, mb_push_options, push_bool, push_bytes, push_text, push_value};
+use super::push::{Taker, mb_push_options, plain_number, push_bool, push_bytes, push_text, push_value};
 use super::status::mb_status;
 use super::table::{self, Type};
 use super::value::mb_value;
@@ -297,6 +297,15 @@ pub unsafe extern "C" fn mb_producer_push_value(
     options: *const mb_push_options,
 ) -> mb_status {
     // SAFETY: the promise of this function's caller.
+    let caller = unsafe { Caller::promised() };
+    // SAFETY: as above.
+    if let Some((kind, cell)) = unsafe { plain_number(value, options) } {
+        let inside = |producer: &Producing| producer.producer.push_inside(kind, cell, tag);
+        if caller.object(producer).is_ok_and(inside) {
+            return Status::OK.code();
+        }
+    }
+    // SAFETY: as above.
     unsafe {
         guard::push(|caller| match caller.object(producer) {
             Ok(producer) => push_value(caller, producer, value, tag, options),
