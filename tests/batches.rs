@@ -514,6 +514,88 @@ fn p09_delay_counts_from_the_first_value_also_if_that_one_left() {
     }
 }
 
+/// Fails if what is spun out is taken off the delay (a batch due at `wake_at`), or slept out as without the option.
+#[test]
+fn p09_a_delay_that_is_spun_out_is_not_shorter() {
+    let _alive = watchdog();
+    let delay = Duration::from_millis(20);
+    let spent = |name: &str| -> u64 {
+        let tasks = fs::read_dir("/proc/self/task").expect("the threads");
+        let tasks = tasks.filter_map(|task| task.ok().map(|task| task.path()));
+        let ours = tasks
+            .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name));
+        let stats = ours.filter_map(|task| fs::read_to_string(task.join("schedstat")).ok());
+        stats
+            .filter_map(|stats| stats.split(' ').next()?.parse::<u64>().ok())
+            .sum()
+    };
+    for (spin, least) in [(delay / 2, 0), (delay * 3, 10_000_000)] {
+        let (handled, batches) = mpsc::channel();
+        let batcher = Batcher::builder()
+            .max_delay(delay)
+            .delay_spin(spin)
+            .handler(move |batch| {
+                let _ = handled.send((
+                    batch.trigger(),
+                    batch.age(),
+                    thread::current().id(),
+                    Instant::now(),
+                ));
+                echo(batch)
+            })
+            .build()
+            .expect("a batcher");
+        let before_all = spent("mb-handler");
+        for _ in 0..50 {
+            let before = Instant::now();
+            push_all(&batcher, [1]);
+            let (trigger, age, _, at) = batches.recv().expect("the batch");
+            assert_eq!(trigger, Trigger::Delay);
+            assert!(
+                age >= delay && at.duration_since(before) >= delay,
+                "sealed too early"
+            );
+        }
+        // Slept out, fifty delays take two or three milliseconds of the processor; spun out, what the thread can get of a second.
+        assert!(spent("mb-handler") - before_all >= least, "nothing was spun out");
+    }
+}
+
+/// Fails if a thread that spins out a delay hears of nothing else (`hint` not looked at), keeps the watch (`watch_due` left
+/// as it is), or does not see the end.
+#[test]
+fn p07_whoever_spins_out_a_delay_takes_what_comes_meanwhile() {
+    let _alive = watchdog();
+    let hour = Duration::from_secs(3600);
+    for threads in [1, 3] {
+        let journal = Journal::new();
+        let batcher = Batcher::builder()
+            .threads(threads)
+            .max_batch_size(2)
+            .max_delay(hour)
+            .delay_spin(hour)
+            .handler(journal.echo())
+            .build()
+            .expect("a batcher");
+        for round in 0..20 {
+            push_all(&batcher, [1]);
+            if round % 4 == 1 {
+                thread::yield_now();
+            }
+            // The value that fills the batch, a flush, and a deadline that leaves nothing to watch.
+            match round % 3 {
+                0 => push_all(&batcher, [2]),
+                1 => batcher.seal().expect("a seal"),
+                _ => assert_eq!(batcher.cancel(1), Ok(1)),
+            }
+            batcher.flush(Timeout::FOREVER).expect("a flush");
+        }
+        push_all(&batcher, [1]);
+        batcher.close(Timeout::FOREVER).expect("a close");
+        assert_eq!(journal.sizes().iter().sum::<usize>(), 7 * 2 + 7 + 1);
+    }
+}
+
 /// Fails if a busy input starves the delay: a due batch that only a quiet moment seals (`open_due` asked when the
 /// last push is old).
 /// The batch behind a full one is opened together with the seal: its age still counts from its first value.

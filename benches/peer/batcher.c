@@ -107,6 +107,7 @@ static void *create(const struct side_config *config) {
     options.result_capacity = config->outstanding;
     options.queue_bytes = weight * config->outstanding + 4 * options.max_batch_bytes;
     options.max_delay = config->max_delay_ns;
+    options.delay_spin = config->delay_spin_ns;
     options.on_full = MB_FULL_BLOCK;
     options.push_timeout = MB_FOREVER;
     options.handler = handle;

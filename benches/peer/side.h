@@ -27,6 +27,8 @@ struct side_config {
     /* Values accepted and not delivered at most; a push that finds no room waits. */
     uint64_t outstanding;
     int64_t max_delay_ns;
+    /* The last stretch of that wait that is spun out, where a side can. */
+    int64_t delay_spin_ns;
     /* 0: nothing is taken from the queue before side_calls.drain. */
     int32_t consumer;
     int32_t payload;

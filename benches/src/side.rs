@@ -33,6 +33,8 @@ pub struct Config {
     pub outstanding: u64,
     /// The longest a value waits for its batch to fill.
     pub max_delay_ns: i64,
+    /// The last stretch of that wait that is spun out; ours alone.
+    pub delay_spin_ns: i64,
     /// 0: nothing is taken from the queue before `drain`.
     pub consumer: i32,
     pub(crate) payload: i32,
@@ -59,6 +61,7 @@ impl Default for Config {
             max_batch_size: 256,
             outstanding: WINDOW,
             max_delay_ns: MS,
+            delay_spin_ns: 0,
             consumer: 1,
             payload: 0,
             bytes: 0,

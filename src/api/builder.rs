@@ -109,6 +109,12 @@ impl Builder {
         self
     }
 
+    /// The last stretch of `max_delay` that whoever waits for it spins out instead of sleeping: less late, for a core.
+    pub fn delay_spin(mut self, span: impl Into<Timeout>) -> Builder {
+        self.options.delay_spin = span.into().ns();
+        self
+    }
+
     /// The order of results.
     pub fn delivery(mut self, delivery: Delivery) -> Builder {
         self.options.delivery = delivery.code();

@@ -316,16 +316,27 @@ impl Inner {
         };
         let watch = open_due.min(trim_at).min(time_due);
         let watches = watch < core.watch_due;
+        // Whoever watches the open batch sleeps up to the stretch of its delay that is to be spun out.
+        let spun = if watches && watch == open_due {
+            self.limits.delay_spin
+        } else {
+            0
+        };
+        let wake_at = watch.saturating_sub(spun);
         if watches {
             core.watch_due = watch;
         }
-        core.sleepers += 1;
         self.pay();
-        let mut core = self
-            .work
-            .wait_until(core, until.min(if watches { watch } else { FOREVER }));
-        core.sleepers -= 1;
-        core.waking = core.waking.saturating_sub(1);
+        let mut core = if spun > 0 && wake_at <= self.monotonic() {
+            self.look_out_for_work(core, until.min(watch)).0
+        } else {
+            core.sleepers += 1;
+            let until = until.min(if watches { wake_at } else { FOREVER });
+            let mut core = self.work.wait_until(core, until);
+            core.sleepers -= 1;
+            core.waking = core.waking.saturating_sub(1);
+            core
+        };
         if watches {
             core.watch_due = FOREVER;
         }
@@ -337,21 +348,31 @@ impl Inner {
 
     /// Looks out for work for a few microseconds before sleeping: a wake costs the producer more than a batch of
     /// pushes. Whether that pays is learnt from whether it did.
-    pub(super) fn spin<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+    pub(super) fn spin<'a>(&'a self, core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+        let (mut core, found) = self.look_out_for_work(core, self.monotonic() + SPIN_NS);
+        core.spin.learn(found);
+        core
+    }
+
+    /// Looks out until work may have come, or until `until`; whether it may.
+    fn look_out_for_work<'a>(
+        &'a self,
+        mut core: MutexGuard<'a, Core>,
+        until: i64,
+    ) -> (MutexGuard<'a, Core>, bool) {
         // SYNC: Relaxed under the core lock, which orders it with the increments made there.
         let seen = self.hint.load(Ordering::Relaxed);
         core.spin.spinners += 1;
         drop(core);
         let found = self.look_out(
-            self.monotonic() + SPIN_NS,
+            until,
             || {},
             // SYNC: Acquire pairs with the increments in `wake_sleeper`; the work itself is read under the lock.
             || self.hint.load(Ordering::Acquire) != seen,
         );
         let mut core = self.core.lock();
         core.spin.spinners -= 1;
-        core.spin.learn(found);
-        core
+        (core, found)
     }
 
     /// Runs the callback of a step, and the steps that follow from it. No lock is held, and nothing here needs to

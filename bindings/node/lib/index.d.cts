@@ -117,6 +117,7 @@ export interface Options<R = unknown> {
   handlerTimeout?: Duration;
   closeTimeout?: Duration;
   drainAtExit?: Duration;
+  delaySpin?: Duration;
   handlers?: HandlersByKind;
   /** Takes the results of pushes; null: results are only counted. */
   onResult?: ((results: Results<R>) => void) | null;

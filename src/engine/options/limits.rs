@@ -48,6 +48,8 @@ pub struct Limits {
     pub close_timeout: i64,
     /// Nanoseconds to drain when the process exits; 0 is not at all.
     pub drain_at_exit: i64,
+    /// Nanoseconds at the end of `max_delay` that whoever waits for it spins out; 0 is none.
+    pub delay_spin: i64,
 }
 
 impl Options {
@@ -149,6 +151,7 @@ impl Options {
             handler_timeout: or(self.handler_timeout, FOREVER),
             close_timeout: or(self.close_timeout, DEFAULT_CLOSE_TIMEOUT),
             drain_at_exit: self.drain_at_exit,
+            delay_spin: self.delay_spin,
         }
     }
 }

@@ -34,7 +34,7 @@ fn p36_the_table_is_well_formed() {
             assert_eq!(stored, i128::from(value), "{}", info.name);
         }
     }
-    assert_eq!(Options::table().len(), 18);
+    assert_eq!(Options::table().len(), 19);
     let bytes: usize = Options::table().iter().map(|info| info.width).sum();
     assert_eq!(bytes, size_of::<Options>(), "no padding between the fields");
 }

@@ -92,7 +92,7 @@ fn layouts() -> Vec<Layout> {
             max_batch_bytes, queue_capacity, queue_bytes, result_capacity, max_delay, push_timeout,
             handler_timeout, close_timeout, drain_at_exit, handler, handler_data, handler_release, by_kind,
             pull_handlers, on_result, result_data, result_release, object_release, object_data, object_data_release, log,
-            log_data, log_release
+            log_data, log_release, delay_spin
         }
         options::mb_option_info {
             name, type_name, unit, default_text, choices, doc, minimum, maximum, offset, width, default_value,

@@ -63,6 +63,7 @@ public:
     options& close_timeout(timeout length) noexcept { return raw_.close_timeout = length.ns(), *this; }
     // Longest drain when the process exits; 0 is off.
     options& drain_at_exit(timeout length) noexcept { return raw_.drain_at_exit = length.ns(), *this; }
+    options& delay_spin(timeout length) noexcept { return raw_.delay_spin = length.ns(), *this; }
 
     // Any option by its name, with a unit: ("max_delay", "2ms"). INVALID_OPTION names what would be accepted.
     expected<void> try_set(const std::string& name, const std::string& text) noexcept {

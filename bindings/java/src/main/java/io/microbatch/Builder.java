@@ -169,6 +169,16 @@ public final class Builder<T, R> {
     }
 
     /**
+     * The last stretch of {@code max_delay} that the thread waiting for it spins out instead of sleeping: less late, for a core.
+     *
+     * @param span the stretch; none if it is not set
+     * @return this
+     */
+    public Builder<T, R> delaySpin(Duration span) {
+        return duration("delay_spin", span);
+    }
+
+    /**
      * Manual mode: no thread is started, and {@link Batcher#run} does what is due.
      *
      * @return this
