@@ -265,6 +265,9 @@ function answer(batch, returned) {
   return 0;
 }
 
+/** A copy of its beginning is an array that holds doubles without an object for each, and never grows. */
+const DOUBLES = Array.from({ length: ROWS }, (_, row) => row + 0.5);
+
 /** The values of a batch as its handler gets them: of numbers they stand in the columns. */
 function valuesOf(core, batch) {
   const { count, kind } = batch;
@@ -275,9 +278,9 @@ function valuesOf(core, batch) {
   if (core.typedArrays) {
     return copyOf(column, count);
   }
-  const values = [];
+  const values = kind === 'float64' ? DOUBLES.slice(0, count) : new Array(count);
   for (let row = 0; row < count; row++) {
-    values.push(column[row]);
+    values[row] = column[row];
   }
   return values;
 }

@@ -98,20 +98,12 @@ class Core {
     try {
       if (out[OUT.KIND] === KIND.float64 && !this.pushes && out[OUT.COUNT] <= ROWS) {
         this.takeThrown(out[OUT.NUMBER]);
-        this.#settleNumbers(out[OUT.COUNT]);
+        this.promises.settle(float64s, tagHalves, out[OUT.COUNT]);
       } else {
         this.#settle(new Results(this, word));
       }
     } catch (thrown) {
       report(thrown);
-    }
-  }
-
-  #settleNumbers(count) {
-    const { promises } = this;
-    for (let row = 0; row < count; row++) {
-      // a number has no `then` to call: nothing else runs here
-      promises.take(tagHalves[2 * row])?.(float64s[row]);
     }
   }
 
