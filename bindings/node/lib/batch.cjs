@@ -2,7 +2,7 @@
 
 const { native, tables, KIND, STATUS } = require('./native.cjs');
 const { check, failureOf, MicrobatchError } = require('./error.cjs');
-const { OUT, ROWS, calls, copyOf, float64s, int64s, out } = require('./memory.cjs');
+const { OUT, ROWS, calls, float64s, handleHalves, out, seeNumbers, seen, takeNumbers } = require('./memory.cjs');
 const { ForeignObject, kindOf, many, plain, restoreObjects } = require('./values.cjs');
 
 const TAGS = 0;
@@ -17,21 +17,27 @@ const FREE = 3;
 /** A batch, or a handler's part of one. It is good until its handler ends, or, kept or pulled, until it is completed. */
 class Batch {
   #core;
-  #word;
+  #low;
+  #high;
   #values;
   #gone = false;
   /** Kept or pulled: somebody completes it. */
   held;
 
   /** What it is stands in `out`. */
-  constructor(core, word, held) {
+  constructor(core, held) {
     this.count = out[OUT.COUNT];
     this.kind = tables.kinds[out[OUT.KIND]] ?? 'mixed';
     this.trigger = tables.triggers[out[OUT.TRIGGER]];
     this.number = out[OUT.NUMBER];
     this.#core = core;
-    this.#word = word;
+    this.#low = handleHalves[0];
+    this.#high = handleHalves[1];
     this.held = held;
+  }
+
+  get #word() {
+    return (BigInt(this.#high) << 32n) | BigInt(this.#low);
   }
 
   /** The batcher went, and nobody will complete the batch: its outcomes stand, and what it holds is given back. */
@@ -268,19 +274,20 @@ function answer(batch, returned) {
 /** A copy of its beginning is an array that holds doubles without an object for each, and never grows. */
 const DOUBLES = Array.from({ length: ROWS }, (_, row) => row + 0.5);
 
-/** The values of a batch as its handler gets them: of numbers they stand in the columns. */
+/** The values of a batch as its handler gets them. */
 function valuesOf(core, batch) {
-  const { count, kind } = batch;
-  const column = count > ROWS ? undefined : kind === 'float64' ? float64s : kind === 'int64' ? int64s : undefined;
-  if (column === undefined) {
-    return core.typedArrays ? batch.columns : batch.values;
-  }
+  const { count } = batch;
+  const kind = out[OUT.KIND];
   if (core.typedArrays) {
-    return copyOf(column, count);
+    return takeNumbers(kind, count) ?? batch.columns;
   }
-  const values = kind === 'float64' ? DOUBLES.slice(0, count) : new Array(count);
+  if (!seeNumbers(kind)) {
+    return batch.values;
+  }
+  const { array, first } = seen;
+  const values = kind === KIND.float64 ? DOUBLES.slice(0, count) : new Array(count);
   for (let row = 0; row < count; row++) {
-    values[row] = column[row];
+    values[row] = array[first + row];
   }
   return values;
 }
@@ -288,11 +295,11 @@ function valuesOf(core, batch) {
 const isThenable = (value) => value !== null && typeof value === 'object' && typeof value.then === 'function';
 
 /** Called by the glue inside run, flush, close, free and map: answers as `answer`, or a status. Never throws. */
-function onBatch(core, which, word) {
+function onBatch(core) {
   let batch;
   try {
-    batch = new Batch(core, word, false);
-    const returned = core.handlers[which](valuesOf(core, batch), batch);
+    batch = new Batch(core, false);
+    const returned = core.handlers[out[OUT.HANDLER]](valuesOf(core, batch), batch);
     if (!isThenable(returned)) {
       return answer(batch, returned);
     }

@@ -374,7 +374,7 @@ class Batcher extends Pusher {
     this.#core.sync();
     const word = native.nextBatch(this.#core.host);
     if (typeof word === 'bigint') {
-      return new Batch(this.#core, word, true);
+      return new Batch(this.#core, true);
     }
     check(word === STATUS.TIMEOUT ? 0 : word);
     return undefined;

@@ -3,7 +3,7 @@
 
 const { native, KIND, STATUS } = require('./native.cjs');
 const { MicrobatchError } = require('./error.cjs');
-const { OUT, ROWS, float64s, out, report, tagHalves } = require('./memory.cjs');
+const { OUT, handle, out, report, seeNumbers, seen, tagHalves } = require('./memory.cjs');
 const { Objects } = require('./values.cjs');
 const { Results } = require('./results.cjs');
 const { Promises, SUBMITTED } = require('./submitted.cjs');
@@ -94,13 +94,13 @@ class Core {
   }
 
   /** The glue has a set of results: what it is stands in `out`. */
-  delivered(word) {
+  delivered() {
     try {
-      if (out[OUT.KIND] === KIND.float64 && !this.pushes && out[OUT.COUNT] <= ROWS) {
+      if (out[OUT.KIND] === KIND.float64 && !this.pushes && seeNumbers(KIND.float64)) {
         this.takeThrown(out[OUT.NUMBER]);
-        this.promises.settle(float64s, tagHalves, out[OUT.COUNT]);
+        this.promises.settle(seen.array, seen.first, tagHalves, out[OUT.COUNTS_UP] === 1, out[OUT.COUNT]);
       } else {
-        this.#settle(new Results(this, word));
+        this.#settle(new Results(this, handle[0]));
       }
     } catch (thrown) {
       report(thrown);
@@ -139,7 +139,7 @@ class Core {
       if (typeof word !== 'bigint') {
         return;
       }
-      this.delivered(word);
+      this.delivered();
       native.resultsFree(this.host, word);
     }
   }

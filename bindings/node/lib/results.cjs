@@ -2,7 +2,7 @@
 
 const { native, tables, KIND } = require('./native.cjs');
 const { MicrobatchError, check } = require('./error.cjs');
-const { OUT, ROWS, copyOf, float64s, int64s, out, tags: tagColumn } = require('./memory.cjs');
+const { OUT, copyOf, out, tags: tagColumn, takeNumbers } = require('./memory.cjs');
 const { plain, restoreObjects } = require('./values.cjs');
 
 /** A set of results: all rows of one batch, or of values that were never dispatched. Read whole, so it never dangles. */
@@ -18,7 +18,8 @@ class Results {
 
   constructor(core, word) {
     const kind = out[OUT.KIND];
-    if ((kind === KIND.float64 || kind === KIND.int64) && out[OUT.COUNT] <= ROWS) {
+    this.#values = kind === KIND.float64 || kind === KIND.int64 ? takeNumbers(kind, out[OUT.COUNT]) : undefined;
+    if (this.#values) {
       this.#fromColumns(kind);
     } else {
       this.#readAll(core, word);
@@ -26,13 +27,12 @@ class Results {
     this.#thrown = core.takeThrown(this.batch);
   }
 
-  /** Numbers that are all OK: they stand in the columns until something else is called. */
+  /** Numbers that are all OK: what else there is to say stands in the columns until something else is called. */
   #fromColumns(kind) {
     this.count = out[OUT.COUNT];
     this.kindCode = kind;
     this.batch = out[OUT.NUMBER];
-    this.#values = copyOf(kind === KIND.float64 ? float64s : int64s, this.count);
-    if (out[OUT.COUNTS_UP] === 1 && this.count > 0) {
+    if (out[OUT.COUNTS_UP] === 1) {
       this.#firstTag = tagColumn[0];
     } else {
       this.#tags = copyOf(tagColumn, this.count);

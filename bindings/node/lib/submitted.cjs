@@ -69,13 +69,17 @@ class Promises {
     }
   }
 
-  /** Resolves with numbers, which have no `then` to call: nothing else runs here. A place is in the lower half of its tag. */
-  settle(numbers, tagHalves, count) {
+  /**
+   * Resolves with numbers, from `first` on, which have no `then` to call: nothing else runs here. A place is the lower half of
+   * its tag; if they count up only the first is told.
+   */
+  settle(numbers, first, tagHalves, countUp, count) {
     let chunk = -1;
     let resolves;
     let settled = 0;
+    const begin = tagHalves[0];
     for (let row = 0; row < count; row++) {
-      const place = tagHalves[2 * row];
+      const place = countUp ? begin + row : tagHalves[2 * row];
       if (place >>> CHUNK_BITS !== chunk) {
         if (settled > 0) {
           this.#settled(chunk, settled);
@@ -88,7 +92,7 @@ class Promises {
       if (resolve !== undefined) {
         resolves[place & (CHUNK - 1)] = undefined;
         settled++;
-        resolve(numbers[row]);
+        resolve(numbers[first + row]);
       }
     }
     if (settled > 0) {

@@ -19,7 +19,7 @@ static napi_value view(napi_env env, napi_typedarray_type type, size_t count, na
 }
 
 /* setup(onReady, onBatch, onResults, onRelease, onClosed): what the glue calls. Answers the memory that both sides read and
-   write: [out, float64 cells, int64 cells, tags, halves of tags, kinds] */
+   write: [out, float64 cells, int64 cells, tags, halves of tags, kinds, handle, handle in halves] */
 static napi_value setup(napi_env env, napi_callback_info info)
 {
     struct state *state;
@@ -37,7 +37,7 @@ static napi_value setup(napi_env env, napi_callback_info info)
     }
     napi_create_reference(env, buffer, 1, &state->memory);
     state->columns = data;
-    napi_create_array_with_length(env, 6, &views);
+    napi_create_array_with_length(env, 8, &views);
     napi_set_element(env, views, 0, view(env, napi_float64_array, OUTPUTS, buffer, offsetof(struct columns, out)));
     napi_set_element(env, views, 1,
                      view(env, napi_float64_array, COLUMN_ROWS, buffer, offsetof(struct columns, cells)));
@@ -48,7 +48,22 @@ static napi_value setup(napi_env env, napi_callback_info info)
     napi_set_element(env, views, 4,
                      view(env, napi_uint32_array, 2 * COLUMN_ROWS, buffer, offsetof(struct columns, tags)));
     napi_set_element(env, views, 5, view(env, napi_uint8_array, COLUMN_ROWS, buffer, offsetof(struct columns, kinds)));
+    napi_set_element(env, views, 6, view(env, napi_biguint64_array, 1, buffer, offsetof(struct columns, handle)));
+    napi_set_element(env, views, 7, view(env, napi_uint32_array, 2, buffer, offsetof(struct columns, handle)));
     return views;
+}
+
+/* useSlab(ArrayBuffer): what numbers are put in from here on. */
+static napi_value use_slab(napi_env env, napi_callback_info info)
+{
+    struct state *state;
+    ARGUMENTS(1)
+    napi_get_instance_data(env, (void **)&state);
+    if (state->slab != NULL) {
+        napi_delete_reference(env, state->slab);
+    }
+    napi_create_reference(env, argv[0], 1, &state->slab);
+    return NULL;
 }
 
 static void state_free(napi_env env, void *data, void *hint)
@@ -67,6 +82,7 @@ NAPI_MODULE_INIT()
         return NULL;
     }
     define(env, exports, "setup", setup);
+    define(env, exports, "useSlab", use_slab);
     host_functions(env, exports);
     mail_functions(env, exports);
     share_functions(env, exports);

@@ -53,7 +53,27 @@ static mb_status take_answer(const struct host *host, mb_batch *batch, const mb_
     return status == MB_ERR_RESULT_COUNT || status == MB_ERR_TOO_LATE ? MB_OK : status;
 }
 
-/* Leaves in `out` what a batch is, and in the columns its numbers, if they fit. */
+/* Puts numbers where JavaScript's next array will be, if they fit, and else in the columns. A user can take the memory of an
+   array away, and that of the slab with it: then it is no longer there. */
+static void place(const struct host *host, const void *numbers, size_t count)
+{
+    struct columns *columns = host->state->columns;
+    size_t bytes = count * sizeof *columns->cells, cut = (size_t)columns->out[OUT_CUT] * sizeof *columns->cells;
+    size_t length = 0;
+    napi_value slab = NULL;
+    char *memory = NULL;
+    if (count <= SLAB_ROWS && host->state->slab != NULL
+        && napi_get_reference_value(host->env, host->state->slab, &slab) == napi_ok
+        && napi_get_arraybuffer_info(host->env, slab, (void **)&memory, &length) == napi_ok && cut + bytes <= length) {
+        memcpy(memory + cut, numbers, bytes);
+        columns->out[OUT_PLACE] = PLACE_SLAB;
+    } else if (count <= COLUMN_ROWS) {
+        memcpy(columns->cells, numbers, bytes);
+        columns->out[OUT_PLACE] = PLACE_COLUMNS;
+    }
+}
+
+/* Leaves in `out` what a batch is, and its numbers where they fit. */
 mb_status tell_batch(const struct host *host, mb_batch *batch)
 {
     struct columns *columns = host->state->columns;
@@ -66,68 +86,70 @@ mb_status tell_batch(const struct host *host, mb_batch *batch)
     columns->out[OUT_KIND] = view.kind;
     columns->out[OUT_NUMBER] = (double)view.number;
     columns->out[OUT_TRIGGER] = view.trigger;
-    if (is_number(view.kind) && view.count <= COLUMN_ROWS) {
-        memcpy(columns->cells, view.values, view.count * sizeof *columns->cells);
+    columns->out[OUT_PLACE] = PLACE_NOWHERE;
+    columns->handle = (uint64_t)(uintptr_t)batch;
+    if (is_number(view.kind)) {
+        place(host, view.values, view.count);
     }
     return MB_OK;
 }
 
-/* Calls onBatch(core, which, batch). */
+/* Calls onBatch(core). */
 mb_status run_handler(void *user_data, mb_batch *batch, const mb_api *api)
 {
     const struct handler *handler = user_data;
     struct host *host = handler->host;
     napi_handle_scope scope;
-    napi_value argv[3], result = NULL;
+    napi_value argv[1], result = NULL;
     mb_status status = MB_ERR_HANDLER_FAILED;
-    if (!can_call(host) || tell_batch(host, batch) != MB_OK || napi_open_handle_scope(host->env, &scope) != napi_ok) {
+    if (!can_call(host) || napi_open_handle_scope(host->env, &scope) != napi_ok) {
         return status;
     }
-    argv[1] = number_of(host->env, handler->which);
-    argv[2] = word_of(host->env, batch);
-    if (call(host, host->state->on_batch, 3, argv, &result)) {
+    host->state->columns->out[OUT_HANDLER] = handler->which;
+    if (tell_batch(host, batch) == MB_OK && call(host, host->state->on_batch, 1, argv, &result)) {
         status = take_answer(host, batch, api, result);
     }
     napi_close_handle_scope(host->env, scope);
     return status;
 }
 
-/* Leaves in `out` and, of numbers that are all OK, in the columns what a set of results is. */
+/* Leaves in `out` what a set of results is and, of numbers that are all OK, where they fit, the numbers, and in the columns the
+   tags: the first alone if they count up. */
 void tell_results(const struct host *host, const mb_results *results)
 {
     struct columns *columns = host->state->columns;
     mb_results_view view = {.struct_size = sizeof view};
-    size_t row = 0;
+    uint64_t differs = 0;
     if (host->api->mb_results_get_view(results, &view) != MB_OK) {
         view.count = 0;
     }
     columns->out[OUT_COUNT] = (double)view.count;
     columns->out[OUT_KIND] = view.all_ok ? view.kind : MB_KIND_MIXED;
     columns->out[OUT_NUMBER] = (double)view.batch;
-    columns->out[OUT_COUNTS_UP] = 0;
-    if (view.all_ok && is_number(view.kind) && view.count <= COLUMN_ROWS) {
-        memcpy(columns->cells, view.values, view.count * sizeof *columns->cells);
-        memcpy(columns->tags, view.tags, view.count * sizeof *columns->tags);
-        while (row < view.count && view.tags[row] == view.tags[0] + row) {
-            row++;
+    columns->out[OUT_PLACE] = PLACE_NOWHERE;
+    columns->handle = (uint64_t)(uintptr_t)results;
+    if (view.all_ok && is_number(view.kind) && view.count > 0 && view.count <= COLUMN_ROWS) {
+        place(host, view.values, view.count);
+        for (size_t row = 0; row < view.count; row++) {
+            differs |= view.tags[row] ^ (view.tags[0] + row);
         }
-        columns->out[OUT_COUNTS_UP] = row == view.count;
+        columns->out[OUT_COUNTS_UP] = differs == 0;
+        memcpy(columns->tags, view.tags, (differs == 0 ? 1 : view.count) * sizeof *columns->tags);
     }
 }
 
-/* Calls onResults(core, results). */
+/* Calls onResults(core). */
 void on_result(void *user_data, const mb_results *results, const mb_api *api)
 {
     struct host *host = user_data;
     napi_handle_scope scope;
-    napi_value argv[2], result;
+    napi_value argv[1], result;
     (void)api;
     if (!can_call(host) || napi_open_handle_scope(host->env, &scope) != napi_ok) {
         return;
     }
     tell_results(host, results);
-    argv[1] = word_of(host->env, results);
-    call(host, host->state->on_results, 2, argv, &result);
+    call(host, host->state->on_results, 1, argv, &result);
     napi_close_handle_scope(host->env, scope);
 }
 

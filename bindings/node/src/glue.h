@@ -29,12 +29,20 @@
    take typed arrays of their own. */
 #define COLUMN_ROWS 4096
 
-/* What calls leave in `out` for JavaScript, by its index. */
-enum { OUT_COUNT, OUT_KIND, OUT_NUMBER, OUT_TRIGGER, OUT_COUNTS_UP, OUTPUTS };
+/* Rows that a slab has room for at any time. A slab is memory of JavaScript's from which it cuts the arrays that users get:
+   numbers that fit stand where the next array will be, so that nothing is copied twice. */
+#define SLAB_ROWS 1024
+
+/* What calls leave in `out` for JavaScript, by its index; the last is JavaScript's word: rows of the slab that are cut off. */
+enum { OUT_COUNT, OUT_KIND, OUT_NUMBER, OUT_TRIGGER, OUT_COUNTS_UP, OUT_HANDLER, OUT_PLACE, OUT_CUT, OUTPUTS };
+
+/* Where numbers stand. */
+enum { PLACE_NOWHERE, PLACE_COLUMNS, PLACE_SLAB };
 
 /* Memory that JavaScript reads and writes too, one for each environment. Whoever wrote last owns it until the next call. */
 struct columns {
-    double out[8];
+    double out[OUTPUTS];
+    uint64_t handle;         /* Of the batch or the set of results that the glue tells of. */
     uint64_t cells[COLUMN_ROWS];
     uint64_t tags[COLUMN_ROWS];
     uint8_t kinds[COLUMN_ROWS];
@@ -49,6 +57,7 @@ struct state {
     napi_ref on_closed;
     napi_ref memory;         /* Keeps the buffer alive that `columns` is. */
     struct columns *columns;
+    napi_ref slab;
 };
 
 struct host;

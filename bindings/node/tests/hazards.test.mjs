@@ -50,6 +50,25 @@ test('an idle batcher never keeps the process alive; one with values outstanding
   assert.deepEqual([outstanding.code, outstanding.out, outstanding.err], [0, '1\n', '']);
 });
 
+test("a handler that takes the memory of its values' array away takes nothing of anybody else's", async () => {
+  const flags = 'transfer' in ArrayBuffer.prototype ? [] : ['--harmony-rab-gsab-transfer'];
+  const ended = await program(`
+    let turn = 0;
+    let sums = [];
+    function take(values) {
+      const { byteOffset, length } = values;
+      return turn++ % 2 === 0 ? new Float64Array(values.buffer.transfer(), byteOffset, length) : values;
+    }
+    const bulk = new Batcher((values) => take(values).map((v) => v + 1), {
+      maxBatchSize: 100, typedArrays: true, onResult: (r) => sums.push(r.count, take(r.values).reduce((a, b) => a + b, 0), r.tags.at(-1)),
+    });
+    for (let at = 0; at < 4; at++) { bulk.pushMany(new Float64Array(100).fill(at), at % 2 ? 100 * at : new Array(100).fill(at)); await bulk.flush(); }
+    const promises = new Batcher((v) => v.map((one) => one * 2));
+    console.log(JSON.stringify(sums, (_, v) => typeof v === 'bigint' ? Number(v) : v), await promises.submit(21), await promises.submit(21n).catch((e) => e.name));`, flags);
+  assert.deepEqual([ended.code, ended.err], [0, '']);
+  assert.equal(ended.out, '[100,100,0,100,200,199,100,300,2,100,400,399] 42 TypeError\n');
+});
+
 test('a throw in onResult is an uncaught exception, and the batcher goes on', async () => {
   const ended = await program(`
     process.on('uncaughtException', (e) => console.log('caught', e.message));
