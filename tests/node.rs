@@ -199,12 +199,17 @@ files! {
     batcher: "batcher.test.mjs",
     conformance: "conformance.test.mjs",
     ergonomics: "ergonomics.test.mjs",
+    growth: "growth.test.mjs",
     hazards: "hazards.test.mjs",
+    log: "log.test.mjs",
     native_handlers: "native.test.mjs",
     the_package: "package.test.mjs",
+    parts: "parts.test.mjs",
+    reentrant: "reentrant.test.mjs",
     shared: "shared.test.mjs",
     terminate: "terminate.test.mjs",
     threads: "threads.test.mjs",
+    values: "values.test.mjs",
 }
 
 /// Every file of tests is run by a test here.

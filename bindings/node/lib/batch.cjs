@@ -3,6 +3,7 @@
 const { native, tables, KIND, STATUS } = require('./native.cjs');
 const { check, failureOf, MicrobatchError } = require('./error.cjs');
 const { OUT, ROWS, calls, float64s, handleHalves, out, seeNumbers, seen, takeNumbers } = require('./memory.cjs');
+const { Results } = require('./results.cjs');
 const { ForeignObject, kindOf, many, plain, restoreObjects } = require('./values.cjs');
 
 const TAGS = 0;
@@ -21,6 +22,10 @@ class Batch {
   #high;
   #values;
   #gone = false;
+  #ended = false;
+  #kept = false;
+  /** Kept in the engine for an async handler, which has not said so. */
+  #lent = false;
   /** Kept or pulled: somebody completes it. */
   held;
 
@@ -44,6 +49,32 @@ class Batch {
   giveUp() {
     this.#gone = true;
     native.batchEnd(this.#core.host, this.#word, FREE);
+  }
+
+  /** Its handler will answer later. */
+  lend() {
+    check(native.batchEnd(this.#core.host, this.#word, KEEP));
+    this.#lent = true;
+  }
+
+  /** Completed or given up, by a user or at the end of the batcher. */
+  get gone() {
+    return this.#gone;
+  }
+
+  /** Kept by a user. */
+  get kept() {
+    return this.#kept;
+  }
+
+  /** Completed or given up by a user. */
+  get ended() {
+    return this.#ended;
+  }
+
+  /** Whether the outcomes of a kept batch stand, by a time-out or a close. */
+  get over() {
+    return native.batchEnd(this.#core.host, this.#word, KEEP) === STATUS.TOO_LATE;
   }
 
   /** How old its first value was at its dispatch, in ns. */
@@ -205,15 +236,19 @@ class Batch {
     return status;
   }
 
-  /** Keeps the batch past its handler: complete it later, once. */
+  /** Keeps the batch past its handler: complete it later, once. A pulled part: its handler has returned, the next may come. */
   keep() {
-    check(native.batchEnd(this.#core.host, this.#word, KEEP));
-    this.held = true;
+    if (!this.#lent) {
+      check(native.batchEnd(this.#core.host, this.#word, KEEP));
+    }
+    this.#lent = false;
+    this.#kept = this.held = true;
+    this.#core.batchEnded();
     return this;
   }
 
   #end(how) {
-    this.#gone = true;
+    this.#gone = this.#ended = true;
     const status = native.batchEnd(this.#core.host, this.#word, how);
     this.held = false;
     this.#core.batchEnded();
@@ -223,6 +258,20 @@ class Batch {
   /** Completes the batch: what was set counts, other rows fail with NO_RESULT. */
   complete() {
     this.#end(COMPLETE);
+  }
+
+  /** Completes the batch and answers what `use` makes of the next set of results, with results = pull; undefined if none is ready. */
+  completeNext(use = (results) => results) {
+    const core = this.#core;
+    this.#gone = this.#ended = true;
+    const word = native.batchCompleteNext(core.host, this.#word);
+    this.held = false;
+    core.batchEnded();
+    if (typeof word !== 'bigint') {
+      check(word);
+      return undefined;
+    }
+    return Results.lend(core, word, use);
   }
 
   /** Completes the batch: rows without a result are OK, with null. */
@@ -251,7 +300,7 @@ function checked(returned) {
  * What a handler returned becomes the results of its batch: by a number or a typed array that the glue takes, or here.
  */
 function answer(batch, returned) {
-  if (returned === undefined || batch.held) {
+  if (returned === undefined || batch.held || batch.gone) {
     return 0;
   }
   if (returned instanceof Float64Array || returned instanceof BigInt64Array) {
@@ -294,23 +343,41 @@ function valuesOf(core, batch) {
 
 const isThenable = (value) => value !== null && typeof value === 'object' && typeof value.then === 'function';
 
+/**
+ * A handler never runs beside itself unless asked, and those of one batch run one after another, also if a batch was completed
+ * before its handler was done. One that a time-out ended keeps nobody waiting.
+ */
+function mustWait({ running, maxInFlight }, { number }) {
+  if (running.length < maxInFlight && !running.some((batch) => batch.number === number)) {
+    return false;
+  }
+  const blocking = running.filter((batch) => batch.ended || !batch.over);
+  return blocking.length >= maxInFlight || blocking.some((batch) => batch.number === number);
+}
+
 /** Called by the glue inside run, flush, close, free and map: answers as `answer`, or a status. Never throws. */
 function onBatch(core) {
   let batch;
   try {
     batch = new Batch(core, false);
-    const returned = core.handlers[out[OUT.HANDLER]](valuesOf(core, batch), batch);
+    const handler = core.handlers[out[OUT.HANDLER]];
+    if (core.running.length > 0 && mustWait(core, batch)) {
+      batch.lend();
+      core.flying.add(batch);
+      dropQueued(core);
+      core.queued.push({ batch, handler });
+      return 0;
+    }
+    const returned = handler(valuesOf(core, batch), batch);
     if (!isThenable(returned)) {
       return answer(batch, returned);
     }
-    if (batch.held) {
-      returned.then(undefined, core.report);
-    } else {
-      returned.then(undefined, () => {});
-      batch.keep();
+    returned.then(undefined, () => {});
+    if (!batch.held && !batch.gone) {
+      batch.lend();
       core.flying.add(batch);
-      settle(core, batch, returned);
     }
+    settle(core, batch, returned);
     return 0;
   } catch (thrown) {
     return failed(core, batch, thrown);
@@ -322,8 +389,8 @@ function failed(core, batch, thrown) {
     return 0;
   }
   try {
-    if (batch.held) {
-      // it is its holder's now
+    if (batch.held || batch.ended) {
+      // it is its holder's, or was
       core.report(thrown);
     } else {
       batch.failWith(thrown);
@@ -334,24 +401,53 @@ function failed(core, batch, thrown) {
   }
 }
 
+/** An async handler runs: once it is done, its batch is completed, unless it was before or is kept. */
 async function settle(core, batch, promise) {
-  // kept, but not by somebody who completes it
-  batch.held = false;
+  core.running.push(batch);
   try {
     const returned = await promise;
-    if (returned !== undefined) {
+    if (returned !== undefined && !batch.held && !batch.gone) {
       batch.setAll(checked(returned));
     }
   } catch (thrown) {
     failed(core, batch, thrown);
   }
+  core.running.splice(core.running.indexOf(batch), 1);
   core.flying.delete(batch);
-  try {
-    batch.complete();
-  } catch (late) {
-    if (late.code !== STATUS.TOO_LATE && late.code !== STATUS.INVALID_HANDLE) {
-      core.report(late);
+  if (!batch.held && !batch.gone) {
+    try {
+      batch.complete();
+    } catch (late) {
+      if (late.code !== STATUS.TOO_LATE && late.code !== STATUS.INVALID_HANDLE) {
+        core.report(late);
+      }
     }
+  }
+  startQueued(core);
+}
+
+/** What a time-out or a close ended before its turn came is not handled. */
+function dropQueued(core) {
+  core.queued = core.queued.filter(({ batch }) => {
+    if (!batch.over) {
+      return true;
+    }
+    core.flying.delete(batch);
+    batch.giveUp();
+    return false;
+  });
+}
+
+function startQueued(core) {
+  dropQueued(core);
+  for (let at = 0; at < core.queued.length; ) {
+    const { batch, handler } = core.queued[at];
+    if (mustWait(core, batch)) {
+      at++;
+      continue;
+    }
+    core.queued.splice(at, 1);
+    settle(core, batch, (async () => handler(core.typedArrays ? batch.columns : batch.values, batch))());
   }
 }
 

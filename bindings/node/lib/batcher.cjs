@@ -16,7 +16,7 @@ const { Stage, SUBMITTED_BASE, tagOf } = require('./submitted.cjs');
 const { waiting } = require('./waiting.cjs');
 const exit = require('./exit.cjs');
 
-const MAX_BATCH_SIZE = tables.options.find(({ name }) => name === 'max_batch_size').defaultValue;
+const defaultOf = (option) => tables.options.find(({ name }) => name === option).defaultValue;
 
 let owner;
 const ownerOfEnvironment = () => (owner ??= native.newOwner());
@@ -29,18 +29,20 @@ class Batcher extends Pusher {
     const core = new Core();
     super(core);
     this.#core = core;
-    const { scripts, texts, mask, natives, ...settings } = read(handler, options, ownerOfEnvironment);
+    const { scripts, texts, mask, natives, pulled, ...settings } = read(handler, options, ownerOfEnvironment);
     Object.assign(core, settings);
     core.handlers = scripts;
     const delivers = core.takesResults && !core.threaded;
-    const made = native.newBatcher(core, texts, mask, natives, delivers, core.owner);
+    const made = native.newBatcher(core, texts, mask, natives, pulled, delivers, core.log !== undefined, core.owner);
     if (Array.isArray(made)) {
       throw new MicrobatchError(made[0], made[1]);
     }
     core.closeTimeout = out[0];
     core.drainAtExit = core.drains ? out[1] : 0;
     core.waits = out[2] > 0 && out[2] < Number(FOREVER);
-    core.maxBatchSize = out[3] || MAX_BATCH_SIZE;
+    core.maxBatchSize = out[3] || defaultOf('max_batch_size');
+    // the default is as many as there are handler threads; the loop counts as the default of those
+    core.maxInFlight = out[4] || defaultOf('threads');
     core.host = made;
     if (!core.manual) {
       exit.hook();
@@ -298,10 +300,13 @@ class Batcher extends Pusher {
     }
     core.producers.forEach((word) => native.producerFree(core.host, word));
     core.producers.clear();
+    // what is outstanding has its outcome before the batcher goes, and it is told
+    native.close(core.host, 0n);
     if (core.threaded) {
-      // what is outstanding has its outcome before the batcher goes, and it is told
-      native.close(core.host, 0n);
       core.pull();
+    }
+    if (core.last) {
+      return 0;
     }
     const last = { stats: this.stats(), text: this.statsText() };
     core.idle();
@@ -310,6 +315,7 @@ class Batcher extends Pusher {
     // what a handler never answers to would be held for ever: its outcomes stand
     core.flying.forEach((batch) => batch.giveUp());
     core.flying.clear();
+    core.queued = [];
     core.last = last;
     core.closed = true;
     core.stage = undefined;
@@ -393,11 +399,7 @@ class Batcher extends Pusher {
       check(word === STATUS.TIMEOUT ? 0 : word);
       return undefined;
     }
-    try {
-      return use(new Results(core, word));
-    } finally {
-      native.resultsFree(core.host, word);
-    }
+    return Results.lend(core, word, use);
   }
 
   /** Batches as they come, until the batcher is closed. Each is completed when the loop's body is done with it. */
@@ -406,7 +408,7 @@ class Batcher extends Pusher {
       try {
         yield batch;
       } finally {
-        if (batch.held) {
+        if (batch.held && !batch.kept) {
           batch.complete();
         }
       }

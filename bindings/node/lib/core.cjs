@@ -45,6 +45,10 @@ class Core {
   producers = new Set();
   /** Batches that promises of handlers will complete, or never will. */
   flying = new Set();
+  /** Batches whose async handlers run, and those whose handlers wait for their turn. */
+  running = [];
+  queued = [];
+  maxInFlight = 1;
   closing = undefined;
   closed = false;
   /** How many values were discarded at the end of close. */
@@ -66,6 +70,8 @@ class Core {
   refusal(status, message) {
     this.wantsRoom ||= status === STATUS.QUEUE_FULL || status === STATUS.QUEUE_FULL_BYTES || status === STATUS.RESULTS_FULL;
     const code = status === STATUS.INVALID_HANDLE && this.closed ? STATUS.CLOSED : status;
+    // nothing may come of what was refused
+    this.#letGo();
     return new MicrobatchError(code, message, { handled: 'no' });
   }
 
@@ -154,6 +160,14 @@ class Core {
     }
   }
 
+  logged(level, text) {
+    try {
+      this.log(level, text);
+    } catch (thrown) {
+      report(thrown);
+    }
+  }
+
   // ---- the loop ----
 
   /** A value may be outstanding from here on. */
@@ -233,13 +247,19 @@ class Core {
       this.#lookForRoom();
     }
     this.askClosed();
+    this.#letGo();
+    if (!this.last && !this.busy && this.shared && native.outstanding(this.host) > 0) {
+      this.touch();
+    }
+  }
+
+  /** The loop need not wait for a batcher of which nothing is outstanding. */
+  #letGo() {
     if (!this.last && this.busy && !this.#isAwaited()) {
       const outstanding = native.outstanding(this.host);
       if (outstanding === 0 && (out[0] === 0 || this.pulls) && (this.stage?.empty ?? true)) {
         this.idle();
       }
-    } else if (!this.last && this.shared && native.outstanding(this.host) > 0) {
-      this.touch();
     }
   }
 

@@ -63,8 +63,12 @@ export class Batch<T = unknown, R = unknown> {
   setAll(results: ArrayLike<R | Error | undefined>): void;
   fail(row: number, code: number, message?: string, typeName?: string): void;
   failAll(code: number, message?: string, typeName?: string): void;
+  /** Holds the batch past its handler; of a pulled part it says that its handler has returned, and the next part may come. */
   keep(): this;
+  /** Fixes the outcomes now. The next batch waits for an async handler that still runs. */
   complete(): void;
+  /** Completes, and answers what `use` makes of the next set of results, with results = "pull"; undefined if none is ready. */
+  completeNext<U = Results<R>>(use?: (results: Results<R>) => U): U | undefined;
   completeOk(): void;
   free(): void;
 }
@@ -91,10 +95,11 @@ export class Results<R = unknown> implements Iterable<{ tag: bigint; outcome: Ou
 
 type Answer<R> = ArrayLike<R | Error | undefined> | void;
 export type Handler<T, R> = (values: T[], batch: Batch<T, R>) => Answer<R> | PromiseLike<Answer<R>>;
-/** A handler of C by its address, with the address it is handed. */
+/** A handler of C by its address, with the address it is handed and that of the mb_release_fn which gives it back. */
 export interface NativeHandler {
   address: bigint;
   data?: bigint;
+  release?: bigint;
 }
 export type HandlersByKind = { [K in Kind | 'default']?: Handler<any, any> | NativeHandler };
 
@@ -119,10 +124,14 @@ export interface Options<R = unknown> {
   drainAtExit?: Duration;
   delaySpin?: Duration;
   handlers?: HandlersByKind;
+  /** Without handlers: the kinds that you have handlers for. Other kinds are refused, and nextBatch hands out parts. */
+  pullHandlers?: readonly (Kind | 'default')[];
   /** Takes the results of pushes; null: results are only counted. */
   onResult?: ((results: Results<R>) => void) | null;
   /** Told of each object whose reference ended. */
   onRelease?: (object: any) => void;
+  /** Takes the library's lines, on the loop's thread: 0 debug, 1 information, 2 warning, 3 error. */
+  log?: (level: number, message: string) => void;
   /** Handlers get a Float64Array or BigInt64Array where all values are numbers of one kind. */
   typedArrays?: boolean;
 }

@@ -47,11 +47,7 @@ function results(values, handler, { maxBatchSize = 0, batches = 0, typedArrays =
   if (Array.isArray(mapped)) {
     throw new MicrobatchError(mapped[0], mapped[1]);
   }
-  try {
-    return new Results(core, mapped);
-  } finally {
-    native.resultsFree(core.host, mapped);
-  }
+  return Results.lend(core, mapped, (all) => all);
 }
 
 map.results = results;

@@ -14,6 +14,7 @@ const [out, float64s, int64s, tags, tagHalves, , handle, handleHalves] = native.
   (core) => core.delivered(),
   (core, word) => core.released(word),
   (core, status, left) => core.closeEnded(status, left),
+  (core, level, text) => core.logged(level, text),
 );
 
 /** Rows of the columns. */

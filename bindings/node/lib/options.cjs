@@ -7,7 +7,7 @@ const { MicrobatchError } = require('./error.cjs');
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 const BY_NAME = new Map(tables.options.map((info) => [camel(info.name), info]));
 /** What concerns JavaScript only. */
-const OWN = ['handlers', 'onResult', 'onRelease', 'typedArrays'];
+const OWN = ['handlers', 'pullHandlers', 'onResult', 'onRelease', 'log', 'typedArrays'];
 
 const NS_PER_MS = 1e6;
 const refuse = (message) => new MicrobatchError(STATUS.INVALID_OPTION, message);
@@ -105,6 +105,8 @@ function read(handler, given, owner) {
     takesResults,
     onResult: callable(given.onResult, 'onResult'),
     onRelease: callable(given.onRelease, 'onRelease'),
+    log: callable(given.log, 'log'),
+    pulled: readKinds(given.pullHandlers ?? []),
     typedArrays: given.typedArrays === true,
   };
 }
@@ -116,7 +118,22 @@ function callable(value, what) {
   return value ?? undefined;
 }
 
-/** A handler is a function, or {address, data} of a native one. */
+function placeOf(kind) {
+  const place = kind === 'default' ? DEFAULT_HANDLER : KIND[kind];
+  if (place === undefined) {
+    throw refuse(`there is no kind ${String(kind)} to handle; there are ${Object.keys(KIND).join(', ')} and default`);
+  }
+  return place;
+}
+
+function readKinds(kinds) {
+  if (!Array.isArray(kinds)) {
+    throw refuse(`pullHandlers is ${String(kinds)}: an array of kinds is accepted`);
+  }
+  return kinds.reduce((mask, kind) => mask | (1 << placeOf(kind)), 0);
+}
+
+/** A handler is a function, or {address, data, release} of a native one. */
 function readHandlers(handler, byKind) {
   const scripts = new Array(DEFAULT_HANDLER + 1);
   const natives = [];
@@ -130,17 +147,14 @@ function readHandlers(handler, byKind) {
     }
   }
   for (const [kind, one] of Object.entries(all)) {
-    const which = kind === 'default' ? DEFAULT_HANDLER : KIND[kind];
-    if (which === undefined) {
-      throw refuse(`there is no kind ${kind} to handle; there are ${Object.keys(KIND).join(', ')} and default`);
-    }
+    const which = placeOf(kind);
     if (typeof one === 'function') {
       scripts[which] = one;
       mask |= 1 << which;
     } else if (typeof one?.address === 'bigint' && one.address !== 0n) {
-      natives.push(which, one.address, one.data ?? 0n);
+      natives.push(which, one.address, one.data ?? 0n, one.release ?? 0n);
     } else {
-      throw refuse(`the handler for ${kind} is ${String(one)}: a function, or {address, data} of a native one, is accepted`);
+      throw refuse(`the handler for ${kind} is ${String(one)}: a function, or {address, data, release} of a native one, is accepted`);
     }
   }
   return { scripts, mask, natives, native: mask === 0 && natives.length > 0, handles: mask !== 0 || natives.length > 0 };

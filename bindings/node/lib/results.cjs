@@ -27,6 +27,15 @@ class Results {
     this.#thrown = core.takeThrown(this.batch);
   }
 
+  /** What `use` makes of a set, which is given back then. */
+  static lend(core, word, use) {
+    try {
+      return use(new Results(core, word));
+    } finally {
+      native.resultsFree(core.host, word);
+    }
+  }
+
   /** Numbers that are all OK: what else there is to say stands in the columns until something else is called. */
   #fromColumns(kind) {
     this.count = out[OUT.COUNT];

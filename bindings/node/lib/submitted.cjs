@@ -228,9 +228,9 @@ class Stage {
     }
     const core = this.#core;
     this.#count = 0;
-    core.touch();
     const kinds = this.#mixed ? this.#kinds : undefined;
     for (let from = 0; from < count; ) {
+      core.touch();
       const status = native.pushStaged(core.host, this.#float64s, kinds, this.#tags, from, count - from, this.#texts);
       from += out[0];
       if (status !== 0) {

@@ -18,20 +18,21 @@ static napi_value view(napi_env env, napi_typedarray_type type, size_t count, na
     return made;
 }
 
-/* setup(onReady, onBatch, onResults, onRelease, onClosed): what the glue calls. Answers the memory that both sides read and
+/* setup(onReady, onBatch, onResults, onRelease, onClosed, onLog): what the glue calls. Answers the memory that both sides read and
    write: [out, float64 cells, int64 cells, tags, halves of tags, kinds, handle, handle in halves] */
 static napi_value setup(napi_env env, napi_callback_info info)
 {
     struct state *state;
     napi_value buffer, views;
     void *data;
-    ARGUMENTS(5)
+    ARGUMENTS(6)
     napi_get_instance_data(env, (void **)&state);
     napi_create_reference(env, argv[0], 1, &state->on_ready);
     napi_create_reference(env, argv[1], 1, &state->on_batch);
     napi_create_reference(env, argv[2], 1, &state->on_results);
     napi_create_reference(env, argv[3], 1, &state->on_release);
     napi_create_reference(env, argv[4], 1, &state->on_closed);
+    napi_create_reference(env, argv[5], 1, &state->on_log);
     if (napi_create_arraybuffer(env, sizeof *state->columns, &data, &buffer) != napi_ok) {
         return NULL;
     }
@@ -84,6 +85,8 @@ NAPI_MODULE_INIT()
     define(env, exports, "setup", setup);
     define(env, exports, "useSlab", use_slab);
     host_functions(env, exports);
+    call_functions(env, exports);
+    watch_functions(env, exports);
     mail_functions(env, exports);
     share_functions(env, exports);
     producer_functions(env, exports);

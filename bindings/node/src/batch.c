@@ -182,6 +182,22 @@ static napi_value batch_end(napi_env env, napi_callback_info info)
     }
 }
 
+/* batchCompleteNext(host, batch) -> a set of results, with what tell_results says of it, or a status; OK if no set is ready */
+static napi_value batch_complete_next(napi_env env, napi_callback_info info)
+{
+    struct host *host;
+    mb_results *results = NULL;
+    mb_status status;
+    ARGUMENTS(2)
+    host = host_of(env, argv[0]);
+    status = host->api->mb_batch_complete_next(BATCH(argv[1]), &results);
+    if (results == NULL) {
+        return number_of(env, status);
+    }
+    tell_results(host, results);
+    return word_of(env, results);
+}
+
 void batch_functions(napi_env env, napi_value exports)
 {
     define(env, exports, "batchAge", batch_age);
@@ -193,4 +209,5 @@ void batch_functions(napi_env env, napi_value exports)
     define(env, exports, "batchSetValues", batch_set_values);
     define(env, exports, "batchFail", batch_fail);
     define(env, exports, "batchEnd", batch_end);
+    define(env, exports, "batchCompleteNext", batch_complete_next);
 }

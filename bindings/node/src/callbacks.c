@@ -1,4 +1,4 @@
-/* What the engine calls: handlers, results, objects given back. JavaScript is reached on its own thread, or not at all. */
+/* What the engine calls: handlers, results, objects given back, lines of log. JavaScript is reached on its own thread, or not at all. */
 
 #include "glue.h"
 
@@ -169,4 +169,28 @@ void release_object(void *user_data, uint64_t word)
     argv[1] = number_of(host->env, (double)word);
     call(host, host->state->on_release, 2, argv, &result);
     napi_close_handle_scope(host->env, scope);
+}
+
+/* Calls onLog(core, level, text). */
+void tell_line(struct host *host, int32_t level, const char *text, size_t length)
+{
+    napi_handle_scope scope;
+    napi_value argv[3], result;
+    if (host->gone || napi_open_handle_scope(host->env, &scope) != napi_ok) {
+        return;
+    }
+    argv[1] = number_of(host->env, level);
+    argv[2] = text_of(host->env, text, length);
+    call(host, host->state->on_log, 3, argv, &result);
+    napi_close_handle_scope(host->env, scope);
+}
+
+void log_line(void *user_data, int32_t level, const char *message, size_t length)
+{
+    struct host *host = user_data;
+    if (can_call(host)) {
+        tell_line(host, level, message, length);
+    } else {
+        mail_line(host, level, message, length);
+    }
 }

@@ -55,6 +55,7 @@ struct state {
     napi_ref on_results;
     napi_ref on_release;
     napi_ref on_closed;
+    napi_ref on_log;
     napi_ref memory;         /* Keeps the buffer alive that `columns` is. */
     struct columns *columns;
     napi_ref slab;
@@ -88,11 +89,26 @@ struct closer {
     bool done;
 };
 
+/* A line of log. */
+struct line {
+    struct line *next;
+    int32_t level;
+    size_t length;
+    char text[];
+};
+
+/* Lines that wait for the loop at most. What comes beyond is counted, and the loop told how much it was. */
+#define MAIL_LINES 256
+
 /* What other threads have for the loop. */
 struct mail {
     pthread_mutex_t lock;
     uv_async_t *async;       /* NULL if the batcher is not threaded, or once the loop reads no more. */
-    bool over;               /* Nothing comes any more. */
+    unsigned sources;        /* Callbacks of the engine that may still come. */
+    struct line *lines;
+    struct line **last_line;
+    size_t line_count;
+    uint64_t dropped_lines;
     uint64_t *words;         /* Objects that were given back. */
     size_t count;
     size_t capacity;
@@ -162,6 +178,8 @@ napi_value bulk_done(napi_env env, const struct host *host, mb_status status, si
 mb_status run_handler(void *user_data, mb_batch *batch, const mb_api *api);
 void on_result(void *user_data, const mb_results *results, const mb_api *api);
 void release_object(void *user_data, uint64_t word);
+void log_line(void *user_data, int32_t level, const char *message, size_t length);
+void tell_line(struct host *host, int32_t level, const char *text, size_t length);
 bool call(struct host *host, napi_ref function, size_t argc, napi_value *argv, napi_value *result);
 mb_status tell_batch(const struct host *host, mb_batch *batch);
 void tell_results(const struct host *host, const mb_results *results);
@@ -169,12 +187,18 @@ void tell_results(const struct host *host, const mb_results *results);
 /* Mail. */
 bool mail_open(struct host *host);
 void mail_hurry(struct host *host);
+void mail_source(struct host *host);
 void mail_over(void *host);
+void mail_free(struct mail *mail);
 void mail_close(struct host *host);
 void read_mail(struct host *host);
 void mail_word(struct host *host, uint64_t word);
+void mail_line(struct host *host, int32_t level, const char *message, size_t length);
+
+/* The loop. */
 void handle_closed(uv_handle_t *handle);
 void loop_calls(struct host *host);
+void unhook(struct host *host);
 
 /* Sharing. */
 void share_end(struct host *host);
@@ -185,6 +209,8 @@ void guarded(napi_env env, napi_value exports, const char *name, napi_callback f
 
 /* The functions of each file, by name. */
 void host_functions(napi_env env, napi_value exports);
+void call_functions(napi_env env, napi_value exports);
+void watch_functions(napi_env env, napi_value exports);
 void mail_functions(napi_env env, napi_value exports);
 void share_functions(napi_env env, napi_value exports);
 void producer_functions(napi_env env, napi_value exports);

@@ -1,14 +1,18 @@
-/* What other threads have for the loop of a threaded batcher: objects that were given back, and closes that ended. */
+/* What other threads have for the loop of a threaded batcher: objects that were given back, lines of log, and closes that ended. */
 
 #include "glue.h"
 
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A close needs little. */
 #define CLOSER_STACK (256 * 1024)
+
+/* A level of log, as the header numbers them. */
+#define LOG_WARNING 2
 
 /* For those whose lock is held: after mail_end the loop reads no more. */
 static void wake(struct host *host)
@@ -38,18 +42,55 @@ void mail_word(struct host *host, uint64_t word)
     pthread_mutex_unlock(&mail->lock);
 }
 
-/* Takes what came, on the loop's thread: the words, and the closers that are done. */
-static size_t take(struct host *host, uint64_t **words, struct closer **done)
+void mail_line(struct host *host, int32_t level, const char *message, size_t length)
+{
+    struct mail *mail = &host->mail;
+    struct line *line;
+    pthread_mutex_lock(&mail->lock);
+    line = mail->line_count < MAIL_LINES ? malloc(sizeof *line + length) : NULL;
+    if (line == NULL) {
+        mail->dropped_lines++;
+    } else {
+        *line = (struct line){.level = level, .length = length};
+        memcpy(line->text, message, length);
+        *(mail->lines == NULL ? &mail->lines : mail->last_line) = line;
+        mail->last_line = &line->next;
+        mail->line_count++;
+    }
+    wake(host);
+    pthread_mutex_unlock(&mail->lock);
+}
+
+static void lines_free(struct line *lines)
+{
+    struct line *next;
+    for (; lines != NULL; lines = next) {
+        next = lines->next;
+        free(lines);
+    }
+}
+
+/* What nobody read. */
+void mail_free(struct mail *mail)
+{
+    pthread_mutex_destroy(&mail->lock);
+    lines_free(mail->lines);
+    free(mail->words);
+}
+
+/* Takes what came, on the loop's thread: *taken, and the closers that are done. */
+static void take(struct host *host, struct mail *taken, struct closer **done)
 {
     struct mail *mail = &host->mail;
     struct closer **at = &mail->closers;
-    size_t count;
     *done = NULL;
     pthread_mutex_lock(&mail->lock);
-    *words = mail->words;
-    count = mail->count;
+    *taken = *mail;
     mail->words = NULL;
     mail->count = mail->capacity = 0;
+    mail->lines = NULL;
+    mail->line_count = 0;
+    mail->dropped_lines = 0;
     while (*at != NULL) {
         struct closer *closer = *at;
         if (closer->done) {
@@ -61,7 +102,6 @@ static size_t take(struct host *host, uint64_t **words, struct closer **done)
         }
     }
     pthread_mutex_unlock(&mail->lock);
-    return count;
 }
 
 static void tell(struct host *host, napi_ref function, double number, double second)
@@ -79,13 +119,23 @@ static void tell(struct host *host, napi_ref function, double number, double sec
 
 void read_mail(struct host *host)
 {
-    uint64_t *words;
+    struct mail taken;
     struct closer *done, *next;
-    size_t count = take(host, &words, &done);
-    for (size_t at = 0; at < count; at++) {
-        tell(host, host->state->on_release, (double)words[at], 0);
+    take(host, &taken, &done);
+    for (const struct line *line = taken.lines; line != NULL; line = line->next) {
+        tell_line(host, line->level, line->text, line->length);
     }
-    free(words);
+    lines_free(taken.lines);
+    if (taken.dropped_lines > 0) {
+        char text[96];
+        int length = snprintf(text, sizeof text, "%llu lines of log were dropped: the loop came too late",
+                              (unsigned long long)taken.dropped_lines);
+        tell_line(host, LOG_WARNING, text, (size_t)length);
+    }
+    for (size_t at = 0; at < taken.count; at++) {
+        tell(host, host->state->on_release, (double)taken.words[at], 0);
+    }
+    free(taken.words);
     for (; done != NULL; done = next) {
         next = done->next;
         pthread_join(done->thread, NULL);
@@ -99,7 +149,7 @@ static void on_mail(uv_async_t *async)
     struct host *host = async->data;
     bool over;
     pthread_mutex_lock(&host->mail.lock);
-    over = host->mail.over;
+    over = host->mail.sources == 0;
     pthread_mutex_unlock(&host->mail.lock);
     loop_calls(host);
     if (over) {
@@ -123,12 +173,19 @@ bool mail_open(struct host *host)
     return true;
 }
 
-/* The engine has called for the last time. */
+/* One of the engine's callbacks may come, until mail_over. */
+void mail_source(struct host *host)
+{
+    host->holds++;
+    host->mail.sources++;
+}
+
+/* One of them has come for the last time. */
 void mail_over(void *data)
 {
     struct host *host = data;
     pthread_mutex_lock(&host->mail.lock);
-    host->mail.over = true;
+    host->mail.sources--;
     wake(host);
     pthread_mutex_unlock(&host->mail.lock);
     host_unhold(host);

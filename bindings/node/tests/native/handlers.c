@@ -69,3 +69,28 @@ mb_status refuse(void *user_data, mb_batch *batch, const mb_api *api)
     (void)api;
     return 77;
 }
+
+/* Calls the function that user_data is the address of, which does not return. */
+mb_status end_thread(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    void (*end)(void *value);
+    (void)batch;
+    (void)api;
+    *(void **)(void *)&end = user_data;
+    end(0);
+    return MB_OK;
+}
+
+/* Counts how often what user_data points to was given back. */
+int releases = 0;
+
+void count_release(void *user_data)
+{
+    ++*(int *)user_data;
+}
+
+/* Answers how often. */
+mb_status count(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    return api->mb_batch_set_int64(batch, 0, *(int *)user_data);
+}

@@ -10,6 +10,10 @@ const wrong: Promise<number> = batcher.submit(1);
 new Batcher(null, { maxBatchSze: 1 });
 // @ts-expect-error: there is no such choice
 new Batcher(null, { onFull: 'explode' });
+// @ts-expect-error: there is no such kind to pull
+new Batcher(null, { pullHandlers: ['int46'] });
+// @ts-expect-error: a level is a number
+new Batcher(null, { log: (level: string) => {} });
 // @ts-expect-error: there is no such kind
 new Batcher({ int46: (values: bigint[]) => values });
 // @ts-expect-error: the handler's results are not strings

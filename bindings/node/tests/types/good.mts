@@ -40,9 +40,11 @@ way.pushMany(['a', 'b'], [1, 2n]);
 way.free();
 const many: Promise<User>[] = users.submitMany([1, 2], { deadline: '5ms' });
 await Promise.all(many);
-new Batcher({ address: nativeSymbol('a', 'b') }, { threads: 2 });
+new Batcher({ address: nativeSymbol('a', 'b'), release: nativeSymbol('a', 'c') }, { threads: 2, log: (level: number, line: string) => {} });
+const parts = new Batcher<number | string, number>(null, { pullHandlers: ['float64', 'default'], results: 'pull', mode: 'manual' });
+const tags: BigUint64Array | undefined = parts.nextBatch()?.keep().completeNext((results) => results.tags);
 {
   await using scoped = new Batcher<number, number>((values) => values);
   await scoped.submit(1);
 }
-export { MapError, halves, left, stats, taken, user, version };
+export { MapError, tags, halves, left, stats, taken, user, version };
