@@ -386,12 +386,15 @@ fn rows(line: &Value) -> impl Iterator<Item = &Value> {
     line["rows"].as_array().into_iter().flatten()
 }
 
-/// The best of our rows.
+/// The best of our rows, without what an option buys with a core.
 fn ours(line: &Value) -> Option<&Value> {
     rows(line)
-        .filter(|row| plain(&row["who"]).starts_with("microbatch"))
+        .filter(|row| plain(&row["who"]).starts_with("microbatch") && !plain(&row["who"]).ends_with(SPUN_OUT))
         .min_by(|a, b| middle(&a["value"]).total_cmp(&middle(&b["value"])))
 }
+
+/// How rows end that spin out the end of a delay.
+pub(crate) const SPUN_OUT: &str = "spun out";
 
 fn measured(line: &Value) -> String {
     let doubt = if line["others"].as_f64().is_some_and(|share| share >= BUSY) {
