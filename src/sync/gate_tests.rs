@@ -364,7 +364,7 @@ fn a_pusher_that_became_slow_takes_no_turns() {
     rules.push(1, MOST_OF_A_TURN, DENSER);
     rules.push(2, 1, DENSE);
     assert!(rules.is_owned_by(2));
-    // It stops in the midst of its turn, and the other waits once.
+    // It stops in the midst of its turn; the other comes when that is long over.
     NOW.set(Rules::now() + 10 * TURN_NS);
     assert_eq!(rules.push(1, 1, DENSE), 0);
     assert!(!rules.is_owned_by(1), "nobody else takes turns");

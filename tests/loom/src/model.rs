@@ -24,7 +24,7 @@ mod shared {
 const BIAS_AFTER: u32 = 1;
 const BIAS_AFTER_MAX: u32 = 1;
 
-/// One slot more than threads that take turns in a model of two: the trap of the stale owner is two handovers away.
+/// A slot for each thread of a model of two, so that turns pass: the trap of the stale owner is two handovers away.
 const GATE_SLOTS: usize = 2;
 
 /// Whoever owned the gate once takes turns from then on, and nobody sleeps for them: all orders come without.
