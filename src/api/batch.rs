@@ -2,9 +2,10 @@
 
 use super::results::Results;
 use crate::engine::batch::Batch as Columns;
-use crate::engine::dispatch::Part;
 use crate::engine::error::{Result, Status, Text};
-use crate::engine::results::{Ending, Reason};
+use crate::engine::part::Part;
+use crate::engine::results::Reason;
+use crate::engine::settled::Ending;
 use crate::engine::value::{Kind, Trigger, Value};
 use std::fmt;
 use std::time::Duration;

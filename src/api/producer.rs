@@ -3,7 +3,7 @@
 use super::batcher::Batcher;
 use crate::engine::error::Result;
 use crate::engine::producer::Producer as Stage;
-use crate::engine::queue::IfFull;
+use crate::engine::push::IfFull;
 use crate::engine::value::{Kind, Value};
 
 /// Pushes for one thread at a time: order among its own values is kept, order across producers is given up for

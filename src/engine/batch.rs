@@ -4,98 +4,18 @@
 //! -> delivered -> back to the pool. The input is written only while the batch has one owner (`Shared::get_mut`),
 //! so in flight it is plain shared data.
 
-use super::column::{Bytes, Column, Rows};
-use super::error::Status;
+use super::column::{Bytes, Column};
 use super::options::FOREVER;
-use super::results::{Settled, Side};
+use super::release::{Owned, Release};
+use super::results::Side;
+use super::rows::Rows;
+use super::settled::Settled;
 use super::utf8::Short;
 use super::value::{Kind, Object, Trigger, Value};
-use crate::sync::atomic::AtomicUsize;
-use crate::sync::atomic::Ordering::AcqRel;
 use crate::sync::{Mutex, OnceLock, Shared};
-use std::ffi::c_void;
 
 /// Kind byte of a row whose value was cancelled, expired or discarded while it waited.
 pub(crate) const REMOVED: u8 = 7;
-
-/// What an owned push asks to be called once its value is delivered.
-pub(crate) enum Release {
-    /// For one value.
-    One { call: ReleaseFn, data: *mut c_void },
-    /// One row's share of the release of a bulk push: runs with the last share.
-    Many(Shared<ReleaseMany>),
-}
-
-/// A foreign release function.
-pub(crate) type ReleaseFn = unsafe extern "C-unwind" fn(*mut c_void);
-
-// SAFETY: whoever pushes an owned value promises that its release may run on an engine thread.
-unsafe impl Send for Release {}
-// SAFETY: nothing can be done with a shared Release.
-unsafe impl Sync for Release {}
-
-impl Release {
-    /// Runs the callback, or gives up one share of it. A release that is dropped instead was never taken over.
-    pub(crate) fn run(self) {
-        let (call, data) = match self {
-            Release::One { call, data } => (call, data),
-            Release::Many(many) if many.give_up(1) => (many.call, many.data),
-            Release::Many(_) => return,
-        };
-        // SAFETY: the pusher promised that `call` may be called once with `data`, from any thread.
-        unsafe { call(data) };
-    }
-}
-
-/// The release of a bulk push.
-pub(crate) struct ReleaseMany {
-    call: ReleaseFn,
-    data: *mut c_void,
-    shares: AtomicUsize,
-}
-
-// SAFETY: as for Release.
-unsafe impl Send for ReleaseMany {}
-// SAFETY: as for Release; the count is atomic.
-unsafe impl Sync for ReleaseMany {}
-
-impl ReleaseMany {
-    /// A release with a share for each of `rows` rows.
-    pub(crate) fn new(call: ReleaseFn, data: *mut c_void, rows: usize) -> ReleaseMany {
-        ReleaseMany {
-            call,
-            data,
-            shares: AtomicUsize::new(rows),
-        }
-    }
-
-    /// Gives up shares; true if they were the last, so that the caller must see to the release.
-    pub(crate) fn give_up(&self, shares: usize) -> bool {
-        // SYNC: AcqRel among themselves - whoever runs the release comes after all that used the bytes.
-        self.shares.fetch_sub(shares, AcqRel) == shares
-    }
-
-    /// The release alone, for whoever gave up the last shares.
-    pub(crate) fn alone(&self) -> Release {
-        Release::One {
-            call: self.call,
-            data: self.data,
-        }
-    }
-}
-
-/// A string or byte string that stays where the pusher has it.
-pub(crate) struct Owned {
-    pub(crate) row: u32,
-    ptr: *const u8,
-    len: usize,
-    release: Option<Release>,
-}
-
-// SAFETY: the pusher promised that the bytes stay readable from any thread until the release runs.
-unsafe impl Send for Owned {}
-// SAFETY: as above; only reads.
-unsafe impl Sync for Owned {}
 
 /// The columnar batch. What opening and sealing write stands together at its head, beside the count of references, so
 /// that few cache lines travel with it.
@@ -125,7 +45,7 @@ pub(crate) struct Batch {
     /// The earliest deadline of a value that waits here, FOREVER without.
     pub(crate) earliest: i64,
     /// Entries of `offsets` that are written.
-    offsets_filled: usize,
+    pub(super) offsets_filled: usize,
     pub(crate) offsets: Option<Column<i32>>,
     pub(crate) text: Bytes,
     /// Bytes of the removed rows.
@@ -135,7 +55,7 @@ pub(crate) struct Batch {
     pub(crate) dispatched_at: i64,
     pub(crate) owned: Vec<Owned>,
     /// Declared sizes of objects, where not zero: (row, bytes).
-    sizes: Vec<(u32, u64)>,
+    pub(super) sizes: Vec<(u32, u64)>,
     pub(crate) deadlines: Option<Column<i64>>,
     /// Which batch each row came from: only in sets of removed values.
     pub(crate) origins: Option<Column<u64>>,
@@ -181,18 +101,6 @@ impl Batch {
             side: Mutex::new(Side::new()),
             settled: OnceLock::new(),
         })
-    }
-
-    /// Makes an empty batch one that takes `count` removed values. None if memory ran out.
-    pub(crate) fn prepare_as_set(&mut self, count: usize) -> Option<()> {
-        if self.rows.capacity() < count {
-            self.rows = Rows::new(count)?;
-        }
-        if self.origins.as_ref().is_none_or(|origins| origins.len() < count) {
-            self.origins = Some(Column::new(count)?);
-        }
-        self.is_removed_set = true;
-        Some(())
     }
 
     /// Empties a batch that comes back to the pool; memory is kept.
@@ -373,21 +281,6 @@ impl Batch {
         (self.uniform == Some(Kind::Float64)).then(|| super::column::as_float64s(self.cells()))
     }
 
-    /// Finds the earliest deadline anew among the first `rows` rows, after some were removed.
-    pub(crate) fn find_earliest(&mut self, rows: usize) {
-        if !self.has_deadlines {
-            return;
-        }
-        let kinds = self.rows.kinds(rows);
-        let deadlines = (0..rows)
-            .filter(|row| kinds[*row] != REMOVED)
-            .map(|row| self.deadline(row));
-        self.earliest = deadlines
-            .filter(|deadline| *deadline != 0)
-            .min()
-            .unwrap_or(FOREVER);
-    }
-
     pub(crate) fn deadline(&self, row: usize) -> i64 {
         match &self.deadlines {
             Some(column) if self.has_deadlines => column[row],
@@ -445,126 +338,6 @@ impl Batch {
             }),
         }
     }
-
-    // ---- removing rows that wait -----------------------------------------------------------------------------
-
-    /// Moves a waiting row's value into `set`, a batch of removed values, and marks the row. `set` has room.
-    pub(crate) fn remove_into(&mut self, row: usize, set: &mut Batch) -> Status {
-        let kind = self.rows.kinds(row + 1)[row];
-        let cell = self.rows.values(row + 1)[row];
-        let tag = self.rows.tags(row + 1)[row];
-        let weight = self.row_weight(row);
-        let at = set.len;
-        if let Ok(found) = self.owned.binary_search_by_key(&(row as u32), |owned| owned.row) {
-            if !set.reserve_owned() {
-                return Status::NO_MEMORY;
-            }
-            let owned = &mut self.owned[found];
-            set.put_owned(at, owned.ptr, owned.len, owned.release.take());
-        }
-        set.rows.put(at, cell, tag, kind);
-        if let Some(origins) = &mut set.origins {
-            origins[at] = self.id;
-        }
-        set.len += 1;
-        self.rows.put_kind(row, REMOVED);
-        self.removed += 1;
-        self.removed_weight += weight;
-        Status::OK
-    }
-
-    /// What a row weighs in every byte limit; also while the batch is open, when `len` is not kept up.
-    pub(crate) fn row_weight(&self, row: usize) -> u64 {
-        8 + match Kind::from_code(self.rows.kinds(row + 1)[row]) {
-            Some(Kind::String | Kind::Bytes) => self.text(row).len() as u64,
-            Some(Kind::Object) => self.object_size(row),
-            _ => 0,
-        }
-    }
-
-    /// Closes up removed rows before dispatch.
-    pub(crate) fn close_up(&mut self) {
-        if self.removed == 0 {
-            return;
-        }
-        self.finish_offsets();
-        // What removed rows carried went with them.
-        let kinds = self.rows.kinds(self.len);
-        self.owned.retain(|owned| kinds[owned.row as usize] != REMOVED);
-        self.sizes.retain(|size| kinds[size.0 as usize] != REMOVED);
-        let has_text = self.offsets_filled > 0;
-        let mut to = 0;
-        let mut text_end = 0usize;
-        for row in 0..self.len {
-            let text = match &self.offsets {
-                Some(offsets) if has_text => offsets[row] as usize..offsets[row + 1] as usize,
-                _ => 0..0,
-            };
-            if self.rows.kinds(self.len)[row] == REMOVED {
-                continue;
-            }
-            if let Ok(at) = self.owned.binary_search_by_key(&(row as u32), |owned| owned.row) {
-                // Rows move down only, so `owned` stays in row order.
-                self.owned[at].row = to as u32;
-            }
-            if let Ok(at) = self.sizes.binary_search_by_key(&(row as u32), |size| size.0) {
-                self.sizes[at].0 = to as u32;
-            }
-            self.rows.copy_row(row, to);
-            if let Some(deadlines) = &mut self.deadlines {
-                deadlines[to] = deadlines[row];
-            }
-            if has_text && let Some(offsets) = &mut self.offsets {
-                offsets[to] = text_end as i32;
-                self.text.move_down(text.start, text.len(), text_end);
-                text_end += text.len();
-                offsets[to + 1] = text_end as i32;
-            }
-            to += 1;
-        }
-        if has_text {
-            self.text.truncate(text_end);
-            self.offsets_filled = to + 1;
-        }
-        self.len = to;
-        self.removed = 0;
-        self.weight -= self.removed_weight;
-        self.removed_weight = 0;
-    }
-
-    // ---- giving back what the values carried ------------------------------------------------------------------
-
-    /// Takes the next thing this batch must release: owned pushes and input objects in row order. `at` is the
-    /// caller's cursor over rows.
-    pub(crate) fn next_release(&mut self, at: &mut usize) -> Option<ToRelease> {
-        while *at < self.len {
-            let row = *at;
-            *at += 1;
-            if let Ok(found) = self.owned.binary_search_by_key(&(row as u32), |owned| owned.row)
-                && let Some(release) = self.owned[found].release.take()
-            {
-                return Some(ToRelease::Owned(release));
-            }
-            if self.rows.kinds(self.len)[row] == Kind::Object as u8 {
-                return Some(ToRelease::Object(self.rows.values(self.len)[row]));
-            }
-        }
-        None
-    }
-
-    /// Whether giving this batch back calls anything back.
-    pub(crate) fn carries_releases(&mut self) -> bool {
-        !self.owned.is_empty()
-            || self.mask & (1 << Kind::Object as u8) != 0
-            || self.carries_result_objects()
-            || self.side.get_mut().has_dropped()
-    }
-}
-
-/// One release callback to run.
-pub(crate) enum ToRelease {
-    Owned(Release),
-    Object(u64),
 }
 
 /// Bytes that were checked when they were pushed.

@@ -5,12 +5,13 @@
 
 use super::core::Core;
 use super::delivery::ResultSet;
-use super::dispatch::Part;
+use super::driver::{Seat, thread_main};
 use super::error::{Error, Status};
+use super::front::Front;
 use super::options::{Clock, Limits, Mode, Options, ResultsMode};
+use super::part::Part;
 use super::producer::Stages;
-use super::queue::Front;
-use super::step::{Role, Seat, thread_main};
+use super::step::Role;
 use super::value::Kind;
 use crate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::sync::thread::Thread;

@@ -1,110 +1,17 @@
 //! What the core lock guards: batches that wait, fly and are ready, the pool they come from, and the accounts.
 
-use super::batch::{Batch, ToRelease};
-use super::dispatch::Flight;
+use super::batch::Batch;
+use super::flight::Flight;
 use super::forming::FOREVER;
-use super::stats::Histogram;
+use super::histogram::Histograms;
+use super::ledger::Ledger;
+use super::open::OpenInfo;
+use super::ready::Ready;
+use super::room::{Room, RoomWanted};
 use super::value::Outcome;
 use crate::sync::fd::TimerFd;
 use crate::sync::{Shared, thread};
 use std::collections::VecDeque;
-
-/// The open batch as those see it who do not hold the gate.
-pub(crate) struct OpenInfo {
-    pub(crate) opened_at: i64,
-    /// Values accepted before its first one.
-    pub(crate) first: u64,
-    /// A push found no room since it was opened.
-    pub(crate) full: bool,
-}
-
-/// A set on its way to whoever takes results.
-pub(crate) enum Ready {
-    /// Deliver it, then run its releases. Since when it is ready.
-    Set(Shared<Batch>, i64),
-    /// Delivered already: only releases remain.
-    Releases(Releases),
-}
-
-/// The releases of a delivered set, and how far they are.
-///
-/// Inputs come in row order, then result objects in row order, then object results that were not delivered. While
-/// somebody still looks at the batch only its result objects are given back.
-pub(crate) struct Releases {
-    pub(crate) set: Shared<Batch>,
-    inputs: usize,
-    results: Option<usize>,
-    dropped: usize,
-    only_results: bool,
-}
-
-impl Releases {
-    /// What is to be given back of a delivered set now. Without anything: the set, and whether it must be kept
-    /// because somebody looks at it.
-    pub(crate) fn of(
-        mut set: Shared<Batch>,
-        results_released: bool,
-    ) -> Result<Releases, (Shared<Batch>, bool)> {
-        let only_results = match set.get_mut().map(Batch::carries_releases) {
-            Some(true) => false,
-            Some(false) => return Err((set, false)),
-            None if !results_released && set.carries_result_objects() => true,
-            None => return Err((set, true)),
-        };
-        Ok(Releases {
-            set,
-            inputs: 0,
-            results: (!results_released).then_some(0),
-            dropped: 0,
-            only_results,
-        })
-    }
-
-    pub(crate) fn next(&mut self) -> Option<ToRelease> {
-        if !self.only_results
-            && let Some(batch) = self.set.get_mut()
-            && let Some(release) = batch.next_release(&mut self.inputs)
-        {
-            return Some(release);
-        }
-        if let Some(at) = &mut self.results
-            && let Some(word) = self.set.next_result_release(at)
-        {
-            return Some(ToRelease::Object(word));
-        }
-        if self.only_results {
-            return None;
-        }
-        self.set
-            .next_dropped_release(&mut self.dropped)
-            .map(ToRelease::Object)
-    }
-
-    /// The set, and whether it is only to be kept until nobody looks at it.
-    pub(crate) fn done(self) -> (Shared<Batch>, bool) {
-        (self.set, self.only_results)
-    }
-}
-
-/// What a push lacks that waits for room: a place in the queue, which dispatch gives back, or one for its result, which
-/// delivery gives back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Room {
-    Queue = 0,
-    Results = 1,
-}
-
-impl Room {
-    pub(crate) fn other(self) -> Room {
-        match self {
-            Room::Queue => Room::Results,
-            Room::Results => Room::Queue,
-        }
-    }
-}
-
-/// Flush marks the descriptor watches at a time.
-const MARKS: usize = 64;
 
 /// A close under way.
 #[derive(Clone, Copy)]
@@ -117,16 +24,6 @@ pub(crate) struct Closing {
     pub(crate) left: u64,
     /// The delivery that was running then: close does not wait for that one.
     pub(crate) running: Option<u64>,
-}
-
-/// A push that was refused for want of room, for the descriptor: it fires when there would be.
-#[derive(Clone, Copy)]
-pub(crate) struct RoomWanted {
-    /// Who asks again; none if whoever pushes next may have the room.
-    by: Option<usize>,
-    accepted: u64,
-    bytes: u64,
-    weight: u64,
 }
 
 /// Whether to look out for work before sleeping: after each failure twice as many sleeps pass without trying.
@@ -158,25 +55,6 @@ impl Spin {
         } else {
             self.failures = (self.failures + 1).min(8);
             self.skip = 1 << self.failures;
-        }
-    }
-}
-
-/// Histograms come with the first batch, so that an idle batcher stays small.
-pub(crate) struct Histograms {
-    pub(crate) batch_size: Histogram,
-    pub(crate) queue_time: Histogram,
-    pub(crate) handler_time: Histogram,
-    pub(crate) delivery_time: Histogram,
-}
-
-impl Histograms {
-    pub(crate) const fn new() -> Histograms {
-        Histograms {
-            batch_size: Histogram::new(),
-            queue_time: Histogram::new(),
-            handler_time: Histogram::new(),
-            delivery_time: Histogram::new(),
         }
     }
 }
@@ -222,7 +100,7 @@ pub(crate) struct Core {
     pub(crate) in_flight: u32,
     /// Flights whose next part a host may pull.
     pub(crate) parts_due: u32,
-    room_wanted: Vec<RoomWanted>,
+    pub(super) room_wanted: Vec<RoomWanted>,
     // ---- what every batch is taken from and entered in
     /// The batch that came back last: the next to be opened.
     spare: Option<Shared<Batch>>,
@@ -266,7 +144,7 @@ pub(crate) struct Core {
     /// Nobody joins the threads any more.
     pub(crate) detached: bool,
     /// Flush marks that were begun and not ended, for the descriptor.
-    flush_marks: Vec<u64>,
+    pub(super) flush_marks: Vec<u64>,
     // ---- who else waits
     /// Threads in a callback of this batcher.
     callers: Vec<usize>,
@@ -382,22 +260,6 @@ impl Core {
         Some(batch)
     }
 
-    /// An empty batch for `count` removed values.
-    pub(crate) fn take_set(&mut self, count: usize, rows: usize) -> Option<Shared<Batch>> {
-        if !self.reserve_for_batch() {
-            return None;
-        }
-        let mut shared = self.take_batch(rows.max(count))?;
-        if shared
-            .get_mut()
-            .is_some_and(|batch| batch.prepare_as_set(count).is_some())
-        {
-            return Some(shared);
-        }
-        self.recycle(shared);
-        None
-    }
-
     /// Takes back a batch nobody needs: its releases have run.
     pub(crate) fn recycle(&mut self, mut shared: Shared<Batch>) {
         let Some(batch) = shared.get_mut() else {
@@ -443,17 +305,6 @@ impl Core {
         flights + ready.chain(sealed).chain(turns).chain(pool).sum::<u64>()
     }
 
-    /// Works out `next_deadline` after a batch left or lost rows.
-    pub(crate) fn find_deadline(&mut self) {
-        let sealed = self
-            .sealed
-            .iter()
-            .map(|batch| batch.earliest)
-            .min()
-            .unwrap_or(FOREVER);
-        self.next_deadline = sealed.min(self.open_deadline);
-    }
-
     // ---- accounts --------------------------------------------------------------------------------------------
 
     /// Counts outcomes that just became fixed.
@@ -469,99 +320,6 @@ impl Core {
     /// Values that wait in sealed batches.
     pub(crate) fn sealed_live(&self) -> u64 {
         self.sealed.iter().map(|batch| batch.live() as u64).sum()
-    }
-
-    /// Values in flight whose outcome is not fixed.
-    pub(crate) fn flying(&self) -> u64 {
-        self.flights
-            .iter()
-            .filter(|flight| !flight.fixed)
-            .map(|flight| flight.batch.len as u64)
-            .sum()
-    }
-
-    pub(crate) fn in_flight_has(&self, tag: u64) -> bool {
-        self.flights
-            .iter()
-            .any(|flight| !flight.fixed && flight.batch.tags().contains(&tag))
-    }
-
-    // ---- waiting for room ------------------------------------------------------------------------------------
-
-    /// `asks`: the calling thread asks again when the descriptor fires, whoever finds room meanwhile.
-    pub(crate) fn want_room(&mut self, asks: bool, accepted: u64, bytes: u64, weight: u64) {
-        let by = asks.then(thread::current_id);
-        let wanted = RoomWanted {
-            by,
-            accepted,
-            bytes,
-            weight,
-        };
-        let before = self.room_wanted.iter().position(|other| other.by == by);
-        match before {
-            Some(at) => self.room_wanted[at] = wanted,
-            None if self.room_wanted.try_reserve(1).is_ok() => self.room_wanted.push(wanted),
-            // Without memory the last one is told, and others find room when they look for themselves.
-            None => self
-                .room_wanted
-                .iter_mut()
-                .last()
-                .into_iter()
-                .for_each(|last| *last = wanted),
-        }
-    }
-
-    /// The calling thread found room, or waits no more.
-    pub(crate) fn forget_wanted_room(&mut self) {
-        if !self.room_wanted.is_empty() {
-            let me = thread::current_id();
-            self.room_wanted
-                .retain(|wanted| wanted.by.is_some_and(|by| by != me));
-        }
-    }
-
-    /// A thread asks again when the descriptor fires.
-    pub(crate) fn is_asked_for_room(&self) -> bool {
-        self.room_wanted.iter().any(|wanted| wanted.by.is_some())
-    }
-
-    /// Whether a push that was refused would find room by now, or would be told that there will be none.
-    pub(crate) fn wanted_room_is_there(&self, limits: &super::options::Limits) -> bool {
-        self.room_wanted.iter().any(|wanted| {
-            if wanted.by.is_some() && self.closing() {
-                return true;
-            }
-            let load = super::forming::Load {
-                waiting: wanted.accepted.saturating_sub(self.left),
-                waiting_bytes: wanted.bytes.saturating_sub(self.left_bytes),
-                held: wanted.accepted.saturating_sub(self.delivered),
-            };
-            super::forming::lack(limits, load, wanted.weight).is_none()
-        })
-    }
-
-    // ---- flush marks -----------------------------------------------------------------------------------------
-
-    /// The descriptor is to fire for this mark. Of many the oldest are forgotten: who began them never asked.
-    pub(crate) fn watch_mark(&mut self, mark: u64) {
-        if self.flush_marks.contains(&mark) {
-            return;
-        }
-        if self.flush_marks.len() >= MARKS || self.flush_marks.try_reserve(1).is_err() {
-            if self.flush_marks.is_empty() {
-                return;
-            }
-            self.flush_marks.remove(0);
-        }
-        self.flush_marks.push(mark);
-    }
-
-    pub(crate) fn forget_mark(&mut self, mark: u64) {
-        self.flush_marks.retain(|other| *other != mark);
-    }
-
-    pub(crate) fn a_mark_is_reached(&self) -> bool {
-        self.flush_marks.iter().any(|mark| self.ledger.reached(*mark))
     }
 
     // ---- callbacks -------------------------------------------------------------------------------------------
@@ -616,91 +374,4 @@ fn reserve<T>(queue: &mut VecDeque<T>, len: usize) -> bool {
 
 fn reserve_vec<T>(vec: &mut Vec<T>, len: usize) -> bool {
     vec.try_reserve(len.saturating_sub(vec.len())).is_ok()
-}
-
-/// How many values of each batch are not delivered yet, in order of opening: what a flush mark is checked against.
-#[derive(Default)]
-pub(crate) struct Ledger {
-    /// Undelivered values per batch; an open batch has `OPEN` on top, so that it is never done.
-    owed: VecDeque<u64>,
-    /// Id of the first entry.
-    base: u64,
-}
-
-const OPEN: u64 = 1 << 40;
-
-impl Ledger {
-    /// Makes room for the next batch's account, and for that of a batch in reserve behind it.
-    fn reserve(&mut self) -> bool {
-        self.owed.try_reserve(2).is_ok()
-    }
-
-    fn shrink(&mut self) {
-        self.owed.shrink_to_fit();
-    }
-
-    /// Opens the next batch's account and answers its id.
-    pub(crate) fn open(&mut self) -> u64 {
-        self.owed.push_back(OPEN);
-        self.base + self.owed.len() as u64 - 1
-    }
-
-    /// The batch has all its values.
-    pub(crate) fn seal(&mut self, id: u64, values: u64) {
-        if let Some(owed) = self.entry(id) {
-            *owed = *owed + values - OPEN;
-        }
-        self.advance();
-    }
-
-    /// Values of a batch were delivered.
-    pub(crate) fn deliver(&mut self, id: u64, values: u64) {
-        if let Some(owed) = self.entry(id) {
-            *owed -= values;
-        }
-        self.advance();
-    }
-
-    fn entry(&mut self, id: u64) -> Option<&mut u64> {
-        self.owed
-            .get_mut(usize::try_from(id.checked_sub(self.base)?).ok()?)
-    }
-
-    fn advance(&mut self) {
-        while self.owed.front() == Some(&0) {
-            self.owed.pop_front();
-            self.base += 1;
-        }
-    }
-
-    /// A mark after everything sealed so far.
-    pub(crate) fn mark(&self) -> u64 {
-        self.base + self.owed.len() as u64
-    }
-
-    /// Everything before the mark is delivered.
-    pub(crate) fn reached(&self, mark: u64) -> bool {
-        self.base >= mark
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn p23_a_mark_is_reached_when_all_before_it_is_delivered() {
-        let mut ledger = Ledger::default();
-        let first = ledger.open();
-        ledger.deliver(first, 1); // cancelled while the batch was open
-        ledger.seal(first, 3);
-        let mark = ledger.mark();
-        let second = ledger.open();
-        ledger.seal(second, 1);
-        ledger.deliver(second, 1);
-        assert!(!ledger.reached(mark));
-        ledger.deliver(first, 2);
-        assert!(ledger.reached(mark));
-        assert!(ledger.reached(ledger.mark()));
-    }
 }

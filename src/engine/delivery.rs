@@ -1,8 +1,10 @@
 //! Sets of results on their way out, and what they give back once they are delivered.
 
-use super::batch::{Batch, Release, ToRelease};
+use super::batch::Batch;
 use super::batcher::Inner;
-use super::core::{Core, Ready, Releases};
+use super::core::Core;
+use super::ready::{Ready, Releases};
+use super::release::{Release, ToRelease};
 use super::value::Kind;
 use crate::sync::{MutexGuard, Shared};
 

@@ -1,12 +1,14 @@
 //! What a host calls to drive a batcher itself: run, the clock, the descriptor, pulling batches and results.
 
 use super::batcher::{IDLE_TRIM, Inner};
-use super::core::{Core, Ready};
+use super::core::Core;
 use super::delivery::ResultSet;
-use super::dispatch::{Flight, Part};
 use super::error::{Error, Status};
+use super::flight::Flight;
 use super::forming::{self, FOREVER};
 use super::options::Clock;
+use super::part::Part;
+use super::ready::Ready;
 use crate::sync::Shared;
 use crate::sync::atomic::Ordering;
 use crate::sync::fd::TimerFd;

@@ -3,10 +3,11 @@
 use super::batch::Batch;
 use super::column::Column;
 use super::delivery::ResultSet;
-use super::dispatch::Part;
 use super::error::{Error, Status};
 use super::forming;
-use super::results::{Ending, Reason};
+use super::part::Part;
+use super::results::Reason;
+use super::settled::Ending;
 use super::value::{Handled, Kind, Trigger, Value};
 use crate::sync::Shared;
 use std::ptr::NonNull;

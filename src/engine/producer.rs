@@ -6,12 +6,13 @@
 //! looks after `max_delay` joins the stages in time. Everything else a producer pushes goes through the front at
 //! once, behind what it staged.
 
-use super::batch::Release;
 use super::batcher::Inner;
-use super::column::Rows;
 use super::error::Status;
 use super::forming;
-use super::queue::{Front, IfFull, Push};
+use super::front::Front;
+use super::push::{IfFull, Push};
+use super::release::Release;
+use super::rows::Rows;
 use super::value::{Kind, Value};
 use super::writer::{Common, Tags, Writer};
 use crate::sync::{Gate, Mutex, Shared};

@@ -1,11 +1,58 @@
-//! Pushing a value of any kind, and saying why one would be refused.
+//! A value on its way in: pushing one of any kind, and saying why it would be refused.
 
 use super::batcher::Inner;
 use super::error::{Error, Status};
 use super::forming::{self};
 use super::options::OnFull;
-use super::queue::{IfFull, Push};
+use super::release::Release;
 use super::value::{Kind, Value};
+
+/// A value on its way in.
+pub(crate) struct Push<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) cell: u64,
+    pub(crate) text: &'a [u8],
+    /// Declared size, of objects.
+    pub(crate) size: u64,
+    pub(crate) tag: u64,
+    /// 0: none.
+    pub(crate) deadline: i64,
+    /// Keep the pointer instead of a copy; taken when the value is accepted.
+    pub(crate) owned: Option<Release>,
+    pub(crate) if_full: IfFull,
+}
+
+/// What a push does where it would wait for room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum IfFull {
+    /// It waits.
+    #[default]
+    Wait,
+    /// The host waits: the push answers WOULD_WAIT, and nobody was refused yet.
+    Ask,
+    /// The host has waited long enough: the push is refused.
+    Refuse,
+}
+
+impl Push<'_> {
+    pub(crate) fn cell(kind: Kind, cell: u64, tag: u64) -> Push<'static> {
+        Push {
+            kind,
+            cell,
+            text: &[],
+            size: 0,
+            tag,
+            deadline: 0,
+            owned: None,
+            if_full: IfFull::Wait,
+        }
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        8u64.saturating_add(self.text.len() as u64)
+            .saturating_add(self.size)
+    }
+}
 
 impl Inner {
     // ---- pushing a whole value -------------------------------------------------------------------------------
@@ -16,7 +63,7 @@ impl Inner {
         value: Value<'_>,
         tag: u64,
         deadline: i64,
-        owned: Option<super::batch::Release>,
+        owned: Option<super::release::Release>,
         if_full: IfFull,
     ) -> Status {
         let (cell, text, size): (u64, &[u8], u64) = match value {

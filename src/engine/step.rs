@@ -4,17 +4,15 @@
 //! back and decides the next one. Handler threads, the time thread and a host's `run` drive the same steps; only
 //! what they wait for differs.
 
-use super::batch::ToRelease;
-use super::batcher::{IDLE_TRIM, Inner, LOG_ERROR};
-use super::core::{Core, Ready, Releases};
+use super::batcher::Inner;
+use super::core::Core;
 use super::delivery::ResultSet;
-use super::dispatch::Part;
 use super::error::Status;
-use super::forming::{self, FOREVER};
-use super::wake::{SPIN_NS, is_apart};
-use crate::sync::atomic::Ordering;
-use crate::sync::{MutexGuard, Shared, thread};
-use std::ffi::c_void;
+use super::forming::FOREVER;
+use super::part::Part;
+use super::ready::{Ready, Releases};
+use super::release::ToRelease;
+use crate::sync::{MutexGuard, Shared};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a thread that drives steps is doing: it outlives every callback, so that a thread that ends inside one
@@ -66,8 +64,6 @@ pub(super) enum Step {
 }
 
 impl Inner {
-    // ---- steps -----------------------------------------------------------------------------------------------
-
     /// Finds the next callback to run and notes it in the record. Waits if the role waits.
     pub(super) fn next_step(&self, engine: &Shared<Inner>, record: &mut Record) -> Step {
         loop {
@@ -286,95 +282,6 @@ impl Inner {
         })
     }
 
-    /// Sleeps until there may be work; a sleeper that watches the open batch, or the time, wakes when it is due.
-    pub(super) fn sleep<'a>(&'a self, mut core: MutexGuard<'a, Core>, until: i64) -> MutexGuard<'a, Core> {
-        let free = core.in_flight < self.limits.max_in_flight;
-        if core.stop || core.parts_due > 0 || (free && !core.sealed.is_empty()) {
-            return core;
-        }
-        if !self.routes.is_pulled() && self.can_deliver(&core) {
-            return core;
-        }
-        // Nobody brings work while this thread has the processor that it was last brought on.
-        if is_apart(core.pusher_cpu) && core.spin.wants() {
-            return self.spin(core);
-        }
-        if free && self.is_due(&core, self.now()) {
-            return core;
-        }
-        let open_due = if free { self.oldest_due(&core) } else { FOREVER };
-        let idle = core.has_pool() && core.open.is_none() && core.in_flight == 0;
-        let trim_at = if idle {
-            forming::after(self.monotonic(), IDLE_TRIM)
-        } else {
-            FOREVER
-        };
-        let time_due = if core.time_away {
-            self.next_time_event(&core)
-        } else {
-            FOREVER
-        };
-        let watch = open_due.min(trim_at).min(time_due);
-        let watches = watch < core.watch_due;
-        // Whoever watches the open batch sleeps up to the stretch of its delay that is to be spun out.
-        let spun = if watches && watch == open_due {
-            self.limits.delay_spin
-        } else {
-            0
-        };
-        let wake_at = watch.saturating_sub(spun);
-        if watches {
-            core.watch_due = watch;
-        }
-        self.pay();
-        let mut core = if spun > 0 && wake_at <= self.monotonic() {
-            self.look_out_for_work(core, until.min(watch)).0
-        } else {
-            core.sleepers += 1;
-            let until = until.min(if watches { wake_at } else { FOREVER });
-            let mut core = self.work.wait_until(core, until);
-            core.sleepers -= 1;
-            core.waking = core.waking.saturating_sub(1);
-            core
-        };
-        if watches {
-            core.watch_due = FOREVER;
-        }
-        if idle && core.open.is_none() && core.in_flight == 0 && self.monotonic() >= trim_at {
-            core.trim();
-        }
-        core
-    }
-
-    /// Looks out for work for a few microseconds before sleeping: a wake costs the producer more than a batch of
-    /// pushes. Whether that pays is learnt from whether it did.
-    pub(super) fn spin<'a>(&'a self, core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
-        let (mut core, found) = self.look_out_for_work(core, self.monotonic() + SPIN_NS);
-        core.spin.learn(found);
-        core
-    }
-
-    /// Looks out until work may have come, or until `until`; whether it may.
-    fn look_out_for_work<'a>(
-        &'a self,
-        mut core: MutexGuard<'a, Core>,
-        until: i64,
-    ) -> (MutexGuard<'a, Core>, bool) {
-        // SYNC: Relaxed under the core lock, which orders it with the increments made there.
-        let seen = self.hint.load(Ordering::Relaxed);
-        core.spin.spinners += 1;
-        drop(core);
-        let found = self.look_out(
-            until,
-            || {},
-            // SYNC: Acquire pairs with the increments in `wake_sleeper`; the work itself is read under the lock.
-            || self.hint.load(Ordering::Acquire) != seen,
-        );
-        let mut core = self.core.lock();
-        core.spin.spinners -= 1;
-        (core, found)
-    }
-
     /// Runs the callback of a step, and the steps that follow from it. No lock is held, and nothing here needs to
     /// be dropped while a callback runs, so that a thread may end inside it.
     pub(super) fn call(&self, record: &mut Record, mut step: Step) {
@@ -487,92 +394,6 @@ impl Inner {
         Step::End
     }
 
-    /// A thread ended inside a callback: what it held gets an outcome, and another thread takes its place.
-    pub(super) fn thread_ended(&self, engine: &Shared<Inner>, record: &mut Record) {
-        self.callbacks.thread_left();
-        // It takes no further step, whatever it was.
-        let role = std::mem::replace(&mut record.role, Role::Time);
-        self.callbacks
-            .log(LOG_ERROR, "an engine thread ended inside a callback");
-        if record.part.is_some() {
-            if let Some(part) = &record.part
-                && !part.is_kept()
-            {
-                let reason = super::results::Reason::bare(Status::THREAD_ENDED);
-                let ending = super::results::Ending::Failed(reason, super::value::Handled::Maybe);
-                part.complete_early(ending);
-            }
-            if let Some(part) = record.part.take() {
-                let mut core = self.core.lock();
-                core.leave_callback();
-                self.end_handler(&mut core, part, self.now());
-                self.touch(&mut core);
-            }
-        }
-        if record.set.is_some() {
-            self.end_deliver(record);
-        }
-        if let Some(releases) = record.releases.take() {
-            let mut core = self.core.lock();
-            core.ready.push_front(Ready::Releases(releases));
-            self.end_delivery(&mut core);
-        }
-        let needed = {
-            let core = self.core.lock();
-            let over = core.stop && core.ready.is_empty();
-            !over && !matches!(role, Role::Host { .. })
-        };
-        if needed {
-            let made = Inner::spawn(engine, role == Role::Worker);
-            if made.is_err() {
-                self.callbacks
-                    .log(LOG_ERROR, "no thread could be made in its place");
-            }
-        }
-        self.core.lock().drivers -= 1;
-    }
-
-    pub(super) fn drive(&self, engine: &Shared<Inner>, record: &mut Record) {
-        loop {
-            match self.contained(Step::End, || self.next_step(engine, record)) {
-                Step::End => {}
-                step => {
-                    self.call(record, step);
-                    continue;
-                }
-            }
-            let mut core = self.core.lock();
-            // The last to drive looks once more: after the count it runs no callback.
-            if core.stop && core.drivers == 1 && self.can_deliver(&core) {
-                continue;
-            }
-            core.drivers -= 1;
-            return;
-        }
-    }
-
-    /// Drives as a host: a thread of the host's that ends inside a callback leaves word of what it held, too.
-    pub(super) fn drive_as_host(&self, engine: &Shared<Inner>, limit: u64) {
-        struct Visit<'a> {
-            engine: &'a Shared<Inner>,
-            record: Record,
-        }
-        impl Drop for Visit<'_> {
-            fn drop(&mut self) {
-                let record = &mut self.record;
-                if record.part.is_some() || record.set.is_some() || record.releases.is_some() {
-                    self.engine.thread_ended(self.engine, record);
-                }
-            }
-        }
-        let mut visit = Visit {
-            engine,
-            record: Record::new(Role::Host { limit }),
-        };
-        self.core.lock().drivers += 1;
-        self.drive(engine, &mut visit.record);
-    }
-
     /// Runs a piece of the engine between two callbacks. A panic in it is a bug; it must not unwind into the host.
     /// The callbacks themselves are outside, so that a thread may end in them without passing `catch_unwind`.
     pub(super) fn contained<T>(&self, otherwise: T, piece: impl FnOnce() -> T) -> T {
@@ -581,49 +402,4 @@ impl Inner {
             otherwise
         })
     }
-
-    /// Delivers what is ready on the calling thread, whatever the mode: for the end of a manual batcher.
-    pub(crate) fn deliver_all(&self, engine: &Shared<Inner>) {
-        if !self.core.lock().reserve_caller() {
-            return;
-        }
-        self.drive_as_host(engine, 0);
-    }
-}
-
-/// What an engine thread owns: its count of the engine, and its record.
-pub(super) struct Seat {
-    engine: Shared<Inner>,
-    record: Record,
-}
-
-impl Seat {
-    /// None if memory ran out.
-    pub(super) fn new(engine: &Shared<Inner>, role: Role) -> Option<Box<Seat>> {
-        let (engine, record) = (engine.clone(), Record::new(role));
-        crate::sync::try_box(Seat { engine, record })
-    }
-}
-
-/// An engine thread. `seat` is a leaked box of its own.
-pub(super) extern "C-unwind" fn thread_main(seat: *mut c_void) -> *mut c_void {
-    let seat = seat.cast::<Seat>();
-    // Without the hook a thread that ends in a callback goes unnoticed; nothing else is lost with it.
-    let _ = thread::on_exit(seat.cast(), seat_left);
-    // SAFETY: `spawn` leaked this box for this thread. It is taken back below, or by `seat_left` if this thread
-    // ends in a callback.
-    let held = unsafe { &mut *seat };
-    held.engine.drive(&held.engine, &mut held.record);
-    thread::clear_exit_hook();
-    // SAFETY: the box is this thread's, the hook is cleared, and `held` is not used any more.
-    drop(unsafe { Box::from_raw(seat) });
-    std::ptr::null_mut()
-}
-
-/// The thread ended inside a callback.
-extern "C" fn seat_left(seat: *mut c_void) {
-    // SAFETY: `thread_main` leaked this box for this thread and did not come to take it back.
-    let mut seat = unsafe { Box::from_raw(seat.cast::<Seat>()) };
-    let engine = seat.engine.clone();
-    engine.thread_ended(&engine, &mut seat.record);
 }

@@ -1,9 +1,11 @@
-//! Who is told what and when: sleepers, the time thread, closers; and what time brings due.
+//! Who is told what and when - sleepers, the time thread, closers - and what time brings due.
 
-use super::batcher::Inner;
-use super::core::{Core, Ready, Room};
+use super::batcher::{IDLE_TRIM, Inner};
+use super::core::Core;
 use super::forming::{self, FOREVER};
-use super::queue::Front;
+use super::front::Front;
+use super::ready::Ready;
+use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use crate::sync::thread;
 
@@ -13,99 +15,15 @@ pub(super) const SPIN_NS: i64 = 20_000;
 const SPIN_LOOKS: u32 = 8;
 const SPIN_PAUSES: u32 = 16;
 
-/// How long a push that looks out for room has all that comes before one that sleeps is woken, too: long beside a wake.
-const ROOM_TURN_NS: i64 = 50_000;
-
 /// Owed wakes: how many handler threads, in the low bits, and whether the others.
 const WORKER: u32 = 1;
 const WORKERS: u32 = ROOM - 1;
 /// One push that waits for this kind of room: the bit of Room::Queue, and the next for Room::Results.
-const ROOM: u32 = 1 << 24;
+pub(super) const ROOM: u32 = 1 << 24;
 const TIME: u32 = 1 << 26;
 
 impl Inner {
     // ---- telling those who wait ------------------------------------------------------------------------------
-
-    /// Places became free. One push that waits for them is woken; it takes what it needs and passes the wake on
-    /// (`pass_room_on`): most often the first takes all.
-    pub(crate) fn room_came(&self, core: &mut Core, room: Room) {
-        let changes = &mut core.room_changes[room as usize];
-        *changes += 1;
-        // SYNC: Release pairs with the load of `spin_for_room`; the room itself is read under the lock.
-        self.room_hints[room as usize].store(*changes, Ordering::Release);
-        // One that looks out for this room takes it and passes on what it leaves; so that it does not take all there ever
-        // is, a sleeper has a turn beside it now and then.
-        let taken = core.room_spinner == Some(room)
-            && core.room_waiters[room as usize] > 0
-            && self.monotonic().saturating_sub(core.room_turn) < ROOM_TURN_NS;
-        if !taken {
-            self.owe_room(core, room);
-        }
-    }
-
-    /// A push that waited, or is about to wait for `next`, has had its turn: if places are left, the next one that waits
-    /// for any has it. If none are, those that still wait have found no room in the batch that is open now either, and
-    /// one of them waits for the kind that is lacking.
-    pub(super) fn pass_room_on(&self, front: &Front, core: &mut Core, next: Option<Room>) {
-        if core.room_waiters == [0; 2] {
-            return;
-        }
-        let Some(lack) = forming::lack(&self.limits, front.load(core), 8) else {
-            self.owe_room(core, Room::Queue);
-            self.owe_room(core, Room::Results);
-            return;
-        };
-        if next != Some(lack.room()) && core.room_waiters[lack.room() as usize] == 0 {
-            self.owe_room(core, lack.room().other());
-        }
-        if let Some(open) = &mut core.open {
-            open.full = true;
-            self.touch_later(core);
-        }
-    }
-
-    fn owe_room(&self, core: &mut Core, room: Room) {
-        if core.room_waiters[room as usize] > 0 {
-            if core.room_spinner.is_some() {
-                core.room_turn = self.monotonic();
-            }
-            // SYNC: Relaxed; see `pay`.
-            self.wakes.fetch_or(ROOM << room as u32, Ordering::Relaxed);
-        }
-    }
-
-    /// Waits until room of this kind came since `seen`, until the batcher closes, or until `until`.
-    pub(super) fn await_room(&self, room: Room, seen: u64, until: i64) {
-        let at = room as usize;
-        let mut core = self.core.lock();
-        // Beside a handler on the same processor a sleeper is better off: it is woken to where there is nobody.
-        let apart = is_apart(core.handler_cpu);
-        if core.room_changes[at] == seen && !core.closing() && apart && core.room_spin.wants() {
-            core.room_spin.spinners += 1;
-            core.room_spinner = Some(room);
-            drop(core);
-            let found = self.spin_for_room(at, seen, until);
-            core = self.core.lock();
-            core.room_spin.spinners -= 1;
-            core.room_spinner = None;
-            core.room_spin.learn(found);
-        }
-        core.room_waiters[at] += 1;
-        while core.room_changes[at] == seen && !core.closing() && self.monotonic() < until {
-            core = self.room[at].wait_until(core, until);
-        }
-        core.room_waiters[at] -= 1;
-    }
-
-    /// Looks out for room for some microseconds: going to sleep and being woken costs more than a batch of pushes. A
-    /// push that waits has nothing better to do, so any other thread may have the core meanwhile.
-    fn spin_for_room(&self, at: usize, seen: u64, until: i64) -> bool {
-        let until = until.min(self.monotonic() + SPIN_NS);
-        self.look_out(until, thread::yield_now, || {
-            // SYNC: Acquire pairs with `room_came`.
-            self.room_hints[at].load(Ordering::Acquire) != seen
-        })
-    }
 
     /// Looks until `found`, or until `until`: tight polling would steal the line from whoever writes it.
     pub(super) fn look_out(&self, until: i64, between: impl Fn(), found: impl Fn() -> bool) -> bool {
@@ -315,6 +233,97 @@ impl Inner {
             _ => core.next_expiry(),
         };
         core.next_deadline.min(expiry).min(close)
+    }
+
+    // ---- sleeping --------------------------------------------------------------------------------------------
+
+    /// Sleeps until there may be work; a sleeper that watches the open batch, or the time, wakes when it is due.
+    pub(super) fn sleep<'a>(&'a self, mut core: MutexGuard<'a, Core>, until: i64) -> MutexGuard<'a, Core> {
+        let free = core.in_flight < self.limits.max_in_flight;
+        if core.stop || core.parts_due > 0 || (free && !core.sealed.is_empty()) {
+            return core;
+        }
+        if !self.routes.is_pulled() && self.can_deliver(&core) {
+            return core;
+        }
+        // Nobody brings work while this thread has the processor that it was last brought on.
+        if is_apart(core.pusher_cpu) && core.spin.wants() {
+            return self.spin(core);
+        }
+        if free && self.is_due(&core, self.now()) {
+            return core;
+        }
+        let open_due = if free { self.oldest_due(&core) } else { FOREVER };
+        let idle = core.has_pool() && core.open.is_none() && core.in_flight == 0;
+        let trim_at = if idle {
+            forming::after(self.monotonic(), IDLE_TRIM)
+        } else {
+            FOREVER
+        };
+        let time_due = if core.time_away {
+            self.next_time_event(&core)
+        } else {
+            FOREVER
+        };
+        let watch = open_due.min(trim_at).min(time_due);
+        let watches = watch < core.watch_due;
+        // Whoever watches the open batch sleeps up to the stretch of its delay that is to be spun out.
+        let spun = if watches && watch == open_due {
+            self.limits.delay_spin
+        } else {
+            0
+        };
+        let wake_at = watch.saturating_sub(spun);
+        if watches {
+            core.watch_due = watch;
+        }
+        self.pay();
+        let mut core = if spun > 0 && wake_at <= self.monotonic() {
+            self.look_out_for_work(core, until.min(watch)).0
+        } else {
+            core.sleepers += 1;
+            let until = until.min(if watches { wake_at } else { FOREVER });
+            let mut core = self.work.wait_until(core, until);
+            core.sleepers -= 1;
+            core.waking = core.waking.saturating_sub(1);
+            core
+        };
+        if watches {
+            core.watch_due = FOREVER;
+        }
+        if idle && core.open.is_none() && core.in_flight == 0 && self.monotonic() >= trim_at {
+            core.trim();
+        }
+        core
+    }
+
+    /// Looks out for work for a few microseconds before sleeping: a wake costs the producer more than a batch of
+    /// pushes. Whether that pays is learnt from whether it did.
+    pub(super) fn spin<'a>(&'a self, core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+        let (mut core, found) = self.look_out_for_work(core, self.monotonic() + SPIN_NS);
+        core.spin.learn(found);
+        core
+    }
+
+    /// Looks out until work may have come, or until `until`; whether it may.
+    fn look_out_for_work<'a>(
+        &'a self,
+        mut core: MutexGuard<'a, Core>,
+        until: i64,
+    ) -> (MutexGuard<'a, Core>, bool) {
+        // SYNC: Relaxed under the core lock, which orders it with the increments made there.
+        let seen = self.hint.load(Ordering::Relaxed);
+        core.spin.spinners += 1;
+        drop(core);
+        let found = self.look_out(
+            until,
+            || {},
+            // SYNC: Acquire pairs with the increments in `wake_sleeper`; the work itself is read under the lock.
+            || self.hint.load(Ordering::Acquire) != seen,
+        );
+        let mut core = self.core.lock();
+        core.spin.spinners -= 1;
+        (core, found)
     }
 
     // ---- time ------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 //! spelled out when somebody needs the column: at the first value that differs, when a waiting value is removed, or by
 //! whoever dispatches the batch, on the core where the column is read.
 
-use super::column::{Rows, fill, store};
+use super::rows::{Rows, fill, store};
 use crate::sync::fetch_to_write;
 
 /// The tags of many values.

@@ -10,10 +10,11 @@
 use super::ctext::CText;
 use super::gather::Gathered;
 use super::table::{self, KEPT, Slot, Type};
-use crate::engine::column::{Bytes, Column, FAILED};
+use crate::engine::column::{Bytes, Column};
 use crate::engine::delivery::ResultSet;
-use crate::engine::dispatch::Part;
 use crate::engine::error::Status;
+use crate::engine::part::Part;
+use crate::engine::rows::FAILED;
 use crate::engine::value::Kind;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Mutex, OnceLock, thread, try_box};

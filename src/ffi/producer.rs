@@ -11,11 +11,11 @@ use super::push::{Taker, mb_push_options, plain_number, push_bool, push_bytes, p
 use super::status::mb_status;
 use super::table::{self, Type};
 use super::value::mb_value;
-use crate::engine::batch::Release;
 use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
 use crate::engine::producer::Producer;
-use crate::engine::queue::IfFull;
+use crate::engine::push::IfFull;
+use crate::engine::release::Release;
 use crate::engine::value::{Kind, Object, Value};
 use crate::sync::{Shared, try_box};
 use std::ffi::{c_char, c_void};

@@ -38,10 +38,10 @@ use super::handle::{mb_batcher, mb_error};
 use super::options::about;
 use super::status::mb_status;
 use super::value::{MB_KIND_FLOAT64, MB_KIND_INT64, mb_value, truth};
-use crate::engine::batch::Release;
 use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
-use crate::engine::queue::IfFull;
+use crate::engine::push::IfFull;
+use crate::engine::release::Release;
 use crate::engine::value::{Kind, Object, Value};
 use std::ffi::{c_char, c_void};
 

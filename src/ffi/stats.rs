@@ -6,7 +6,8 @@
 use super::guard;
 use super::handle::mb_batcher;
 use super::status::mb_status;
-use crate::engine::stats::{Histogram, Stats};
+use crate::engine::histogram::Histogram;
+use crate::engine::stats::Stats;
 use std::ffi::c_char;
 use std::fmt;
 use std::mem::offset_of;

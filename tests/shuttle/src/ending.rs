@@ -3,7 +3,7 @@
 use crate::account::{Account, OWNER};
 use crate::engine::batcher::{Callbacks, Inner, Routes};
 use crate::engine::delivery::ResultSet;
-use crate::engine::dispatch::Part;
+use crate::engine::part::Part;
 use crate::{Batch, Batcher, Options, Results, Status, world};
 use std::sync::Arc;
 

@@ -38,8 +38,9 @@ pub use api::{
     RowError, Split, Timeout, Values, map, new_owner,
 };
 pub use engine::error::{Error, Result, Status, StatusInfo};
+pub use engine::histogram::Histogram;
 pub use engine::options::{Choice, Clock, Delivery, Mode, OnFull, OptionInfo, OptionKind, Options};
-pub use engine::queue::IfFull;
-pub use engine::stats::{Histogram, Stats};
+pub use engine::push::IfFull;
+pub use engine::stats::Stats;
 pub use engine::value::{Handled, Kind, Object, Outcome, Trigger, Value};
 pub use engine::writer::Tags;
