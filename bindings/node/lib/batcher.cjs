@@ -5,16 +5,17 @@ const { MicrobatchError, check } = require('./error.cjs');
 const { ForeignObject, kindOf } = require('./values.cjs');
 const { CORE, Core, kept } = require('./core.cjs');
 const { out } = require('./memory.cjs');
-const { Batch } = require('./batch.cjs');
-const { Results } = require('./results.cjs');
+const { close, end, tryClose } = require('./closing.cjs');
 const { FOREVER, nanoseconds, read } = require('./options.cjs');
 const { Producer } = require('./producer.cjs');
+const { batches, nextBatch, nextResults, take } = require('./pulling.cjs');
 const { Pusher, readTag } = require('./pusher.cjs');
 const { lackOfRoom } = require('./shared.cjs');
 const { readStats, readText } = require('./stats.cjs');
 const { Stage, SUBMITTED_BASE, tagOf } = require('./submitted.cjs');
 const { waiting } = require('./waiting.cjs');
 const exit = require('./exit.cjs');
+require('./handling.cjs');
 
 const defaultOf = (option) => tables.options.find(({ name }) => name === option).defaultValue;
 
@@ -228,112 +229,23 @@ class Batcher extends Pusher {
   close(timeout) {
     const core = this.#core;
     core.sync();
-    const bound = timeout === undefined ? BigInt(core.closeTimeout) : nanoseconds(timeout, 'timeout');
-    if (core.closed) {
-      return Promise.resolve(core.left);
-    }
-    core.touch();
-    const closing = (core.closing ??= this.#begin());
-    if (core.threaded) {
-      check(native.closeLater(core.host, bound));
-      return closing.promise;
-    }
-    closing.again = bound;
-    core.askClosed();
-    closing.again = FOREVER;
-    return closing.promise;
-  }
-
-  #begin() {
-    const core = this.#core;
-    const closing = { again: FOREVER, asking: false };
-    closing.promise = new Promise((resolve) => {
-      closing.done = (left) => {
-        core.closing = undefined;
-        core.closed = true;
-        core.left = left;
-        this.#finish(left);
-        resolve(left);
-      };
-    });
-    return closing;
+    return close(core, timeout === undefined ? BigInt(core.closeTimeout) : nanoseconds(timeout, 'timeout'));
   }
 
   /** One step of a close in manual mode: {done, left}. */
   tryClose(timeout) {
-    const core = this.#core;
-    core.sync();
-    if (core.threaded) {
-      throw new MicrobatchError(STATUS.WRONG_MODE, 'tryClose is for mode = "manual": await close()');
-    }
-    const status = native.close(core.host, nanoseconds(timeout, 'timeout'));
-    const left = out[0];
-    if (status === STATUS.IN_PROGRESS) {
-      return { done: false, left };
-    }
-    check(status === STATUS.TIMEOUT ? 0 : status);
-    core.closed = true;
-    core.left = left;
-    return { done: true, left };
-  }
-
-  /** A drained batcher is given back as soon as nobody can want more of it than its stats. */
-  #finish(left) {
-    const core = this.#core;
-    if (core.manual || core.pulls) {
-      core.look();
-      return;
-    }
-    // not inside its own callback, where free would be abandon; and no native handler that is late is waited for
-    setImmediate(() => this.#last(() => native.free(core.host, core.threaded && left > 0)));
-  }
-
-  #last(end) {
-    const core = this.#core;
-    if (core.last) {
-      return STATUS.INVALID_HANDLE;
-    }
-    core.sync();
-    core.look();
-    if (core.last) {
-      return 0;
-    }
-    core.producers.forEach((word) => native.producerFree(core.host, word));
-    core.producers.clear();
-    // what is outstanding has its outcome before the batcher goes, and it is told
-    native.close(core.host, 0n);
-    if (core.threaded) {
-      core.pull();
-    }
-    if (core.last) {
-      return 0;
-    }
-    const last = { stats: this.stats(), text: this.statsText() };
-    core.idle();
-    kept.delete(core);
-    const status = end();
-    // what a handler never answers to would be held for ever: its outcomes stand
-    core.flying.forEach((batch) => batch.giveUp());
-    core.flying.clear();
-    core.queued = [];
-    core.last = last;
-    core.closed = true;
-    core.stage = undefined;
-    core.roomWaiters.splice(0).forEach((settle) => settle(STATUS.CLOSED));
-    core.marks.splice(0).forEach(({ settle }) => settle(0));
-    core.takers.splice(0).forEach((wake) => wake());
-    core.closing?.done(0);
-    return status;
+    this.#core.sync();
+    return tryClose(this.#core, nanoseconds(timeout, 'timeout'));
   }
 
   /** Closes at once, discards what is outstanding and gives everything back. */
   free() {
-    check(this.#last(() => native.free(this.#core.host, false)));
+    check(end(this.#core, false));
   }
 
   /** Free without waiting, also in a callback. */
   abandon() {
-    check(this.#last(() => native.free(this.#core.host, true)));
+    check(end(this.#core, true));
   }
 
   async [Symbol.asyncDispose]() {
@@ -377,73 +289,22 @@ class Batcher extends Pusher {
 
   /** A batcher without handlers: takes a whole batch, or undefined if none is due. Complete or free it. */
   nextBatch() {
-    this.#core.sync();
-    const word = native.nextBatch(this.#core.host);
-    if (typeof word === 'bigint') {
-      return new Batch(this.#core, true);
-    }
-    check(word === STATUS.TIMEOUT ? 0 : word);
-    return undefined;
+    return nextBatch(this.#core);
   }
 
   /** With results = pull: what `use` makes of the next set of results, or undefined if none is ready. */
   nextResults(use = (results) => results) {
-    const core = this.#core;
-    core.sync();
-    if (core.takesResults) {
-      // the loop of a threaded batcher pulls for onResult and promises
-      throw new MicrobatchError(STATUS.WRONG_MODE, 'nextResults needs results = "pull"');
-    }
-    const word = native.nextResults(core.host);
-    if (typeof word !== 'bigint') {
-      check(word === STATUS.TIMEOUT ? 0 : word);
-      return undefined;
-    }
-    return Results.lend(core, word, use);
+    return nextResults(this.#core, use);
   }
 
   /** Batches as they come, until the batcher is closed. Each is completed when the loop's body is done with it. */
-  async *batches({ signal } = {}) {
-    for await (const batch of this.#take(() => this.nextBatch(), signal)) {
-      try {
-        yield batch;
-      } finally {
-        if (batch.held && !batch.kept) {
-          batch.complete();
-        }
-      }
-    }
+  batches({ signal } = {}) {
+    return batches(this.#core, signal);
   }
 
   /** Sets of results as they come, with results = pull, until the batcher is closed and all were taken. */
   results({ signal } = {}) {
-    return this.#take(() => this.nextResults(), signal);
-  }
-
-  async *#take(next, signal) {
-    const core = this.#core;
-    for (;;) {
-      signal?.throwIfAborted();
-      let one;
-      try {
-        one = next();
-      } catch (ended) {
-        if (ended.code === STATUS.CLOSED || core.last) {
-          return;
-        }
-        throw ended;
-      }
-      if (one !== undefined) {
-        yield one;
-      } else {
-        await waiting(signal, (resolve) => {
-          core.takers.push(resolve);
-          if (!core.manual) {
-            native.watch(core.host, true);
-          }
-        });
-      }
-    }
+    return take(this.#core, () => this.nextResults(), signal);
   }
 
   // ---- seeing ----
