@@ -4,7 +4,6 @@ import java.lang.ref.Cleaner;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
-import java.util.concurrent.CompletableFuture;
 
 /**
  * Takes single values from any thread, has them handled in batches, and brings back one result for every value.
@@ -29,16 +28,15 @@ import java.util.concurrent.CompletableFuture;
  *     {@code null} as what they are, everything else as the reference it is
  * @param <R> what comes back
  */
-public final class Batcher<T, R> implements AutoCloseable {
+public final class Batcher<T, R> extends Flow<T, R> implements AutoCloseable {
     /** No time limit. */
     public static final Duration FOREVER = Duration.ofSeconds(Long.MAX_VALUE, 999_999_999);
 
-    private final Core core;
     private final Ending ending;
     private final Cleaner.Cleanable cleanable;
 
     Batcher(Core core) {
-        this.core = core;
+        super(core);
         ending = new Ending(core);
         cleanable = Core.CLEANER.register(this, ending);
     }
@@ -61,384 +59,6 @@ public final class Batcher<T, R> implements AutoCloseable {
      */
     public static String version() {
         return new String(Native.version(), java.nio.charset.StandardCharsets.UTF_8);
-    }
-
-    /** After a call that does the engine's work on this thread. */
-    private void driven(int status) {
-        core.drainLog();
-        refuse(status);
-    }
-
-    /** Nanoseconds of a time, at most FOREVER. */
-    static long nanos(Duration time) {
-        try {
-            return time.toNanos();
-        } catch (ArithmeticException tooLong) {
-            return time.isNegative() ? -Core.FOREVER : Core.FOREVER;
-        }
-    }
-
-    private static void refuse(int status) {
-        if (status != Status.OK) {
-            throw MicrobatchException.of(status);
-        }
-    }
-
-    // ---- pushing ----
-
-    /**
-     * Pushes a value and gives a future of its result. Cancelling the future cancels the value if it still waits.
-     *
-     * <p>The future completes on the thread that takes results, or inside {@link #run}, {@link #flush} or close in manual
-     * mode. It fails with a {@link MicrobatchException}, whose cause is what the handler threw.
-     *
-     * @param value the value, or {@code null}
-     * @return the future
-     * @throws MicrobatchException if it is refused, as {@link #push(Object, long)}
-     */
-    public CompletableFuture<R> submit(T value) {
-        return submit(value, Core.NO_DEADLINE);
-    }
-
-    /**
-     * Pushes a value with a deadline and gives a future of its result.
-     *
-     * @param value the value, or {@code null}
-     * @param within the value expires if it still waits after this time
-     * @return the future
-     * @throws MicrobatchException if it is refused, as {@link #push(Object, long)}
-     */
-    public CompletableFuture<R> submit(T value, Duration within) {
-        return submit(value, nanos(within));
-    }
-
-    private CompletableFuture<R> submit(T value, long within) {
-        Core.Settings settings = core.settings;
-        if (settings.countsOnly || settings.pullsResults || settings.attached) {
-            throw MicrobatchException.of(
-                    Status.WRONG_MODE,
-                    "submit needs a batcher whose results come to Java: not countResults, results = pull, or attached");
-        }
-        core.claimTags();
-        Reply<R> reply = new Reply<>(core);
-        core.replies.add(reply);
-        int status = Status.INVALID_ARGUMENT;
-        try {
-            status = core.push(value, reply.tag, within);
-        } finally {
-            if (status != Status.OK) {
-                core.replies.take(reply.tag);
-            }
-        }
-        if (status != Status.OK) {
-            throw core.refusal(status, value);
-        }
-        return reply;
-    }
-
-    /**
-     * Pushes a value; its result comes to onResult with the tag.
-     *
-     * @param value the value, or {@code null}
-     * @param tag any number, not necessarily unique; from 0 on if {@link #submit} is used too
-     * @throws MicrobatchException if it is refused: QUEUE_FULL, QUEUE_FULL_BYTES or RESULTS_FULL after waiting for
-     *     {@code push_timeout} (at once if {@code on_full} is {@code reject}, in callbacks and in manual mode; an interrupt ends
-     *     the wait and stays set); CLOSED; NO_HANDLER; TOO_LARGE; INVALID_UTF8 for a lone surrogate; WRONG_OWNER for a foreign
-     *     object; NO_MEMORY. A refused value is not kept in any way
-     */
-    public void push(T value, long tag) {
-        core.checkTag(tag);
-        int status = core.push(value, tag, Core.NO_DEADLINE);
-        if (status != Status.OK) {
-            throw core.refusal(status, value);
-        }
-    }
-
-    /**
-     * Pushes a value with a deadline.
-     *
-     * @param value the value, or {@code null}
-     * @param tag comes back with the result
-     * @param within the value expires if it still waits after this time, on the batcher's clock; at once if it is not positive
-     * @throws MicrobatchException if it is refused, as {@link #push(Object, long)}
-     */
-    public void push(T value, long tag, Duration within) {
-        core.checkTag(tag);
-        int status = core.push(value, tag, nanos(within));
-        if (status != Status.OK) {
-            throw core.refusal(status, value);
-        }
-    }
-
-    /**
-     * Pushes an integer, without a box.
-     *
-     * @param value the value
-     * @param tag comes back with the result
-     * @throws MicrobatchException if it is refused, as {@link #push(Object, long)}
-     */
-    public void pushInt64(long value, long tag) {
-        core.checkTag(tag);
-        int status = core.pushInt64(value, tag);
-        if (status != Status.OK) {
-            throw core.refusal(status, value);
-        }
-    }
-
-    /**
-     * Pushes a floating-point number, without a box.
-     *
-     * @param value the value
-     * @param tag comes back with the result
-     * @throws MicrobatchException if it is refused, as {@link #push(Object, long)}
-     */
-    public void pushFloat64(double value, long tag) {
-        core.checkTag(tag);
-        int status = core.pushFloat64(value, tag);
-        if (status != Status.OK) {
-            throw core.refusal(status, value);
-        }
-    }
-
-    /**
-     * Why a value would be refused now, without pushing it.
-     *
-     * @param value the value, or {@code null}
-     * @throws MicrobatchException what {@link #push(Object, long)} would throw without waiting
-     */
-    public void check(T value) {
-        MicrobatchException refusal = core.check(value);
-        if (refusal != null) {
-            throw refusal;
-        }
-    }
-
-    // ---- pushing many ----
-
-    /**
-     * Pushes many integers, as if one by one: stops at the first that is refused.
-     *
-     * @param values the values
-     * @param firstTag the tag of the first; the others count up
-     * @throws PushManyException with how many were taken, if one was refused
-     */
-    public void pushMany(long[] values, long firstTag) {
-        Many.int64s(core, values, null, firstTag);
-    }
-
-    /**
-     * Pushes many integers with a tag for each.
-     *
-     * @param values the values
-     * @param tags as many as there are values
-     * @throws PushManyException with how many were taken, if one was refused
-     */
-    public void pushMany(long[] values, long[] tags) {
-        Many.int64s(core, values, Objects.requireNonNull(tags, "tags"), 0);
-    }
-
-    /**
-     * Pushes many floating-point numbers.
-     *
-     * @param values the values
-     * @param firstTag the tag of the first; the others count up
-     * @throws PushManyException with how many were taken, if one was refused
-     */
-    public void pushMany(double[] values, long firstTag) {
-        Many.float64s(core, values, null, firstTag);
-    }
-
-    /**
-     * Pushes many floating-point numbers with a tag for each.
-     *
-     * @param values the values
-     * @param tags as many as there are values
-     * @throws PushManyException with how many were taken, if one was refused
-     */
-    public void pushMany(double[] values, long[] tags) {
-        Many.float64s(core, values, Objects.requireNonNull(tags, "tags"), 0);
-    }
-
-    /**
-     * Pushes many values of any kinds.
-     *
-     * @param values the values; {@code null} among them is the value null
-     * @param firstTag the tag of the first; the others count up
-     * @throws PushManyException with how many were taken, if one was refused
-     */
-    public void pushMany(List<? extends T> values, long firstTag) {
-        Many.rows(core, values, null, firstTag);
-    }
-
-    /**
-     * Pushes many values of any kinds with a tag for each.
-     *
-     * @param values the values; {@code null} among them is the value null
-     * @param tags as many as there are values
-     * @throws PushManyException with how many were taken, if one was refused
-     */
-    public void pushMany(List<? extends T> values, long[] tags) {
-        Many.rows(core, values, Objects.requireNonNull(tags, "tags"), 0);
-    }
-
-    /**
-     * A buffer for one thread that pushes what it collects in one crossing.
-     *
-     * @param capacity how many values it collects, 1 to 1048576
-     * @return the appender, to be closed
-     */
-    public Appender appender(int capacity) {
-        return new Appender(core, capacity);
-    }
-
-    /**
-     * A way in for one thread at a time, faster and without order between producers.
-     *
-     * @return the producer, to be closed
-     * @throws MicrobatchException CLOSED, NO_MEMORY
-     */
-    public Producer<T> producer() {
-        long[] out = new long[1];
-        refuse(Native.producerNew(core, core.host, out));
-        return new Producer<>(core, out[0]);
-    }
-
-    // ---- flow ----
-
-    /**
-     * Cancels every waiting value with this tag.
-     *
-     * @param tag the tag
-     * @return how many there were, at least 1
-     * @throws MicrobatchException TOO_LATE if one is in flight and none waits; NOT_FOUND
-     */
-    public long cancel(long tag) {
-        long[] out = new long[1];
-        refuse(Native.cancel(core, core.host, tag, out));
-        return out[0];
-    }
-
-    /**
-     * Waits until there is room for a value, without pushing one.
-     *
-     * @param timeout how long; in callbacks and in manual mode it never waits
-     * @throws MicrobatchException what is lacking: QUEUE_FULL, QUEUE_FULL_BYTES, RESULTS_FULL; CLOSED
-     * @throws InterruptedException if the thread is interrupted while it waits
-     */
-    public void room(Duration timeout) throws InterruptedException {
-        int[] status = {Native.room(core, core.host, 0)};
-        long nanos = positive(timeout);
-        if (Status.isFull(status[0]) && nanos > 0 && !core.settings.manual && !core.inCallback()) {
-            core.waits.await(() -> !Status.isFull(status[0] = Native.room(core, core.host, 0)), nanos);
-        }
-        refuse(status[0]);
-    }
-
-    static long positive(Duration timeout) {
-        if (timeout.isNegative()) {
-            throw new IllegalArgumentException("timeout = " + timeout + ": a time from zero on is expected");
-        }
-        return nanos(timeout);
-    }
-
-    /**
-     * Closes the open batch and does not wait.
-     *
-     * @throws MicrobatchException CLOSED
-     */
-    public void seal() {
-        refuse(Native.seal(core, core.host));
-    }
-
-    /**
-     * Seals and waits until every value accepted before is delivered: its future completed and its onResult returned. In
-     * manual mode it does what {@link #run} does and never waits.
-     *
-     * @param timeout how long
-     * @throws MicrobatchException TIMEOUT; IN_PROGRESS in manual mode, or with no time, if something is left; CLOSED; REENTRANT
-     * @throws InterruptedException if the thread is interrupted while it waits
-     */
-    public void flush(Duration timeout) throws InterruptedException {
-        long nanos = positive(timeout);
-        if (core.settings.manual) {
-            driven(Native.flush(core, core.host, nanos));
-            return;
-        }
-        core.refuseInCallback("flush");
-        Flush.await(core, flushBegin(), nanos);
-    }
-
-    /**
-     * The first half of a flush: seals, and marks the place behind everything accepted so far.
-     *
-     * @return the mark
-     * @throws MicrobatchException CLOSED
-     */
-    public Mark flushBegin() {
-        long[] out = new long[1];
-        refuse(Native.flushBegin(core, core.host, out));
-        return new Mark(out[0]);
-    }
-
-    /**
-     * The second half: waits until everything before the mark is delivered.
-     *
-     * @param mark the place
-     * @param timeout how long
-     * @throws MicrobatchException TIMEOUT; IN_PROGRESS in manual mode, or with no time, if something is left; REENTRANT
-     * @throws InterruptedException if the thread is interrupted while it waits
-     */
-    public void flushEnd(Mark mark, Duration timeout) throws InterruptedException {
-        long nanos = positive(timeout);
-        if (core.settings.manual) {
-            driven(Native.flushEnd(core, core.host, mark.number(), nanos));
-            return;
-        }
-        core.refuseInCallback("flushEnd");
-        Flush.await(core, mark, nanos);
-    }
-
-    // ---- manual mode ----
-
-    /**
-     * Does everything that is due now, in manual mode: deadlines, time-outs, handlers, results.
-     *
-     * @throws MicrobatchException WRONG_MODE in threaded mode; REENTRANT; CLOSED
-     */
-    public void run() {
-        driven(Native.run(core, core.host));
-    }
-
-    /**
-     * Sets a given clock. Backwards is ignored, and nothing else happens before {@link #run}.
-     *
-     * @param now the time since zero
-     * @throws MicrobatchException WRONG_MODE unless {@code clock} is {@code given}; REENTRANT; CLOSED
-     */
-    public void advance(Duration now) {
-        driven(Native.advance(core, core.host, nanos(now)));
-    }
-
-    /**
-     * When {@link #run} or a pull will have something to do, on the batcher's clock.
-     *
-     * @return the time, not after {@link #now} if there is something already, {@link #FOREVER} if nothing is in sight
-     */
-    public Duration nextDue() {
-        long[] out = new long[1];
-        refuse(Native.nextDue(core, core.host, out));
-        return out[0] == Core.FOREVER ? FOREVER : Duration.ofNanos(out[0]);
-    }
-
-    /**
-     * The time on the batcher's clock.
-     *
-     * @return the time since its zero
-     */
-    public Duration now() {
-        long[] out = new long[1];
-        refuse(Native.now(core, core.host, out));
-        return Duration.ofNanos(out[0]);
     }
 
     // ---- pulling ----
@@ -497,7 +117,7 @@ public final class Batcher<T, R> implements AutoCloseable {
     public Stats stats() {
         long[] numbers = new long[Stats.NUMBERS];
         core.drainLog();
-        refuse(Native.stats(core, core.host, numbers));
+        Status.check(Native.stats(core, core.host, numbers));
         return Stats.read(numbers);
     }
 
@@ -548,7 +168,7 @@ public final class Batcher<T, R> implements AutoCloseable {
      */
     public static <T, R> Batcher<T, R> attach(long shared) {
         long[] out = new long[1];
-        refuse(Native.attach(shared, out));
+        Status.check(Native.attach(shared, out));
         Core.Settings settings = new Core.Settings();
         settings.attached = true;
         return new Batcher<>(new Core(out[0], 0, settings));
@@ -636,16 +256,16 @@ public final class Batcher<T, R> implements AutoCloseable {
      * @throws InterruptedException if the thread is interrupted while it waits; the close goes on
      */
     public long close(Duration timeout) throws InterruptedException {
-        long nanos = positive(timeout);
+        long nanos = Times.positive(timeout);
         boolean inCallback = !core.settings.manual && core.inCallback();
         Closing closing = Closing.begin(core, nanos);
         if (inCallback) {
-            refuse(Status.IN_PROGRESS);
+            Status.check(Status.IN_PROGRESS);
         }
         closing.await();
         core.drainLog();
         if (closing.left() == 0) {
-            refuse(closing.status());
+            Status.check(closing.status());
         }
         return closing.left();
     }

@@ -20,11 +20,11 @@ final class Flight extends Loan {
     // ---- answering ----
 
     synchronized void setInt64s(long[] results) {
-        check(ended ? Status.TOO_LATE : Native.setInt64s(core, core.host, handle, results));
+        Status.check(ended ? Status.TOO_LATE : Native.setInt64s(core, core.host, handle, results));
     }
 
     synchronized void setFloat64s(double[] results) {
-        check(ended ? Status.TOO_LATE : Native.setFloat64s(core, core.host, handle, results));
+        Status.check(ended ? Status.TOO_LATE : Native.setFloat64s(core, core.host, handle, results));
     }
 
     /** Results for all rows. Those of one number kind cross as plain arrays. */
@@ -63,7 +63,7 @@ final class Flight extends Loan {
 
     /** Results for some rows; targets null: for all of them. */
     synchronized void set(int[] targets, List<?> results) {
-        check(ended ? Status.TOO_LATE : Status.OK);
+        Status.check(ended ? Status.TOO_LATE : Status.OK);
         Rows rows = Rows.of(core, results);
         long answer = Native.setRows(core, core.host, handle, rows.words, rows.data, rows.count, targets);
         int status = (int) (answer >> 32);
@@ -72,7 +72,7 @@ final class Flight extends Loan {
             rows.giveUp(Math.max(0, (int) answer - (status == Status.TOO_LATE ? 0 : 1)));
         }
         core.drain();
-        check(status);
+        Status.check(status);
     }
 
     synchronized void fail(int row, int code, String typeName, String message, Throwable failure) {
@@ -87,21 +87,21 @@ final class Flight extends Loan {
         if (status != Status.OK && failure != null) {
             core.thrown.remove(number);
         }
-        check(status);
+        Status.check(status);
     }
 
     // ---- life ----
 
     synchronized void keep() {
         if (!held) {
-            check(Native.batchKeep(core, core.host, handle));
+            Status.check(Native.batchKeep(core, core.host, handle));
             held = true;
         }
     }
 
     /** The same for a part that was pulled by the user. */
     synchronized void keepPart() {
-        check(ended ? Status.TOO_LATE : Native.batchKeep(core, core.host, handle));
+        Status.check(ended ? Status.TOO_LATE : Native.batchKeep(core, core.host, handle));
     }
 
     /** The handler of a pulled part has returned, and somebody holds the part: the next one of its batch may come. */

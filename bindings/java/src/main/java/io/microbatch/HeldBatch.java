@@ -57,7 +57,7 @@ public final class HeldBatch<T> extends Batch<T> implements AutoCloseable {
      * @throws MicrobatchException TOO_LATE if its outcomes stood already, by a time-out, a close or an earlier completion
      */
     public void complete() {
-        refuse(end(false));
+        Status.check(end(false));
     }
 
     /**
@@ -66,7 +66,7 @@ public final class HeldBatch<T> extends Batch<T> implements AutoCloseable {
      * @throws MicrobatchException TOO_LATE if its outcomes stood already, by a time-out, a close or an earlier completion
      */
     public void completeOk() {
-        refuse(end(true));
+        Status.check(end(true));
     }
 
     /**
@@ -87,7 +87,7 @@ public final class HeldBatch<T> extends Batch<T> implements AutoCloseable {
         long[] info = new long[Results.INFO];
         int status = end.completeNext(info);
         net.clean();
-        refuse(status);
+        Status.check(status);
         return info[0] == 0 ? null : Pulls.taken(core, info, results -> {});
     }
 
@@ -109,12 +109,6 @@ public final class HeldBatch<T> extends Batch<T> implements AutoCloseable {
         int status = end.complete(orNull);
         net.clean();
         return status;
-    }
-
-    private static void refuse(int status) {
-        if (status != Status.OK) {
-            throw MicrobatchException.of(status);
-        }
     }
 
     /** Gives the batch up unless it was completed: its values fail with NO_RESULT. */

@@ -16,22 +16,16 @@ class Loan {
         this.results = results;
     }
 
-    static void check(int status) {
-        if (status != Status.OK) {
-            throw MicrobatchException.of(status);
-        }
-    }
-
     /** Copies columns out; arrays may be null, and those of columns that are not there stay as they are. */
     synchronized void columns(long[] tags, long[] cells, byte[] kinds, byte[] outcomes, byte[] handled) {
-        check(
+        Status.check(
                 ended
                         ? Status.TOO_LATE
                         : Native.columns(core, core.host, handle, results, tags, cells, kinds, outcomes, handled));
     }
 
     synchronized void doubles(double[] numbers) {
-        check(ended ? Status.TOO_LATE : Native.doubles(core, core.host, handle, results, numbers));
+        Status.check(ended ? Status.TOO_LATE : Native.doubles(core, core.host, handle, results, numbers));
     }
 
     synchronized byte[] strings(int[] offsets) {
@@ -44,18 +38,18 @@ class Loan {
     }
 
     synchronized Object object(int row, long word) {
-        check(ended ? Status.TOO_LATE : Status.OK);
+        Status.check(ended ? Status.TOO_LATE : Status.OK);
         if (core.owner != 0) {
             return core.slots.get(word);
         }
         long[] out = new long[2];
-        check(Native.object(core, core.host, handle, results, row, out));
+        Status.check(Native.object(core, core.host, handle, results, row, out));
         return new ForeignObject((int) out[0], word, out[1]);
     }
 
     /** Why a row of a set is not OK, as the glue has it. */
     synchronized byte[] error(int row) {
-        check(ended ? Status.TOO_LATE : Status.OK);
+        Status.check(ended ? Status.TOO_LATE : Status.OK);
         return Native.resultsError(core, core.host, handle, row);
     }
 

@@ -101,7 +101,7 @@ public final class Producer<T> implements AutoCloseable {
      */
     public void push(T value, long tag, Duration within) {
         core.checkTag(tag);
-        push(value, tag, Batcher.nanos(within));
+        push(value, tag, Times.nanos(within));
     }
 
     private void push(T value, long tag, long within) {

@@ -44,7 +44,7 @@ final class Pulls {
     }
 
     private static void pull(Core core, Duration timeout, LongToIntFunction call) throws InterruptedException {
-        long left = Batcher.positive(timeout);
+        long left = Times.positive(timeout);
         long begun = System.nanoTime();
         for (; ; ) {
             if (Thread.interrupted()) {
@@ -57,7 +57,7 @@ final class Pulls {
                 return;
             }
             if (timeout != Batcher.FOREVER) {
-                left = Batcher.positive(timeout) - (System.nanoTime() - begun);
+                left = Times.positive(timeout) - (System.nanoTime() - begun);
             }
             if (status != Status.TIMEOUT || left <= 0 || core.settings.manual) {
                 throw MicrobatchException.of(status);

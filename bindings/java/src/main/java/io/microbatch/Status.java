@@ -88,6 +88,13 @@ public record Status(int code, boolean retriable, String name, String text) {
                 : new Status(code, false, "UNKNOWN_CODE", "The library has a status that its table does not list.");
     }
 
+    /** Throws what a call was refused with. */
+    static void check(int status) {
+        if (status != OK) {
+            throw MicrobatchException.of(status);
+        }
+    }
+
     static boolean isFull(int code) {
         return code == QUEUE_FULL || code == QUEUE_FULL_BYTES || code == RESULTS_FULL;
     }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.fail;
 
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -43,5 +44,10 @@ final class Kit {
     static void assertLaw(Stats s) {
         assertEquals(
                 s.accepted(), s.ok() + s.failed() + s.expired() + s.cancelled() + s.discarded() + s.outstanding());
+    }
+
+    static long threadsOfProcess() {
+        String[] tasks = Path.of("/proc/self/task").toFile().list();
+        return tasks == null ? 0 : tasks.length;
     }
 }

@@ -166,14 +166,16 @@ class ReentrancyTest {
     @Test
     void everyPublicMethodIsInTheTable() {
         Set<String> methods = new TreeSet<>();
-        for (Method method : Batcher.class.getDeclaredMethods()) {
-            int modifiers = method.getModifiers();
-            if (Modifier.isPublic(modifiers) && !Modifier.isStatic(modifiers) && !method.isSynthetic()) {
-                String parameters =
-                        Arrays.stream(method.getParameterTypes())
-                                .map(Class::getSimpleName)
-                                .collect(Collectors.joining(","));
-                methods.add(method.getName() + "(" + parameters + ")");
+        for (Class<?> declares = Batcher.class; declares != Object.class; declares = declares.getSuperclass()) {
+            for (Method method : declares.getDeclaredMethods()) {
+                int modifiers = method.getModifiers();
+                if (Modifier.isPublic(modifiers) && !Modifier.isStatic(modifiers) && !method.isSynthetic()) {
+                    String parameters =
+                            Arrays.stream(method.getParameterTypes())
+                                    .map(Class::getSimpleName)
+                                    .collect(Collectors.joining(","));
+                    methods.add(method.getName() + "(" + parameters + ")");
+                }
             }
         }
         Set<String> told = new TreeSet<>(ENDS.keySet());
