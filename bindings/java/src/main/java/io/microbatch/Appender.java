@@ -1,5 +1,7 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
+
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
@@ -21,6 +23,7 @@ public final class Appender implements AutoCloseable {
     private final long address;
     private int count;
     private int textLength;
+    private boolean closed;
 
     /** Layout: the values, laid out as mb_value; their tags; the bytes of their strings. */
     Appender(Core core, int capacity) {
@@ -64,7 +67,7 @@ public final class Appender implements AutoCloseable {
      * @throws MicrobatchException if the buffer was full and could not be pushed, or INVALID_UTF8: the value is not appended
      */
     public void append(String value, long tag) {
-        putBytes(Kind.STRING, Text.encode(value), tag);
+        putBytes(Kind.STRING, Text.encode(given(value, "value", "a String")), tag);
     }
 
     /**
@@ -75,12 +78,19 @@ public final class Appender implements AutoCloseable {
      * @throws MicrobatchException if the buffer was full and could not be pushed: the value is not appended
      */
     public void append(byte[] value, long tag) {
-        putBytes(Kind.BYTES, value, tag);
+        putBytes(Kind.BYTES, given(value, "value", "a byte[]"), tag);
+    }
+
+    private void checkOpen() {
+        if (closed) {
+            throw MicrobatchException.of(Status.CLOSED, "the appender is closed, and pushes nothing any more");
+        }
     }
 
     private void putBytes(Kind kind, byte[] bytes, long tag) {
+        checkOpen();
         core.checkTag(tag);
-        if (textLength + bytes.length > textCapacity) {
+        if (bytes.length > textCapacity - textLength) {
             flush();
         }
         if (bytes.length > textCapacity) {
@@ -102,6 +112,7 @@ public final class Appender implements AutoCloseable {
     }
 
     private void put(Kind kind, long first, long second, long tag) {
+        checkOpen();
         core.checkTag(tag);
         if (count == capacity) {
             flush();
@@ -129,6 +140,9 @@ public final class Appender implements AutoCloseable {
      * @throws MicrobatchException why the first value that is still there was refused
      */
     public void flush() {
+        if (count == 0) {
+            return;
+        }
         int[] done = {0};
         int status = core.waits.push(pushFrom(done, false), last -> pushFrom(done, last));
         if (status != Status.OK) {
@@ -159,12 +173,13 @@ public final class Appender implements AutoCloseable {
     }
 
     /**
-     * Pushes what is collected.
+     * Pushes what is collected; appending answers CLOSED from then on.
      *
-     * @throws MicrobatchException as {@link #flush}
+     * @throws MicrobatchException as {@link #flush}: the appender is open still, and has what was refused
      */
     @Override
     public void close() {
         flush();
+        closed = true;
     }
 }

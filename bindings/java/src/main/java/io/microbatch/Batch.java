@@ -1,5 +1,7 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
+
 import java.time.Duration;
 import java.util.AbstractList;
 import java.util.Collections;
@@ -111,7 +113,7 @@ public class Batch<T> {
      * @return the tag
      */
     public long tag(int row) {
-        return columns.tags()[row];
+        return columns.tags()[columns.checked(row)];
     }
 
     /**
@@ -209,7 +211,7 @@ public class Batch<T> {
      * @throws MicrobatchException as {@link #set}; RESULT_COUNT if there are more or fewer: all rows fail then
      */
     public void setAll(List<?> results) {
-        flight.setAll(results);
+        flight.setAll(given(results, "results", "a result for each row"));
     }
 
     /**
@@ -219,7 +221,7 @@ public class Batch<T> {
      * @throws MicrobatchException as {@link #setAll}
      */
     public void setInt64s(long[] results) {
-        flight.setInt64s(results);
+        flight.setInt64s(given(results, "results", "a result for each row"));
     }
 
     /**
@@ -229,7 +231,7 @@ public class Batch<T> {
      * @throws MicrobatchException as {@link #setAll}
      */
     public void setFloat64s(double[] results) {
-        flight.setFloat64s(results);
+        flight.setFloat64s(given(results, "results", "a result for each row"));
     }
 
     /**
@@ -265,6 +267,7 @@ public class Batch<T> {
      * @throws MicrobatchException TOO_LATE if the outcomes stand
      */
     public void fail(int row, Throwable failure) {
+        given(failure, "failure", "what was thrown");
         flight.fail(columns.checked(row), codeOf(failure), typeOf(failure), messageOf(failure), failure);
     }
 

@@ -1,5 +1,7 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
+
 import java.lang.ref.Cleaner;
 import java.time.Duration;
 import java.util.List;
@@ -103,7 +105,7 @@ public final class Batcher<T, R> extends Flow<T, R> implements AutoCloseable {
      */
     public Results<R> nextResults(Duration timeout, java.util.function.Consumer<? super Results<R>> consumer)
             throws InterruptedException {
-        return Pulls.results(core, timeout, consumer);
+        return Pulls.results(core, timeout, given(consumer, "consumer", "a function"));
     }
 
     // ---- seeing ----
@@ -188,7 +190,7 @@ public final class Batcher<T, R> extends Flow<T, R> implements AutoCloseable {
      * @throws MapException if values failed; it has all results
      */
     public static <T, R> List<R> map(List<? extends T> values, Split split, Handler<T, R> handler) {
-        return Maps.values(Maps.rows(values, split, Work.of(handler)));
+        return Maps.values(Maps.rows(values, split, Work.of(Maps.given(values, split, handler))));
     }
 
     /**
@@ -204,7 +206,7 @@ public final class Batcher<T, R> extends Flow<T, R> implements AutoCloseable {
     public static <R> Results<R> map(long[] values, Split split, BatchHandler<Long> handler) {
         return Maps.whole(
                 Maps.map(
-                        Work.ofBatch(handler),
+                        Work.ofBatch(Maps.given(values, split, handler)),
                         (core, info, error) ->
                                 Native.mapInt64s(core, core.host, values, split.size, split.batches, info, error)));
     }
@@ -222,7 +224,7 @@ public final class Batcher<T, R> extends Flow<T, R> implements AutoCloseable {
     public static <R> Results<R> map(double[] values, Split split, BatchHandler<Double> handler) {
         return Maps.whole(
                 Maps.map(
-                        Work.ofBatch(handler),
+                        Work.ofBatch(Maps.given(values, split, handler)),
                         (core, info, error) ->
                                 Native.mapFloat64s(core, core.host, values, split.size, split.batches, info, error)));
     }
@@ -239,7 +241,7 @@ public final class Batcher<T, R> extends Flow<T, R> implements AutoCloseable {
      * @throws MapException if values failed; it has all results
      */
     public static <T, R> Results<R> mapBatches(List<? extends T> values, Split split, BatchHandler<T> handler) {
-        return Maps.whole(Maps.rows(values, split, Work.ofBatch(handler)));
+        return Maps.whole(Maps.rows(values, split, Work.ofBatch(Maps.given(values, split, handler))));
     }
 
     // ---- the end ----

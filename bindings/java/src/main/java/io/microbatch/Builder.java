@@ -1,6 +1,7 @@
 package io.microbatch;
 
-import java.util.Objects;
+import static io.microbatch.Given.given;
+
 import java.util.concurrent.Executor;
 import java.util.concurrent.ThreadFactory;
 import java.util.function.Consumer;
@@ -9,7 +10,7 @@ import java.util.function.ToLongFunction;
 /**
  * What a batcher is made from. Every option of the library can be set {@linkplain #option by name}; the usual ones have a
  * method. All are checked together by {@link #build}, which says everything that is wrong. {@link Option#all} has their
- * ranges and defaults.
+ * ranges and defaults; zero is the default in every one.
  *
  * @param <T> what is pushed
  * @param <R> what comes back
@@ -33,7 +34,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> handler(Handler<T, R> handler) {
-        return put(Core.DEFAULT_HANDLER, Work.of(Objects.requireNonNull(handler, "handler")));
+        return put(Core.DEFAULT_HANDLER, Work.of(given(handler, "handler", "a function")));
     }
 
     /**
@@ -44,7 +45,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> handler(Kind kind, Handler<T, R> handler) {
-        return put(kind.ordinal(), Work.of(Objects.requireNonNull(handler, "handler")));
+        return put(place(kind), Work.of(given(handler, "handler", "a function")));
     }
 
     /**
@@ -54,7 +55,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> asyncHandler(AsyncHandler<T, R> handler) {
-        return put(Core.DEFAULT_HANDLER, Work.ofAsync(Objects.requireNonNull(handler, "handler")));
+        return put(Core.DEFAULT_HANDLER, Work.ofAsync(given(handler, "handler", "a function")));
     }
 
     /**
@@ -65,7 +66,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> asyncHandler(Kind kind, AsyncHandler<T, R> handler) {
-        return put(kind.ordinal(), Work.ofAsync(Objects.requireNonNull(handler, "handler")));
+        return put(place(kind), Work.ofAsync(given(handler, "handler", "a function")));
     }
 
     /**
@@ -75,7 +76,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> batchHandler(BatchHandler<T> handler) {
-        return put(Core.DEFAULT_HANDLER, Work.ofBatch(Objects.requireNonNull(handler, "handler")));
+        return put(Core.DEFAULT_HANDLER, Work.ofBatch(given(handler, "handler", "a function")));
     }
 
     /**
@@ -86,7 +87,11 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> batchHandler(Kind kind, BatchHandler<T> handler) {
-        return put(kind.ordinal(), Work.ofBatch(Objects.requireNonNull(handler, "handler")));
+        return put(place(kind), Work.ofBatch(given(handler, "handler", "a function")));
+    }
+
+    private static int place(Kind kind) {
+        return given(kind, "kind", "one of the kinds").ordinal();
     }
 
     private Builder<T, R> put(int place, Work work) {
@@ -117,7 +122,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> nativeHandler(Kind kind, long function, long userData) {
-        return putNative(kind.ordinal(), function, userData);
+        return putNative(place(kind), function, userData);
     }
 
     private Builder<T, R> putNative(int place, long function, long userData) {
@@ -149,7 +154,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> pullHandler(Kind kind) {
-        settings.pulls |= 1 << kind.ordinal();
+        settings.pulls |= 1 << place(kind);
         return this;
     }
 
@@ -163,7 +168,7 @@ public final class Builder<T, R> extends Options<T, R> {
      */
     @SuppressWarnings("unchecked")
     public Builder<T, R> onResult(Consumer<? super Results<R>> onResult) {
-        Objects.requireNonNull(onResult, "onResult");
+        given(onResult, "onResult", "a function");
         settings.onResult = results -> onResult.accept((Results<R>) results);
         return this;
     }
@@ -186,7 +191,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> onRelease(Consumer<Object> onRelease) {
-        settings.onRelease = Objects.requireNonNull(onRelease, "onRelease");
+        settings.onRelease = given(onRelease, "onRelease", "a function");
         return this;
     }
 
@@ -198,7 +203,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> log(Log log) {
-        settings.log = Objects.requireNonNull(log, "log");
+        settings.log = given(log, "log", "a function");
         return this;
     }
 
@@ -209,7 +214,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> objectSize(ToLongFunction<Object> size) {
-        settings.objectSize = Objects.requireNonNull(size, "size");
+        settings.objectSize = given(size, "objectSize", "a function");
         return this;
     }
 
@@ -220,7 +225,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> executor(Executor executor) {
-        settings.executor = Objects.requireNonNull(executor, "executor");
+        settings.executor = given(executor, "executor", "an Executor");
         return this;
     }
 
@@ -231,7 +236,7 @@ public final class Builder<T, R> extends Options<T, R> {
      * @return this
      */
     public Builder<T, R> threadFactory(ThreadFactory factory) {
-        settings.threadFactory = Objects.requireNonNull(factory, "factory");
+        settings.threadFactory = given(factory, "threadFactory", "a ThreadFactory");
         return this;
     }
 

@@ -28,7 +28,7 @@ final class Columns {
 
     int checked(int row) {
         if (row < 0 || row >= size) {
-            throw new IndexOutOfBoundsException("row " + row + " of " + size);
+            throw new IndexOutOfBoundsException("row = " + row + ": 0 to " + (size - 1) + " are expected");
         }
         return row;
     }

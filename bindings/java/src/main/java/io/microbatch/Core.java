@@ -113,7 +113,11 @@ final class Core {
     }
 
     long sizeOf(Object object) {
-        return settings.objectSize == null ? 0 : settings.objectSize.applyAsLong(object);
+        long size = settings.objectSize == null ? 0 : settings.objectSize.applyAsLong(object);
+        if (size < 0) {
+            throw new IllegalArgumentException("objectSize = " + size + ": a size in bytes from 0 on is expected");
+        }
+        return size;
     }
 
     // ---- callbacks ----

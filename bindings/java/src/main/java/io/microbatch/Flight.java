@@ -87,6 +87,10 @@ final class Flight extends Loan {
         if (status != Status.OK && failure != null) {
             core.thrown.remove(number);
         }
+        if (status == Status.INVALID_ARGUMENT) {
+            throw MicrobatchException.of(
+                    status, "code = " + code + ": a positive number of the handler's own or a status is expected");
+        }
         Status.check(status);
     }
 

@@ -1,5 +1,7 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
+
 import java.time.Duration;
 
 /** What a batcher does between pushes and its end: waiting values, flushes, time. */
@@ -85,6 +87,7 @@ abstract sealed class Flow<T, R> extends Pushes<T, R> permits Batcher {
      * @throws InterruptedException if the thread is interrupted while it waits
      */
     public void flushEnd(Mark mark, Duration timeout) throws InterruptedException {
+        given(mark, "mark", "what flushBegin answered");
         long nanos = Times.positive(timeout);
         if (core.settings.manual) {
             driven(Native.flushEnd(core, core.host, mark.number(), nanos));
@@ -112,7 +115,7 @@ abstract sealed class Flow<T, R> extends Pushes<T, R> permits Batcher {
      * @throws MicrobatchException WRONG_MODE unless {@code clock} is {@code given}; REENTRANT; CLOSED
      */
     public void advance(Duration now) {
-        driven(Native.advance(core, core.host, Times.nanos(now)));
+        driven(Native.advance(core, core.host, Times.nanos("now", now)));
     }
 
     /**

@@ -1,5 +1,7 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
+
 import java.util.List;
 
 /** Pushes of many values: as if one by one, in as few crossings as there is room for. */
@@ -14,6 +16,7 @@ final class Many {
 
     /** tags: null for tags that count up from firstTag. */
     static void int64s(Core core, long[] values, long[] tags, long firstTag) {
+        given(values, "values", "the values to push");
         checkTags(core, values.length, tags, firstTag);
         push(
                 core,
@@ -23,6 +26,7 @@ final class Many {
     }
 
     static void float64s(Core core, double[] values, long[] tags, long firstTag) {
+        given(values, "values", "the values to push");
         checkTags(core, values.length, tags, firstTag);
         push(
                 core,
@@ -64,19 +68,20 @@ final class Many {
 
     /** What a value before them was refused for is not asked of those behind it: the rows end there. */
     static void rows(Core core, List<?> values, long[] tags, long firstTag) {
+        given(values, "values", "the values to push");
         checkTags(core, values.size(), tags, firstTag);
         Rows rows = new Rows(core, values.size());
         MicrobatchException unfit = null;
         int[] taken = {0};
-        try {
-            for (Object value : values) {
-                rows.add(value);
-            }
-        } catch (MicrobatchException refused) {
-            unfit = refused;
-        }
         int status;
         try {
+            try {
+                for (Object value : values) {
+                    rows.add(value);
+                }
+            } catch (MicrobatchException refused) {
+                unfit = refused;
+            }
             status =
                     push(
                             core,

@@ -1,11 +1,20 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
+
 import java.util.ArrayList;
 import java.util.List;
 
 /** Known values handled in batches, on the calling thread: what Batcher.map does. */
 final class Maps {
     private Maps() {}
+
+    /** Refuses what is left out. */
+    static <H> H given(Object values, Split split, H handler) {
+        Given.given(values, "values", "the values to map");
+        Given.given(split, "split", "Split.size or Split.batches");
+        return Given.given(handler, "handler", "a function");
+    }
 
     static <R> Results<R> rows(List<?> values, Split split, Work work) {
         return map(

@@ -1,10 +1,11 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
+
 import java.io.ByteArrayOutputStream;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Objects;
 
 /** The options of a batcher to be made, by name and with their types. */
 abstract sealed class Options<T, R> permits Builder {
@@ -24,12 +25,12 @@ abstract sealed class Options<T, R> permits Builder {
      * @return this
      */
     public Builder<T, R> option(String name, String value) {
-        options.put(Objects.requireNonNull(name, "name"), Objects.requireNonNull(value, "value"));
+        options.put(given(name, "name", "an option's name"), given(value, name, "text"));
         return self();
     }
 
     private Builder<T, R> duration(String name, Duration value) {
-        long nanos = Times.nanos(value);
+        long nanos = Times.nanos(name, value);
         return option(name, nanos == Core.FOREVER ? "forever" : Long.toString(nanos));
     }
 
@@ -177,7 +178,10 @@ abstract sealed class Options<T, R> permits Builder {
         options.forEach(
                 (name, value) -> {
                     if (name.indexOf(0) >= 0 || value.indexOf(0) >= 0) {
-                        throw new IllegalArgumentException("an option with a NUL: " + name);
+                        throw new IllegalArgumentException(
+                                name.replace('\0', '\u2400') + " = \"" + value.replace('\0', '\u2400')
+                                        + "\": a NUL (\u2400) is in no option; names and values as Option.all() has them are"
+                                        + " expected");
                     }
                     texts.writeBytes(Text.encode(name));
                     texts.write(0);

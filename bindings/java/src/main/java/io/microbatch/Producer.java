@@ -101,7 +101,7 @@ public final class Producer<T> implements AutoCloseable {
      */
     public void push(T value, long tag, Duration within) {
         core.checkTag(tag);
-        push(value, tag, Times.nanos(within));
+        push(value, tag, Times.nanos("within", within));
     }
 
     private void push(T value, long tag, long within) {

@@ -1,8 +1,9 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
+
 import java.time.Duration;
 import java.util.List;
-import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 
 /** The ways into a batcher. */
@@ -36,7 +37,7 @@ abstract sealed class Pushes<T, R> permits Flow {
      * @throws MicrobatchException if it is refused, as {@link #push(Object, long)}
      */
     public CompletableFuture<R> submit(T value, Duration within) {
-        return submit(value, Times.nanos(within));
+        return submit(value, Times.nanos("within", within));
     }
 
     private CompletableFuture<R> submit(T value, long within) {
@@ -91,7 +92,7 @@ abstract sealed class Pushes<T, R> permits Flow {
      */
     public void push(T value, long tag, Duration within) {
         core.checkTag(tag);
-        int status = core.push(value, tag, Times.nanos(within));
+        int status = core.push(value, tag, Times.nanos("within", within));
         if (status != Status.OK) {
             throw core.refusal(status, value);
         }
@@ -161,7 +162,7 @@ abstract sealed class Pushes<T, R> permits Flow {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(long[] values, long[] tags) {
-        Many.int64s(core, values, Objects.requireNonNull(tags, "tags"), 0);
+        Many.int64s(core, values, given(tags, "tags", "a tag for each value"), 0);
     }
 
     /**
@@ -183,7 +184,7 @@ abstract sealed class Pushes<T, R> permits Flow {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(double[] values, long[] tags) {
-        Many.float64s(core, values, Objects.requireNonNull(tags, "tags"), 0);
+        Many.float64s(core, values, given(tags, "tags", "a tag for each value"), 0);
     }
 
     /**
@@ -205,7 +206,7 @@ abstract sealed class Pushes<T, R> permits Flow {
      * @throws PushManyException with how many were taken, if one was refused
      */
     public void pushMany(List<? extends T> values, long[] tags) {
-        Many.rows(core, values, Objects.requireNonNull(tags, "tags"), 0);
+        Many.rows(core, values, given(tags, "tags", "a tag for each value"), 0);
     }
 
     /**

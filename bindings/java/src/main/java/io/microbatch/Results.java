@@ -160,7 +160,7 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @return the tag its value was pushed with
      */
     public long tag(int row) {
-        return columns.tags()[row];
+        return columns.tags()[columns.checked(row)];
     }
 
     /**
@@ -170,7 +170,8 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @return the outcome
      */
     public Outcome outcome(int row) {
-        return allOk ? Outcome.OK : Outcome.ALL[failures().outcomes[row]];
+        int checked = columns.checked(row);
+        return allOk ? Outcome.OK : Outcome.ALL[failures().outcomes[checked]];
     }
 
     /**
@@ -181,7 +182,8 @@ public final class Results<R> extends AbstractList<Result<R>> {
      */
     public Handled handled(int row) {
         // Of a set that is all OK, a handler saw every value.
-        return allOk ? Handled.YES : Handled.ALL[failures().handled[row]];
+        int checked = columns.checked(row);
+        return allOk ? Handled.YES : Handled.ALL[failures().handled[checked]];
     }
 
     /**
@@ -197,7 +199,7 @@ public final class Results<R> extends AbstractList<Result<R>> {
         if (error != null) {
             throw error;
         }
-        return (R) columns.value(columns.checked(row));
+        return (R) columns.value(row);
     }
 
     /**
@@ -207,7 +209,8 @@ public final class Results<R> extends AbstractList<Result<R>> {
      * @return the failure, or {@code null} if the row is OK
      */
     public MicrobatchException error(int row) {
-        return allOk ? null : failures().errors[row];
+        int checked = columns.checked(row);
+        return allOk ? null : failures().errors[checked];
     }
 
     /**

@@ -22,13 +22,16 @@ final class Rows {
     /** All of them, or, with an exception, none: references taken on the way are given up. */
     static Rows of(Core core, List<?> values) {
         Rows rows = new Rows(core, values.size());
+        boolean all = false;
         try {
             for (Object value : values) {
                 rows.add(value);
             }
-        } catch (RuntimeException refused) {
-            rows.giveUp(0);
-            throw refused;
+            all = true;
+        } finally {
+            if (!all) {
+                rows.giveUp(0);
+            }
         }
         return rows;
     }

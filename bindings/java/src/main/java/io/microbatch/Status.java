@@ -1,5 +1,6 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.util.ArrayList;
@@ -70,7 +71,7 @@ public record Status(int code, boolean retriable, String name, String text) {
      * @throws IllegalArgumentException if there is none
      */
     public static Status named(String name) {
-        Status status = BY_NAME.get(name);
+        Status status = BY_NAME.get(given(name, "name", "a status's name"));
         if (status == null) {
             throw new IllegalArgumentException("no status is called " + name + "; there are " + BY_NAME.keySet());
         }

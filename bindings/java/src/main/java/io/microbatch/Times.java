@@ -1,5 +1,7 @@
 package io.microbatch;
 
+import static io.microbatch.Given.given;
+
 import java.time.Duration;
 
 /** Times of Java as the library counts them. */
@@ -7,7 +9,8 @@ final class Times {
     private Times() {}
 
     /** Nanoseconds of a time, at most FOREVER. */
-    static long nanos(Duration time) {
+    static long nanos(String name, Duration time) {
+        given(time, name, "a Duration");
         try {
             return time.toNanos();
         } catch (ArithmeticException tooLong) {
@@ -15,10 +18,12 @@ final class Times {
         }
     }
 
+    /** The same of a wait. */
     static long positive(Duration timeout) {
-        if (timeout.isNegative()) {
+        long nanos = nanos("timeout", timeout);
+        if (nanos < 0) {
             throw new IllegalArgumentException("timeout = " + timeout + ": a time from zero on is expected");
         }
-        return nanos(timeout);
+        return nanos;
     }
 }

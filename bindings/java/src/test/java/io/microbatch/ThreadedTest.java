@@ -17,6 +17,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
@@ -242,6 +243,51 @@ class ThreadedTest {
             var failure = failureOf(batcher.submit(2L));
             assertTrue(failure.getCause() instanceof RejectedExecutionException);
         }
+    }
+
+    /** The engine never brings a thread of its own into the virtual machine. */
+    @Test
+    void p29_usersCodeRunsOnThreadsThatJavaOwns() throws Exception {
+        Set<Thread> made = ConcurrentHashMap.newKeySet();
+        Set<Thread> seen = ConcurrentHashMap.newKeySet();
+        AtomicInteger released = new AtomicInteger();
+        AtomicInteger logged = new AtomicInteger();
+        Runnable look = () -> seen.add(Thread.currentThread());
+        try (var batcher = Batcher.<Object, Object>builder().maxBatchSize(4).maxDelay(LONG).threads(2)
+                .handlerTimeout(Duration.ofMillis(5))
+                .threadFactory(body -> {
+                    Thread thread = new Thread(body);
+                    made.add(thread);
+                    return thread;
+                })
+                .handler(batch -> {
+                    look.run();
+                    return batch.values();
+                })
+                .onResult(results -> {
+                    look.run();
+                    throw new IllegalStateException("for the log");
+                })
+                .onRelease(object -> {
+                    look.run();
+                    released.incrementAndGet();
+                })
+                .log((level, message, thrown) -> {
+                    look.run();
+                    logged.incrementAndGet();
+                }).build()) {
+            batcher.push(new Object(), 1, Duration.ofMillis(1)); // expires by the engine's own clock
+            waitUntil(() -> released.get() == 1);
+            for (int at = 0; at < 40; at++) {
+                batcher.submit(new Object()).whenComplete((value, failure) -> look.run());
+                batcher.push(new Object(), at, at % 2 == 0 ? Duration.ZERO : LONG);
+            }
+            batcher.flush(LONG);
+            waitUntil(() -> batcher.core.slots.size() == 0 && logged.get() > 0);
+        }
+        seen.remove(Thread.currentThread());
+        assertTrue(made.containsAll(seen), seen + " of " + made);
+        assertFalse(seen.isEmpty());
     }
 
     @Test
