@@ -93,7 +93,8 @@ string& unescape(const string& text) {
 
 string escape(std::string_view text) {
     string shown;
-    for (const unsigned char byte : text) {
+    for (const char each : text) {
+        const auto byte = static_cast<unsigned char>(each);
         char hex[4];
         std::snprintf(hex, sizeof hex, "%%%02X", static_cast<unsigned>(byte));
         const bool plain = byte < 128 && (std::isalnum(byte) != 0 || byte == '_' || byte == '.');
