@@ -49,7 +49,18 @@ fn the_table_of_promises_is_whole_and_true() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let readme = std::fs::read_to_string(tests.join("README.md")).unwrap();
     let mut sources = String::new();
-    for directory in ["", "regressions", "header/tests"] {
+    for directory in [
+        "",
+        "batches",
+        "flow",
+        "hosts",
+        "memory",
+        "regressions",
+        "results",
+        "seeing",
+        "values",
+        "header/tests",
+    ] {
         for entry in std::fs::read_dir(tests.join(directory)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "rs") {

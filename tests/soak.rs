@@ -199,36 +199,34 @@ fn soak(size: Size, bug: Bug) -> Result<String, String> {
 #[test]
 fn p16_soak() {
     // Threads and descriptors are counted: no other test may run beside it.
-    if !alone("p16_soak") {
-        return;
-    }
-    let size =
-        env::var("MICROBATCH_SOAK").map_or(Size::For(Duration::from_secs(4)), |text| Size::read(&text));
-    match soak(size, Bug::None) {
-        Ok(summary) => println!("{summary}"),
-        Err(fault) => panic!("{fault}"),
-    }
+    alone("p16_soak", || {
+        let size =
+            env::var("MICROBATCH_SOAK").map_or(Size::For(Duration::from_secs(4)), |text| Size::read(&text));
+        match soak(size, Bug::None) {
+            Ok(summary) => println!("{summary}"),
+            Err(fault) => panic!("{fault}"),
+        }
+    });
 }
 
 /// Each planted bug is found.
 #[test]
 fn p16_the_soak_is_awake() {
-    if !alone("p16_the_soak_is_awake") {
-        return;
-    }
-    let bugs = [
-        (Bug::Lost, "has no result"),
-        (Bug::Twice, "has another result"),
-        (Bug::Mixed, "has the result of"),
-        (Bug::Law, "the law does not hold"),
-        (Bug::Memory, "KiB of memory became"),
-        // Whichever is seen first: a batcher has a descriptor too.
-        (Bug::Threads, "became"),
-        (Bug::Descriptors, "descriptors became"),
-    ];
-    for (bug, told) in bugs {
-        let found = soak(Size::For(Duration::from_millis(1500)), bug).expect_err("a bug is planted");
-        let lost_at_the_end = bug == Bug::Lost && found.contains("without one at the end");
-        assert!(found.contains(told) || lost_at_the_end, "{bug:?}: {found}");
-    }
+    alone("p16_the_soak_is_awake", || {
+        let bugs = [
+            (Bug::Lost, "has no result"),
+            (Bug::Twice, "has another result"),
+            (Bug::Mixed, "has the result of"),
+            (Bug::Law, "the law does not hold"),
+            (Bug::Memory, "KiB of memory became"),
+            // Whichever is seen first: a batcher has a descriptor too.
+            (Bug::Threads, "became"),
+            (Bug::Descriptors, "descriptors became"),
+        ];
+        for (bug, told) in bugs {
+            let found = soak(Size::For(Duration::from_millis(1500)), bug).expect_err("a bug is planted");
+            let lost_at_the_end = bug == Bug::Lost && found.contains("without one at the end");
+            assert!(found.contains(told) || lost_at_the_end, "{bug:?}: {found}");
+        }
+    });
 }

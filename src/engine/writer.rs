@@ -59,7 +59,7 @@ const LINE: usize = 64;
 /// Appends rows to a batch.
 ///
 /// Whoever keeps a Writer keeps the Rows it came from alive and unread below `row` until the writer is detached;
-/// `engine/queue.rs` is the only keeper and holds both in one struct behind one gate.
+/// `engine/front.rs` is the only keeper and holds both in one struct behind one gate.
 pub(crate) struct Writer {
     /// The value cell of the next row.
     next: *mut u64,

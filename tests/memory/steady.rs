@@ -1,0 +1,310 @@
+//! No allocation, and memory given back (P33, P26).
+
+use super::*;
+
+/// Handlers that answer without memory of their own.
+fn in_place(batch: &mut Batch<'_>) -> Result<(), Failure> {
+    for (row, value) in batch.values().enumerate() {
+        batch.set(row, value)?;
+    }
+    Ok(())
+}
+
+/// One batch of 64 values.
+type Traffic = (&'static str, fn(&Batcher, &mut u64));
+
+const TRAFFIC: &[Traffic] = &[
+    ("int64", |batcher, tag| {
+        for _ in 0..64 {
+            *tag += 1;
+            batcher.push_int64(1, *tag).unwrap();
+        }
+    }),
+    ("int64s", |batcher, tag| {
+        *tag += 64;
+        batcher.push_int64s(&[5; 64], Tags::From(*tag)).1.unwrap();
+    }),
+    ("strings", |batcher, tag| {
+        for _ in 0..64 {
+            *tag += 1;
+            batcher.push_str("twenty-four bytes of text", *tag).unwrap();
+        }
+    }),
+    ("deadlines", |batcher, tag| {
+        for _ in 0..64 {
+            *tag += 1;
+            batcher
+                .push_with(1.5, *tag, PushOptions::new().deadline(i64::MAX - 1))
+                .unwrap();
+        }
+    }),
+    ("objects", |batcher, tag| {
+        for _ in 0..64 {
+            *tag += 1;
+            batcher.push(object(*tag), *tag).unwrap();
+        }
+    }),
+    ("cancelled", |batcher, tag| {
+        for _ in 0..64 {
+            *tag += 1;
+            batcher.push_int64(1, *tag).unwrap();
+            if *tag % 10 == 0 {
+                assert_eq!(batcher.cancel(*tag), Ok(1));
+            }
+        }
+    }),
+    ("mixed", |batcher, tag| {
+        for _ in 0..32 {
+            *tag += 2;
+            batcher.push_int64(1, *tag).unwrap();
+            batcher.push_str("a text among numbers", *tag).unwrap();
+        }
+    }),
+];
+
+/// Fails if traffic at a level already reached asks for memory: per value, per batch, per result set.
+#[test]
+fn p33_traffic_at_a_level_already_reached_allocates_nothing() {
+    alone("p33_traffic_at_a_level_already_reached_allocates_nothing", || {
+        let _watchdog = watchdog();
+        let mut failed = Vec::new();
+        for pulled in [false, true] {
+            for (name, traffic) in TRAFFIC {
+                let builder = timeless()
+                    .max_batch_size(64)
+                    .handler(in_place)
+                    .handler_for(Kind::String, in_place);
+                let builder = builder.on_object_release(7, |_| {});
+                let builder = if pulled {
+                    builder.pull_results()
+                } else {
+                    builder.on_result(|_| {})
+                };
+                let batcher = builder.build().unwrap();
+                let mut tag = 0;
+                let mut round = || {
+                    traffic(&batcher, &mut tag);
+                    batcher.run().unwrap();
+                    while pulled && batcher.next_results(Timeout::ZERO).is_ok() {}
+                };
+                (0..10).for_each(|_| round());
+                // 100,000 values and more; a machine that stops for a second would give idle pools back: once.
+                let asked: Vec<_> = (0..4)
+                    .map(|_| allocations(|| (0..400).for_each(|_| round())))
+                    .collect();
+                if !asked.contains(&0) {
+                    failed.push(format!(
+                        "{name}, pulled {pulled}: {asked:?} allocations in 4 x 25,600 values"
+                    ));
+                }
+            }
+        }
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+    });
+}
+
+/// Fails if batches whose values all left while they waited, sealed, are lost from the account of batches: everything that
+/// has a place for each of them then grows for ever.
+#[test]
+fn p33_batches_that_empty_while_they_wait_leave_nothing_behind() {
+    alone(
+        "p33_batches_that_empty_while_they_wait_leave_nothing_behind",
+        || {
+            let _watchdog = watchdog();
+            let batcher = timeless()
+                .max_batch_size(4)
+                .queue_capacity(16)
+                .on_full(OnFull::DiscardOldest)
+                .on_result(|_| {})
+                .build()
+                .unwrap();
+            let mut tag = 0;
+            let mut round = || {
+                // Sealed batches empty one value after another, by discarding and by cancelling.
+                for _ in 0..32 {
+                    tag += 1;
+                    batcher.push_int64(1, tag).unwrap();
+                }
+                for waiting in tag - 15..=tag {
+                    batcher.cancel(waiting).unwrap();
+                }
+                batcher.run().unwrap();
+            };
+            (0..10).for_each(|_| round());
+            let asked: Vec<_> = (0..4)
+                .map(|_| allocations(|| (0..400).for_each(|_| round())))
+                .collect();
+            // A machine that stops for a second would give idle pools back: once.
+            assert!(asked.contains(&0), "{asked:?} allocations in 4 x 12,800 values");
+        },
+    );
+}
+
+/// Fails if engine threads ask for memory while the level they reached at first is not passed.
+#[test]
+fn p33_threads_at_a_level_already_reached_allocate_nothing() {
+    alone("p33_threads_at_a_level_already_reached_allocate_nothing", || {
+        let _watchdog = watchdog();
+        let gate = Arc::new(AtomicBool::new(false));
+        let passes = gate.clone();
+        // Full batches only, and places for 32 of them: no later moment can need more than the first.
+        let batcher = Batcher::builder()
+            .threads(2)
+            .max_batch_size(64)
+            .queue_capacity(1024)
+            .result_capacity(2048);
+        let batcher = batcher
+            .max_delay(FOREVER)
+            .push_timeout(Duration::from_millis(50))
+            .handler(|batch| batch.set_int64s(&[3; 64]).map_err(Failure::from));
+        let batcher = batcher.on_result(move |_| {
+            while !passes.load(SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let batcher = batcher.build().unwrap();
+        let mut tag = 0;
+        while batcher.push_int64(1, tag) != Err(Status::RESULTS_FULL) {
+            tag += 1;
+        }
+        assert_eq!(tag, 2048);
+        gate.store(true, SeqCst);
+        let rounds = (0..5).map(|_| {
+            ASKED.store(0, SeqCst);
+            ENGINE.store(true, SeqCst);
+            counted(|| {
+                for value in 0..64 * 400 {
+                    while batcher.push_int64(value, 1).is_err() {}
+                }
+            });
+            ENGINE.store(false, SeqCst);
+            ASKED.load(SeqCst)
+        });
+        let asked: Vec<_> = rounds.collect();
+        assert!(asked.contains(&0), "{asked:?} allocations in 5 x 25,600 values");
+        batcher.flush(FOREVER).unwrap();
+        assert_eq!(batcher.stats().unwrap().ok, 2048 + 5 * 25_600);
+    });
+}
+
+/// Fails if stats, their text, or asking for anything needs memory: they are wanted when it is short.
+#[test]
+fn p33_looking_needs_no_memory() {
+    alone("p33_looking_needs_no_memory", || {
+        struct Nowhere(usize);
+        impl std::fmt::Write for Nowhere {
+            fn write_str(&mut self, text: &str) -> std::fmt::Result {
+                self.0 += text.len();
+                Ok(())
+            }
+        }
+        let batcher = timeless().handler(echo).build().unwrap();
+        batcher.push(1, 1).unwrap();
+        let mut page = Nowhere(0);
+        let asked = allocations(|| {
+            batcher
+                .stats()
+                .unwrap()
+                .prometheus(Some("a \"name\""), &mut page)
+                .unwrap();
+            assert!(batcher.check(1).is_ok() && batcher.room(Timeout::ZERO).is_ok());
+            assert_eq!((batcher.now(), batcher.next_due()), (Ok(0), Ok(i64::MAX)));
+            assert_eq!(batcher.cancel(99), Err(Status::NOT_FOUND));
+        });
+        assert_eq!(asked, 0);
+        assert!(page.0 > 1000);
+    });
+}
+
+/// Fails if a pool that nobody needs any more is kept.
+#[test]
+fn p33_idle_pools_are_given_back() {
+    alone("p33_idle_pools_are_given_back", || {
+        let _watchdog = watchdog();
+        for manual in [true, false] {
+            let builder = if manual {
+                Batcher::builder().mode(Mode::Manual)
+            } else {
+                Batcher::builder()
+            };
+            let batcher = builder.max_delay(FOREVER).handler(echo).build().unwrap();
+            for tag in 0..200 {
+                batcher.push(&*"x".repeat(5000), tag).unwrap();
+            }
+            let full = batcher.stats().unwrap().bytes_in_use;
+            assert!(full > 1_000_000);
+            let _ = batcher.flush(FOREVER);
+            // After a second of idleness; a host without threads has to look in.
+            wait_until(|| {
+                if manual {
+                    batcher.run().unwrap();
+                }
+                batcher.stats().unwrap().bytes_in_use < full / 10
+            });
+            let live = LIVE.load(SeqCst);
+            batcher.push(1, 1).unwrap();
+            assert!(LIVE.load(SeqCst) > live, "there was no pool left");
+        }
+    });
+}
+
+/// Fails if a batcher leaves memory behind, in any mode, however it ends and whatever is left in it.
+#[test]
+fn p26_free_gives_back_all_memory() {
+    alone("p26_free_gives_back_all_memory", || {
+        let _watchdog = watchdog();
+        let modes: [fn() -> Builder; 4] = [
+            || timeless().handler(in_place).on_result(|_| {}),
+            || {
+                timeless()
+                    .handler(in_place)
+                    .handler_for(Kind::String, in_place)
+                    .pull_results()
+            },
+            || Batcher::builder().handler(in_place).on_result(|_| {}),
+            || Batcher::builder().close_timeout(Duration::from_millis(1)),
+        ];
+        for (mode, make) in modes.into_iter().enumerate() {
+            for ending in 0..3 {
+                let cycle = || {
+                    let batcher = make()
+                        .max_batch_size(8)
+                        .on_object_release(7, |_| {})
+                        .build()
+                        .unwrap();
+                    batcher.fd().unwrap();
+                    let producer = batcher.producer().unwrap();
+                    for tag in 0..50 {
+                        batcher.push_int64(1, tag).unwrap();
+                        batcher.push("a text", tag).unwrap();
+                        batcher.push_owned("mine".to_owned(), tag).unwrap();
+                        batcher.push(object(1), tag).unwrap();
+                        producer.push_int64(1, tag).unwrap();
+                    }
+                    let _ = batcher.cancel(7);
+                    let _ = batcher.run();
+                    let held = batcher.next_batch(Timeout::ZERO);
+                    let results = batcher.next_results(Timeout::ZERO);
+                    match ending {
+                        0 => drop(batcher),
+                        1 => batcher.abandon(),
+                        _ => {
+                            let _ = batcher.close(Duration::from_millis(1));
+                            drop(batcher);
+                        }
+                    }
+                    drop((held, results, producer));
+                };
+                // The first time makes what the process keeps: keys, lists that grow.
+                (0..2).for_each(|_| cycle());
+                let tasks = || std::fs::read_dir("/proc/self/task").unwrap().count();
+                let settled = tasks();
+                let baseline = LIVE.load(SeqCst);
+                (0..10).for_each(|_| cycle());
+                // Threads that were let go end by themselves.
+                wait_until(|| tasks() <= settled && LIVE.load(SeqCst) <= baseline);
+                println!("mode {mode}, ending {ending}: back at {baseline} bytes");
+            }
+        }
+    });
+}
