@@ -196,6 +196,7 @@ macro_rules! files {
 }
 
 files! {
+    wrong_arguments: "arguments.test.mjs",
     batcher: "batcher.test.mjs",
     conformance: "conformance.test.mjs",
     ergonomics: "ergonomics.test.mjs",

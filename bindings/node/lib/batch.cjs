@@ -1,7 +1,9 @@
 'use strict';
 
 const { native, tables, KIND, STATUS } = require('./native.cjs');
-const { check, failureOf } = require('./error.cjs');
+const { readCode, readCore, readCount, readFunction, readOptions, readRow, readText } = require('./arguments.cjs');
+const { check, wrong } = require('./error.cjs');
+const { failureOf } = require('./failure.cjs');
 const { OUT, handleHalves, out } = require('./memory.cjs');
 const { Results } = require('./results.cjs');
 const { ForeignObject, kindOf, many, plain, restoreObjects } = require('./values.cjs');
@@ -14,6 +16,15 @@ const KEEP = 0;
 const COMPLETE = 1;
 const COMPLETE_OK = 2;
 const FREE = 3;
+const EVERY_ROW = -1;
+
+/** Something that results can be in. */
+function readResults(results) {
+  if (!Array.isArray(results) && (!ArrayBuffer.isView(results) || results instanceof DataView)) {
+    throw wrong('results', results, 'an array or a typed array');
+  }
+  return results;
+}
 
 /** A batch, or a handler's part of one. It is good until its handler ends, or, kept or pulled, until it is completed. */
 class Batch {
@@ -31,6 +42,7 @@ class Batch {
 
   /** What it is stands in `out`. */
   constructor(core, held) {
+    readCore(core, 'a batch');
     this.count = out[OUT.COUNT];
     this.kind = tables.kinds[out[OUT.KIND]] ?? 'mixed';
     this.trigger = tables.triggers[out[OUT.TRIGGER]];
@@ -133,11 +145,13 @@ class Batch {
   }
 
   value(row) {
-    return this.columns[row];
+    return this.columns[readRow(row, this.count)];
   }
 
   /** Gives a row its result; an Error fails it. The last call counts. */
-  set(row, value, { size = 0 } = {}) {
+  set(row, value, options) {
+    readRow(row, this.count);
+    let size = readCount('size', readOptions(options, 'size').size);
     if (value instanceof Error) {
       this.#failWith(row, value);
       return;
@@ -168,6 +182,7 @@ class Batch {
 
   /** Gives every row its result: an array or typed array as long as the batch. Errors in it fail their rows. */
   setAll(results) {
+    readResults(results);
     const { host, objects } = this.#core;
     let failed;
     let all = results;
@@ -210,24 +225,29 @@ class Batch {
 
   #failWith(row, thrown) {
     const [code, typeName, message] = failureOf(thrown);
-    this.fail(row, code, message, typeName);
+    check(native.batchFail(this.#core.host, this.#word, readRow(row, this.count), code, typeName, message));
     this.#core.noteThrown(this.number, this.tags[row], thrown);
   }
 
   /** Fails one row with a positive code of yours. */
   fail(row, code, message = '', typeName = '') {
-    check(native.batchFail(this.#core.host, this.#word, row, code, typeName, message));
+    this.#fail(readRow(row, this.count), code, message, typeName);
+  }
+
+  #fail(row, code, message, typeName) {
+    const [type, text] = [readText('the type name', typeName), readText('the message', message)];
+    check(native.batchFail(this.#core.host, this.#word, row, readCode(code), type, text));
   }
 
   /** Fails every row, whatever else is set. */
   failAll(code, message = '', typeName = '') {
-    check(native.batchFail(this.#core.host, this.#word, -1, code, typeName, message));
+    this.#fail(EVERY_ROW, code, message, typeName);
   }
 
   /** Fails every row with what a handler threw. */
   failWith(thrown) {
     const [code, typeName, message] = failureOf(thrown);
-    const status = native.batchFail(this.#core.host, this.#word, -1, code, typeName, message);
+    const status = native.batchFail(this.#core.host, this.#word, EVERY_ROW, code, typeName, message);
     if (status === 0) {
       for (const tag of this.tags) {
         this.#core.noteThrown(this.number, tag, thrown);
@@ -263,6 +283,7 @@ class Batch {
   /** Completes the batch and answers what `use` makes of the next set of results, with results = pull; undefined if none is ready. */
   completeNext(use = (results) => results) {
     const core = this.#core;
+    readFunction('use', use);
     this.#gone = this.#ended = true;
     const word = native.batchCompleteNext(core.host, this.#word);
     this.held = false;

@@ -1,15 +1,17 @@
 'use strict';
 
 const { native, tables, KIND, STATUS } = require('./native.cjs');
-const { MicrobatchError, check } = require('./error.cjs');
+const { isWhole, readFunction, readList, readSignal, readTag } = require('./arguments.cjs');
+const { FOREVER, exact, nanoseconds } = require('./duration.cjs');
+const { MicrobatchError, check, wrong } = require('./error.cjs');
 const { ForeignObject, kindOf } = require('./values.cjs');
 const { CORE, Core, kept } = require('./core.cjs');
 const { out } = require('./memory.cjs');
 const { close, end, tryClose } = require('./closing.cjs');
-const { FOREVER, nanoseconds, read } = require('./options.cjs');
+const { read } = require('./options.cjs');
 const { Producer } = require('./producer.cjs');
 const { batches, nextBatch, nextResults, take } = require('./pulling.cjs');
-const { Pusher, readTag } = require('./pusher.cjs');
+const { Pusher } = require('./pusher.cjs');
 const { lackOfRoom } = require('./shared.cjs');
 const { readStats, readText } = require('./stats.cjs');
 const { Stage, SUBMITTED_BASE, tagOf } = require('./submitted.cjs');
@@ -38,8 +40,8 @@ class Batcher extends Pusher {
     if (Array.isArray(made)) {
       throw new MicrobatchError(made[0], made[1]);
     }
-    core.closeTimeout = out[0];
-    core.drainAtExit = core.drains ? out[1] : 0;
+    core.closeTimeout = out[0] || defaultOf('close_timeout');
+    core.drainAtExit = out[1];
     core.waits = out[2] > 0 && out[2] < Number(FOREVER);
     core.maxBatchSize = out[3] || defaultOf('max_batch_size');
     // the default is as many as there are handler threads; the loop counts as the default of those
@@ -70,7 +72,7 @@ class Batcher extends Pusher {
         return stage.value(kind, value);
       }
     }
-    return this.#submit(value, options ?? {});
+    return this.#submit(value, options);
   }
 
   /** From the first submit on, what a turn submits is staged: unless others push too, who could come in between. */
@@ -90,14 +92,15 @@ class Batcher extends Pusher {
     }
   }
 
-  async #submit(value, { signal, deadline, size }) {
+  async #submit(value, options) {
     const core = this.#core;
+    const signal = readSignal(options, 'deadline', 'size');
     this.#submits();
     signal?.throwIfAborted();
     const promise = core.promises.make();
     const { place } = core.promises;
     try {
-      this.pushOne(value, tagOf(place), deadline, size);
+      this.pushOne(value, tagOf(place), options);
     } catch (refused) {
       core.promises.reject(place, refused);
     }
@@ -123,7 +126,8 @@ class Batcher extends Pusher {
 
   /** Submits many values: a promise for each, in their order. */
   submitMany(values, options) {
-    return Array.from(values, (value) => this.submit(value, options));
+    readSignal(options, 'deadline', 'size');
+    return Array.from(readList('values', values), (value) => this.submit(value, options));
   }
 
   /** A way into the batcher of its own. */
@@ -154,8 +158,9 @@ class Batcher extends Pusher {
 
   /** Cancels every waiting value with this tag and answers how many. */
   cancel(tag) {
+    readTag(tag);
     this.#core.sync();
-    check(native.cancel(this.#core.host, readTag(tag)));
+    check(native.cancel(this.#core.host, tag));
     return out[0];
   }
 
@@ -165,7 +170,8 @@ class Batcher extends Pusher {
   }
 
   /** Resolves when there is room for a value. */
-  room({ signal } = {}) {
+  async room(options) {
+    const signal = readSignal(options);
     return waiting(signal, (resolve, reject) => {
       if (!this.lackOfRoom()) {
         resolve();
@@ -184,8 +190,9 @@ class Batcher extends Pusher {
   }
 
   /** Seals, and resolves when every value accepted before is delivered. */
-  flush({ signal } = {}) {
+  async flush(options) {
     const core = this.#core;
+    const signal = readSignal(options);
     return waiting(signal, (resolve, reject) => {
       core.touch();
       core.marks.push({
@@ -214,7 +221,11 @@ class Batcher extends Pusher {
 
   /** The second half: whether everything before the mark is delivered. */
   flushEnd(mark) {
-    return this.#done(native.flushEnd(this.#core.host, mark));
+    const status = isWhole(mark) ? native.flushEnd(this.#core.host, mark) : STATUS.INVALID_ARGUMENT;
+    if (status === STATUS.INVALID_ARGUMENT) {
+      throw wrong('the mark', mark, 'what flushBegin answered');
+    }
+    return this.#done(status);
   }
 
   #done(status) {
@@ -226,16 +237,18 @@ class Batcher extends Pusher {
   }
 
   /** Takes no more values, drains, and resolves with how many were discarded at the time-out. */
-  close(timeout) {
+  async close(timeout) {
     const core = this.#core;
+    const bound = timeout === undefined ? exact(core.closeTimeout) : nanoseconds(timeout, 'timeout');
     core.sync();
-    return close(core, timeout === undefined ? BigInt(core.closeTimeout) : nanoseconds(timeout, 'timeout'));
+    return close(core, bound);
   }
 
   /** One step of a close in manual mode: {done, left}. */
   tryClose(timeout) {
+    const bound = nanoseconds(timeout, 'timeout');
     this.#core.sync();
-    return tryClose(this.#core, nanoseconds(timeout, 'timeout'));
+    return tryClose(this.#core, bound);
   }
 
   /** Closes at once, discards what is outstanding and gives everything back. */
@@ -263,6 +276,9 @@ class Batcher extends Pusher {
 
   /** A given clock: sets the time, in ns. */
   advance(now) {
+    if (typeof now !== 'bigint' || BigInt.asIntN(64, now) !== now) {
+      throw wrong('the time', now, 'a bigint of nanoseconds below 2^63');
+    }
     check(native.advance(this.#core.host, now));
   }
 
@@ -294,17 +310,17 @@ class Batcher extends Pusher {
 
   /** With results = pull: what `use` makes of the next set of results, or undefined if none is ready. */
   nextResults(use = (results) => results) {
-    return nextResults(this.#core, use);
+    return nextResults(this.#core, readFunction('use', use));
   }
 
   /** Batches as they come, until the batcher is closed. Each is completed when the loop's body is done with it. */
-  batches({ signal } = {}) {
-    return batches(this.#core, signal);
+  batches(options) {
+    return batches(this.#core, readSignal(options));
   }
 
   /** Sets of results as they come, with results = pull, until the batcher is closed and all were taken. */
-  results({ signal } = {}) {
-    return take(this.#core, () => this.nextResults(), signal);
+  results(options) {
+    return take(this.#core, () => this.nextResults(), readSignal(options));
   }
 
   // ---- seeing ----

@@ -5,13 +5,13 @@ const { native, STATUS } = require('./native.cjs');
 const { MicrobatchError, check } = require('./error.cjs');
 const { kept } = require('./core.cjs');
 const { out } = require('./memory.cjs');
-const { FOREVER } = require('./options.cjs');
+const { FOREVER } = require('./duration.cjs');
 const { readStats, readText } = require('./stats.cjs');
 
 /** Takes no more values, drains, and resolves with how many were discarded at the time-out, in ns. */
-function close(core, timeout) {
+async function close(core, timeout) {
   if (core.closed) {
-    return Promise.resolve(core.left);
+    return core.left;
   }
   core.touch();
   const closing = (core.closing ??= begin(core));

@@ -2,6 +2,7 @@
 // What a batcher is behind its face: the glue's host, tables of objects and promises, and who waits for what.
 
 const { native, KIND, STATUS } = require('./native.cjs');
+const { INSIDE } = require('./arguments.cjs');
 const { MicrobatchError } = require('./error.cjs');
 const { OUT, handle, out, report, seeNumbers, seen, tagHalves } = require('./memory.cjs');
 const { Objects } = require('./values.cjs');
@@ -19,7 +20,11 @@ const SETS_A_TURN = 64;
 /** How long the loop looks away from results that nobody takes, in ms. */
 const LOOK_AWAY = 1;
 
+const NO_NOTES = Object.freeze({});
+const EVERY_ROW = Object.freeze({ has: () => true });
+
 class Core {
+  [INSIDE] = true;
   host;
   handlers;
   objects = new Objects();
@@ -56,7 +61,9 @@ class Core {
   /** The last stats of a batcher that was given back. */
   last = undefined;
 
+  /** What is to be said of batches besides what the engine knows, until their results come: by number. */
   #thrown = new Map();
+  #waiting = new Map();
   /** Whether the loop does not look at the descriptor for a while. */
   #away = false;
 
@@ -90,20 +97,35 @@ class Core {
     rows.set(tag, thrown);
   }
 
-  takeThrown(batch) {
-    if (this.#thrown.size === 0) {
-      return undefined;
+  /** A part waits for its turn here, which the engine takes as handled. */
+  noteWaiting(batch) {
+    if (this.takesResults || this.pulls) {
+      const parts = this.#waiting.get(batch.number) ?? new Map();
+      this.#waiting.set(batch.number, parts.set(batch, batch.positions));
     }
-    const rows = this.#thrown.get(batch);
-    this.#thrown.delete(batch);
-    return rows;
+  }
+
+  noteBegun(batch) {
+    this.#waiting.get(batch.number)?.delete(batch);
+  }
+
+  /** {thrown: what handlers threw, by tag; waiting: the rows with which no handler has begun} */
+  takeNotes(number) {
+    if (this.#thrown.size === 0 && this.#waiting.size === 0) {
+      return NO_NOTES;
+    }
+    const thrown = this.#thrown.get(number);
+    const parts = [...(this.#waiting.get(number)?.values() ?? [])];
+    this.#thrown.delete(number);
+    this.#waiting.delete(number);
+    return { thrown, waiting: parts.includes(undefined) ? EVERY_ROW : new Set(parts.flatMap((rows) => [...rows])) };
   }
 
   /** The glue has a set of results: what it is stands in `out`. */
   delivered() {
     try {
       if (out[OUT.KIND] === KIND.float64 && !this.pushes && seeNumbers(KIND.float64)) {
-        this.takeThrown(out[OUT.NUMBER]);
+        this.takeNotes(out[OUT.NUMBER]);
         this.promises.settle(seen.array, seen.first, tagHalves, out[OUT.COUNTS_UP] === 1, out[OUT.COUNT]);
       } else {
         this.#settle(new Results(this, handle[0]));

@@ -1,5 +1,6 @@
 'use strict';
 
+const { inspect } = require('node:util');
 const { tables, STATUS } = require('./native.cjs');
 
 const INFO = new Map(tables.statuses.map((info) => [info.code, info]));
@@ -9,6 +10,9 @@ class MicrobatchError extends Error {
   /** Use the name of a status, or a positive number of your own. */
   constructor(code, message, details = {}) {
     const number = typeof code === 'string' ? STATUS[code] : code;
+    if (!Number.isInteger(number)) {
+      throw wrong('the code', code, 'the name or the number of a status, or a positive number of yours,');
+    }
     const info = INFO.get(number);
     super(message || (info ? info.text : `the handler failed the value with code ${number}`));
     this.code = number;
@@ -18,14 +22,14 @@ class MicrobatchError extends Error {
   }
 }
 
-/** Throw or return one in a handler to choose code and type name of a failure. */
-class Failure extends Error {
-  constructor(code, message = '', typeName = '') {
-    super(message);
-    this.name = 'Failure';
-    this.code = code;
-    this.typeName = typeName;
-  }
+/** How a value stands in a message: short, and no code of its own runs. */
+const SHOWN = Object.freeze({
+  depth: 0, customInspect: false, maxArrayLength: 3, maxStringLength: 64, breakLength: Infinity, compact: true,
+});
+
+/** A wrong argument: what it is, its value, and what would be accepted. */
+function wrong(what, value, accepted, status = STATUS.INVALID_ARGUMENT) {
+  return new MicrobatchError(status, `${what} is ${inspect(value, SHOWN)}: ${accepted} is accepted`);
 }
 
 /** Throws what a status other than OK stands for. */
@@ -35,17 +39,4 @@ function check(status, message, details) {
   }
 }
 
-/** Code, type name and message of whatever a handler threw. */
-function failureOf(thrown) {
-  if (thrown instanceof Failure) {
-    return [thrown.code, thrown.typeName, thrown.message];
-  }
-  if (!(thrown instanceof Error)) {
-    return [STATUS.HANDLER_FAILED, '', String(thrown)];
-  }
-  const own = Number.isInteger(thrown.code) && thrown.code > 0 && thrown.code <= 0x7fffffff;
-  const known = thrown instanceof MicrobatchError;
-  return [own || known ? thrown.code : STATUS.HANDLER_FAILED, thrown.name, thrown.message];
-}
-
-module.exports = { MicrobatchError, Failure, check, failureOf };
+module.exports = { MicrobatchError, check, wrong };

@@ -5,14 +5,14 @@
 const { native, STATUS } = require('./native.cjs');
 const { kept } = require('./core.cjs');
 const { out } = require('./memory.cjs');
-const { FOREVER } = require('./options.cjs');
+const { FOREVER, exact } = require('./duration.cjs');
 
 const NS_PER_MS = 1e6;
 let hooked = false;
 
 /** The engine's own threads go on: they are waited for. */
 function drainThreads(core) {
-  native.close(core.host, BigInt(core.drainAtExit));
+  native.close(core.host, exact(core.drainAtExit));
   const left = out[0];
   core.pull();
   return left;

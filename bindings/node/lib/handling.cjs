@@ -3,16 +3,13 @@
 
 const { KIND, STATUS } = require('./native.cjs');
 const { Batch } = require('./batch.cjs');
-const { MicrobatchError } = require('./error.cjs');
+const { MicrobatchError, wrong } = require('./error.cjs');
 const { OUT, ROWS, calls, float64s, out, seeNumbers, seen, takeNumbers } = require('./memory.cjs');
 
-/** Something that results can be in. */
+/** What a handler may return. */
 function checked(returned) {
-  if (!Array.isArray(returned) && !ArrayBuffer.isView(returned)) {
-    throw new MicrobatchError(
-      STATUS.HANDLER_FAILED,
-      `a handler returns an array of results, a promise of one, or nothing after batch.set; it returned ${typeof returned}`,
-    );
+  if (!Array.isArray(returned) && (!ArrayBuffer.isView(returned) || returned instanceof DataView)) {
+    throw wrong('what the handler returned', returned, 'an array of results, a promise of one, or nothing after batch.set,', STATUS.HANDLER_FAILED);
   }
   return returned;
 }
@@ -87,6 +84,7 @@ function onBatch(core) {
       core.flying.add(batch);
       dropQueued(core);
       core.queued.push({ batch, handler });
+      core.noteWaiting(batch);
       return 0;
     }
     const returned = handler(valuesOf(core, batch), batch);
@@ -168,6 +166,7 @@ function startQueued(core) {
       continue;
     }
     core.queued.splice(at, 1);
+    core.noteBegun(batch);
     settle(core, batch, (async () => handler(core.typedArrays ? batch.columns : batch.values, batch))());
   }
 }

@@ -1,7 +1,9 @@
 'use strict';
 
 const { native, tables, STATUS } = require('./native.cjs');
-const { MicrobatchError, Failure } = require('./error.cjs');
+const { readText } = require('./arguments.cjs');
+const { MicrobatchError, wrong } = require('./error.cjs');
+const { Failure } = require('./failure.cjs');
 const { ForeignObject } = require('./values.cjs');
 const { Batcher } = require('./batcher.cjs');
 const { Producer } = require('./producer.cjs');
@@ -12,9 +14,14 @@ const { map, MapError } = require('./map.cjs');
 
 /** The address of a function in a shared library, which stays loaded: for handlers {address, data}. */
 function nativeSymbol(path, name) {
+  for (const [what, text] of [['the path', path], ['the name', name]]) {
+    if (readText(what, text).includes('\0')) {
+      throw wrong(what, text, 'a string without NUL');
+    }
+  }
   const found = native.symbol(path, name);
   if (typeof found === 'string') {
-    throw new MicrobatchError(STATUS.NOT_FOUND, found);
+    throw new MicrobatchError(STATUS.NOT_FOUND, `there is no '${name}' in '${path}': ${found}`);
   }
   return found;
 }

@@ -1,7 +1,7 @@
 /** Values that cross by value; any other object travels by reference. `number` is float64, `bigint` int64. */
 export type Scalar = null | boolean | number | bigint | string | Uint8Array;
 
-/** Milliseconds, `Infinity`, or a text with a unit: "2ms", "1.5s". */
+/** Milliseconds from 0 on, `Infinity`, or a text with a unit: "2ms", "1.5s". */
 export type Duration = number | string;
 export type Kind = 'null' | 'bool' | 'int64' | 'float64' | 'string' | 'bytes' | 'object';
 export type Trigger = 'size' | 'bytes' | 'delay' | 'idle' | 'full' | 'flush' | 'close';
@@ -15,6 +15,7 @@ export type Column<T> = readonly T[] | Float64Array | BigInt64Array;
 
 /** Why a call was refused, or why a value has no result. */
 export class MicrobatchError extends Error {
+  /** Of a status, by name or number, or of a positive number of your own. */
   constructor(code: number | string, message?: string, details?: object);
   /** A status of the library's, negative, or a positive number of a handler's. */
   readonly code: number;
@@ -39,7 +40,7 @@ export class Failure extends Error {
 
 /** An object whose owner is somebody else: any batcher but that owner's refuses it. */
 export class ForeignObject {
-  constructor(owner: number, word: number, size?: number);
+  constructor(owner: number, word: number | bigint, size?: number);
 }
 
 /** A batch, or a handler's part of one. */
@@ -60,7 +61,7 @@ export class Batch<T = unknown, R = unknown> {
   readonly values: T[];
   value(row: number): T;
   set(row: number, value: R | Error, options?: { size?: number }): void;
-  setAll(results: ArrayLike<R | Error | undefined>): void;
+  setAll(results: Answers<R>): void;
   fail(row: number, code: number, message?: string, typeName?: string): void;
   failAll(code: number, message?: string, typeName?: string): void;
   /** Holds the batch past its handler; of a pulled part it says that its handler has returned, and the next part may come. */
@@ -93,7 +94,10 @@ export class Results<R = unknown> implements Iterable<{ tag: bigint; outcome: Ou
   [Symbol.iterator](): Iterator<{ tag: bigint; outcome: Outcome; handled: Handled; value?: R; error?: Error }>;
 }
 
-type Answer<R> = ArrayLike<R | Error | undefined> | void;
+type Numbers = Float64Array | Float32Array | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array;
+/** A result for each value; an Error fails its value, undefined is no result. */
+export type Answers<R> = readonly (R | Error | undefined)[] | Numbers;
+type Answer<R> = Answers<R> | void;
 export type Handler<T, R> = (values: T[], batch: Batch<T, R>) => Answer<R> | PromiseLike<Answer<R>>;
 /** A handler of C by its address, with the address it is handed and that of the mb_release_fn which gives it back. */
 export interface NativeHandler {

@@ -1,17 +1,20 @@
 'use strict';
 
-const { native } = require('./native.cjs');
-const { MicrobatchError } = require('./error.cjs');
+const { native, DEFAULT_HANDLER } = require('./native.cjs');
+const { readCount, readFlag, readFunction, readList, readOptions } = require('./arguments.cjs');
+const { MicrobatchError, wrong } = require('./error.cjs');
 const { many } = require('./values.cjs');
 const { Core } = require('./core.cjs');
 const { Results } = require('./results.cjs');
-const { DEFAULT_HANDLER } = require('./native.cjs');
 const { ownerOfEnvironment } = require('./batcher.cjs');
 
 /** Some values of a map failed: `results` has all of them, in order. */
 class MapError extends MicrobatchError {
   constructor(results, first) {
-    const failure = results.failure(first);
+    const failure = results instanceof Results ? results.failure(first) : undefined;
+    if (!failure) {
+      throw wrong('the first failure', first, 'a row that failed, of Results');
+    }
     super(failure.code, `value ${first}: ${failure.message}`, { cause: results.error(first), handled: failure.handled });
     this.results = results;
   }
@@ -30,13 +33,18 @@ function map(values, handler, options) {
 }
 
 /** The same, but answers Results, whatever their outcomes. */
-function results(values, handler, { maxBatchSize = 0, batches = 0, typedArrays = false } = {}) {
+function results(values, handler, options) {
+  const given = readOptions(options, 'maxBatchSize', 'batches', 'typedArrays');
+  const maxBatchSize = readCount('maxBatchSize', given.maxBatchSize);
+  const batches = readCount('batches', given.batches);
+  const typedArrays = readFlag('typedArrays', given.typedArrays);
+  readFunction('the handler', handler);
   const core = new Core();
   const handlers = new Array(DEFAULT_HANDLER + 1);
   handlers[DEFAULT_HANDLER] = handler;
   Object.assign(core, { handlers, typedArrays, maps: true, manual: true, takesResults: true });
   core.host = native.newMap(core, ownerOfEnvironment());
-  const { float64s, int64s, values: all, kinds, error } = many(values, core.objects);
+  const { float64s, int64s, values: all, kinds, error } = many(readList('values', values), core.objects);
   if (error) {
     throw error;
   }

@@ -1,163 +1,150 @@
 'use strict';
 // Options, as the library's own table has them: camelCase of their names, numbers in milliseconds where they are durations.
 
-const { native, tables, KIND, STATUS, DEFAULT_HANDLER } = require('./native.cjs');
-const { MicrobatchError } = require('./error.cjs');
+const { tables, KIND, STATUS, DEFAULT_HANDLER } = require('./native.cjs');
+const { fitsWord, readAddress, readFlag, readFunction } = require('./arguments.cjs');
+const { nanoseconds } = require('./duration.cjs');
+const { MicrobatchError, wrong } = require('./error.cjs');
 
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 const BY_NAME = new Map(tables.options.map((info) => [camel(info.name), info]));
 /** What concerns JavaScript only. */
 const OWN = ['handlers', 'pullHandlers', 'onResult', 'onRelease', 'log', 'typedArrays'];
 
-const NS_PER_MS = 1e6;
+/** Texts of a number that leave it at its default. */
+const UNSET = [undefined, '0', 'default'];
+
 const refuse = (message) => new MicrobatchError(STATUS.INVALID_OPTION, message);
 
-/** Milliseconds, or a text such as "2ms", as a text of nanoseconds for the library. */
-function durationText(value) {
-  if (typeof value === 'number') {
-    return value === Infinity ? 'forever' : String(Math.round(value * NS_PER_MS));
+/** A value as the library reads it. What it then accepts is its own to say. */
+function textOf(name, { type }, value) {
+  if (type === 'duration' && typeof value === 'number') {
+    return String(nanoseconds(value, name, STATUS.INVALID_OPTION));
   }
-  return String(value);
+  const isText = typeof value === 'string' && !value.includes('\0');
+  if (!isText && typeof value !== 'number' && (typeof value !== 'bigint' || type === 'duration')) {
+    throw wrong(name, value, type === 'duration' ? 'a number of milliseconds or a text' : 'a number or a text', STATUS.INVALID_OPTION);
+  }
+  // the library reads choices so
+  return type === 'choice' && isText ? value.trim().toLowerCase() : String(value);
 }
 
-/** The same as nanoseconds, for time-outs that are arguments. */
-function nanoseconds(value, what) {
-  if (value === Infinity) {
-    return FOREVER;
+/** The texts of the library's own options by name. */
+function readChosen(given) {
+  if (!isRecord(given)) {
+    throw wrong('options', given, 'an object', STATUS.INVALID_OPTION);
   }
-  if (typeof value === 'number' && value >= 0) {
-    return BigInt(Math.round(value * NS_PER_MS));
+  const chosen = {};
+  for (const [name, value] of Object.entries(given)) {
+    const info = BY_NAME.get(name);
+    if (!info && !OWN.includes(name)) {
+      throw refuse(`there is no option ${name}; there are ${[...BY_NAME.keys(), ...OWN].join(', ')}`);
+    }
+    if (info && value !== undefined) {
+      chosen[name] = textOf(name, info, value);
+    }
   }
-  if (typeof value !== 'string') {
-    throw new MicrobatchError(
-      STATUS.INVALID_ARGUMENT,
-      `${what} is ${String(value)}: milliseconds from 0 on, Infinity, or a text such as "2ms" is accepted`,
-    );
-  }
-  const read = native.durationParse(value);
-  if (Array.isArray(read)) {
-    throw new MicrobatchError(read[0], `${what} is ${read[1]}`);
-  }
-  return read;
-}
-
-const FOREVER = 2n ** 63n - 1n;
-
-function textOf(info, value) {
-  if (info.type === 'duration') {
-    return durationText(value);
-  }
-  return String(value);
+  return chosen;
 }
 
 /** Names and values as the glue takes them, and what JavaScript keeps for itself. */
 function read(handler, given, owner) {
-  const texts = [];
-  for (const name of ['closeTimeout', 'drainAtExit']) {
-    const info = BY_NAME.get(name);
-    texts.push(info.name, String(info.managedDefault));
-  }
-  let manual = false;
-  for (const [name, value] of Object.entries(given)) {
-    const info = BY_NAME.get(name);
-    if (OWN.includes(name) || value === undefined) {
-      continue;
-    }
-    if (!info) {
-      throw refuse(`there is no option ${name}; there are ${[...BY_NAME.keys(), ...OWN].join(', ')}`);
-    }
-    texts.push(info.name, textOf(info, value));
-    if (name === 'mode') {
-      manual = value === 'manual';
-    }
-  }
-  const handlers = readHandlers(handler, given.handlers ?? {});
-  const pulls = given.results === 'pull';
+  const chosen = readChosen(given);
+  const handlers = readHandlers(handler, given.handlers);
+  const manual = chosen.mode === 'manual';
+  const pulls = chosen.results === 'pull';
   const takesResults = !pulls && given.onResult !== null;
   // Native handlers run on the engine's threads. Others, and whoever pulls, are on the thread of the loop, which calls in:
   // what only the engine's threads could mean is refused in the words of this side.
   const threaded = handlers.native && !manual;
-  if (!threaded && given.threads) {
-    throw refuse(`threads = ${given.threads}: handlers run in the event loop, which has one; maxInFlight is for several batches`);
+  if (!threaded && !UNSET.includes(chosen.threads)) {
+    throw refuse(`threads = ${chosen.threads}: handlers run in the event loop, which has one; maxInFlight is for several batches`);
   }
-  if (given.clock === 'given' && !manual) {
+  if (chosen.clock === 'given' && !manual) {
     throw refuse('clock = "given": the event loop has the system\'s time; choose mode = "manual" with it');
   }
-  if (threaded) {
-    // a push must not hold up the loop
-    if (given.onFull === undefined || given.onFull === 'block') {
-      texts.push('on_full', 'reject');
-    }
-    if (takesResults) {
-      texts.push('results', 'pull');
-    }
-  } else {
-    texts.push('mode', 'manual');
-  }
+  const managed = Object.fromEntries(['closeTimeout', 'drainAtExit'].map((name) => [name, String(BY_NAME.get(name).managedDefault)]));
+  const how = threaded ? (takesResults ? { results: 'pull' } : {}) : { mode: 'manual' };
+  // in this order: also what is replaced is read, and may be refused
+  const texts = [managed, chosen, how].flatMap(Object.entries).flatMap(([name, text]) => [BY_NAME.get(name).name, text]);
   return {
     ...handlers,
     texts,
     manual,
     threaded,
     pulls,
-    owner: given.owner ?? owner(),
-    drains: given.drainAtExit !== 0,
+    owner: owner(),
     takesResults,
     onResult: callable(given.onResult, 'onResult'),
     onRelease: callable(given.onRelease, 'onRelease'),
     log: callable(given.log, 'log'),
-    pulled: readKinds(given.pullHandlers ?? []),
-    typedArrays: given.typedArrays === true,
+    pulled: readKinds(given.pullHandlers),
+    typedArrays: readFlag('typedArrays', given.typedArrays, STATUS.INVALID_OPTION),
   };
 }
 
+const isRecord = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A function, or nothing. */
 function callable(value, what) {
-  if (value !== undefined && value !== null && typeof value !== 'function') {
-    throw refuse(`${what} is ${typeof value}: a function is accepted`);
-  }
-  return value ?? undefined;
+  return value === undefined || (value === null && what === 'onResult') ? undefined : readFunction(what, value, STATUS.INVALID_OPTION);
 }
 
 function placeOf(kind) {
-  const place = kind === 'default' ? DEFAULT_HANDLER : KIND[kind];
-  if (place === undefined) {
-    throw refuse(`there is no kind ${String(kind)} to handle; there are ${Object.keys(KIND).join(', ')} and default`);
+  const places = { ...KIND, default: DEFAULT_HANDLER };
+  if (typeof kind !== 'string' || !Object.hasOwn(places, kind)) {
+    throw wrong('a kind to handle', kind, Object.keys(places).join(', '), STATUS.INVALID_OPTION);
   }
-  return place;
+  return places[kind];
 }
 
-function readKinds(kinds) {
+function readWord(what, word) {
+  if (!fitsWord(word)) {
+    throw wrong(what, word, 'an address, as a bigint, or 0n', STATUS.INVALID_OPTION);
+  }
+  return word;
+}
+
+function readKinds(kinds = []) {
   if (!Array.isArray(kinds)) {
-    throw refuse(`pullHandlers is ${String(kinds)}: an array of kinds is accepted`);
+    throw wrong('pullHandlers', kinds, 'an array of kinds', STATUS.INVALID_OPTION);
   }
   return kinds.reduce((mask, kind) => mask | (1 << placeOf(kind)), 0);
 }
 
-/** A handler is a function, or {address, data, release} of a native one. */
-function readHandlers(handler, byKind) {
+/** A handler is a function, or {address, data, release} of a native one; or there is one for each kind, by its name. */
+function readHandlers(handler, byKind = {}) {
+  if (!isRecord(byKind)) {
+    throw wrong('handlers', byKind, 'an object of handlers by kind', STATUS.INVALID_OPTION);
+  }
   const scripts = new Array(DEFAULT_HANDLER + 1);
   const natives = [];
   let mask = 0;
   const all = { ...byKind };
   if (handler !== undefined && handler !== null) {
-    if (typeof handler === 'object' && !('address' in handler)) {
-      Object.assign(all, handler);
-    } else {
-      all.default = handler;
+    const more = isRecord(handler) && !('address' in handler) ? handler : { default: handler };
+    for (const [kind, one] of Object.entries(more)) {
+      if (kind in all) {
+        throw refuse(`there are two handlers for ${kind}: the first argument and the option handlers each have one`);
+      }
+      all[kind] = one;
     }
   }
   for (const [kind, one] of Object.entries(all)) {
     const which = placeOf(kind);
+    const what = `the handler for ${kind}`;
     if (typeof one === 'function') {
       scripts[which] = one;
       mask |= 1 << which;
-    } else if (typeof one?.address === 'bigint' && one.address !== 0n) {
-      natives.push(which, one.address, one.data ?? 0n, one.release ?? 0n);
+    } else if (isRecord(one) && 'address' in one) {
+      const { address, data = 0n, release = 0n } = one;
+      natives.push(which, readAddress(`the address of ${what}`, address, STATUS.INVALID_OPTION), readWord(`the data of ${what}`, data));
+      natives.push(readWord(`the release function of ${what}`, release));
     } else {
-      throw refuse(`the handler for ${kind} is ${String(one)}: a function, or {address, data, release} of a native one, is accepted`);
+      throw wrong(what, one, 'a function, or {address, data, release} of a native one,', STATUS.INVALID_OPTION);
     }
   }
   return { scripts, mask, natives, native: mask === 0 && natives.length > 0, handles: mask !== 0 || natives.length > 0 };
 }
 
-module.exports = { FOREVER, nanoseconds, read };
+module.exports = { read };

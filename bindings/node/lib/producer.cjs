@@ -1,6 +1,7 @@
 'use strict';
 
 const { native, KIND, STATUS } = require('./native.cjs');
+const { readCore } = require('./arguments.cjs');
 const { MicrobatchError, check } = require('./error.cjs');
 const { CORE } = require('./core.cjs');
 const { Pusher } = require('./pusher.cjs');
@@ -17,6 +18,7 @@ class Producer extends Pusher {
   #word;
 
   constructor(core) {
+    readCore(core, 'a producer');
     const word = native.producerNew(core.host);
     if (typeof word === 'number') {
       throw core.refusal(word);

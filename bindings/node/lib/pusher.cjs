@@ -2,23 +2,13 @@
 // Pushing with tags: what a batcher, a shared batcher and a producer have in common.
 
 const { native, KIND, STATUS } = require('./native.cjs');
-const { MicrobatchError, check } = require('./error.cjs');
+const { readCount, readList, readOptions, readTag } = require('./arguments.cjs');
+const { deadlineOf } = require('./duration.cjs');
+const { MicrobatchError, check, wrong } = require('./error.cjs');
 const { CORE } = require('./core.cjs');
 const { out } = require('./memory.cjs');
-const { nanoseconds } = require('./options.cjs');
 const { SUBMITTED_BASE } = require('./submitted.cjs');
 const { ForeignObject, kindOf, many } = require('./values.cjs');
-
-function readTag(tag) {
-  const fits = typeof tag === 'bigint' ? BigInt.asUintN(64, tag) === tag : Number.isSafeInteger(tag) && tag >= 0;
-  if (!fits) {
-    throw new MicrobatchError(
-      STATUS.INVALID_ARGUMENT,
-      `the tag is ${String(tag)}: a whole number from 0 to 2^53 - 1, or a bigint below 2^64, is accepted`,
-    );
-  }
-  return tag;
-}
 
 /** Ways into the engine: values as the glue takes them, to a status. */
 const DIRECT = {
@@ -39,8 +29,9 @@ class Pusher {
   }
 
   /** Pushes a value with a tag of yours, which comes back with its result. */
-  push(value, tag = 0, { deadline, size } = {}) {
-    this.pushOne(value, this.claim(readTag(tag)), deadline, size);
+  push(value, tag = 0, options) {
+    const given = readOptions(options, 'deadline', 'size');
+    this.pushOne(value, this.claim(readTag(tag)), given);
   }
 
   /** A tag of the caller's: the highest 2^32 are for promises, as long as no caller has used one. */
@@ -56,34 +47,31 @@ class Pusher {
     return last;
   }
 
-  /** A bigint is a time on the batcher's clock in ns; a number of ms, or a text, is from now on. */
-  #deadline(deadline) {
-    if (deadline === undefined || typeof deadline === 'bigint') {
-      return deadline;
-    }
-    const length = nanoseconds(deadline, 'deadline');
-    const now = native.now(this[CORE].host);
-    return typeof now === 'bigint' ? soonest(now + length) : undefined;
+  #deadline({ deadline }) {
+    return deadline === undefined ? undefined : deadlineOf(deadline, () => native.now(this[CORE].host));
   }
 
-  pushOne(value, tag, deadline, size = 0) {
+  /** Everything is looked at before anything is held. */
+  pushOne(value, tag, options = {}) {
     const core = this[CORE];
     const kind = kindOf(value);
     if (typeof kind !== 'number') {
       throw kind;
     }
+    const size = readCount('size', options.size);
+    const deadline = this.#deadline(options);
     core.sync();
     core.touch();
     let status;
     if (kind !== KIND.object) {
-      status = this.#way.one(core, kind, value, tag, this.#deadline(deadline), 0);
+      status = this.#way.one(core, kind, value, tag, deadline, 0);
     } else if (value instanceof ForeignObject) {
       status = this.#way.foreign(core, value, tag);
     } else if (!core.objects) {
       throw new MicrobatchError(STATUS.WRONG_OWNER, 'an object of this environment means nothing to another owner');
     } else {
       const word = core.objects.hold(value);
-      status = this.#way.one(core, kind, word, tag, this.#deadline(deadline), size);
+      status = this.#way.one(core, kind, word, tag, deadline, size);
       if (status !== 0) {
         core.objects.release(word);
       }
@@ -107,15 +95,36 @@ class Pusher {
    * Pushes many values: an array, a typed array, or any iterable. tags: one that counts up, or an array of them. Answers
    * how many; if one is refused, those before it are taken and the error's `accepted` says how many.
    */
-  pushMany(values, tags = 0, { deadline } = {}) {
-    const core = this[CORE];
-    const each = typeof tags === 'object' ? BigUint64Array.from(tags, (tag) => BigInt(readTag(tag))) : undefined;
+  pushMany(values, tags = 0, options) {
+    let told;
+    try {
+      told = this.#readMany(values, tags, options);
+    } catch (refused) {
+      throw Object.assign(refused, { accepted: 0 });
+    }
+    const { form, each, first, deadline } = told;
+    const accepted = this.#pushForm(form, each, first, deadline);
+    if (form.foreign) {
+      const rest = form.rest();
+      const further = each?.slice(accepted) ?? BigInt(first) + BigInt(accepted);
+      return accepted + this.#pushForeign(form.foreign, rest, further, accepted, { deadline });
+    }
+    if (form.error) {
+      throw Object.assign(form.error, { accepted });
+    }
+    return accepted;
+  }
+
+  #readMany(values, tags, options) {
+    const deadline = this.#deadline(readOptions(options, 'deadline'));
+    const each =
+      typeof tags === 'object' ? BigUint64Array.from(readList('the tag', tags), (tag) => BigInt(readTag(tag))) : undefined;
     const first = each ? 0 : readTag(tags);
-    const form = many(values, core.objects);
+    const form = many(readList('values', values), this[CORE].objects);
     const { count, words } = form;
     try {
       if (each && each.length < count) {
-        throw new MicrobatchError(STATUS.INVALID_ARGUMENT, `${each.length} tags for ${count} values`);
+        throw wrong('tags', tags, `one for each of the ${count} values`);
       }
       if (each) {
         each.forEach((tag) => this.claim(tag));
@@ -125,19 +134,10 @@ class Pusher {
         this.claim(first);
       }
     } catch (refused) {
-      words?.forEach((word) => core.objects.release(word));
-      throw Object.assign(refused, { accepted: 0 });
+      words?.forEach((word) => this[CORE].objects.release(word));
+      throw refused;
     }
-    const accepted = this.#pushForm(form, each, first, this.#deadline(deadline));
-    if (form.foreign) {
-      const rest = form.rest();
-      const further = each?.slice(accepted) ?? BigInt(first) + BigInt(accepted);
-      return accepted + this.#pushForeign(form.foreign, rest, further, accepted);
-    }
-    if (form.error) {
-      throw Object.assign(form.error, { accepted });
-    }
-    return accepted;
+    return { form, each, first, deadline };
   }
 
   /** Pushes what has a form; answers how many, or throws with how many were taken before. */
@@ -163,11 +163,11 @@ class Pusher {
   }
 
   /** A foreign object among many goes by itself: if it is refused at all is the engine's to say. */
-  #pushForeign(foreign, rest, tags, before) {
+  #pushForeign(foreign, rest, tags, before, options) {
     const each = typeof tags === 'object';
     try {
       this.push(foreign, each ? tags[0] : tags);
-      return 1 + this.pushMany(rest, each ? tags.slice(1) : tags + 1n);
+      return 1 + this.pushMany(rest, each ? tags.slice(1) : tags + 1n, options);
     } catch (refused) {
       refused.accepted = before + (refused.accepted === undefined ? 0 : 1 + refused.accepted);
       throw refused;
@@ -175,8 +175,9 @@ class Pusher {
   }
 
   /** Throws what a push of this value would be refused with now. */
-  check(value, { size = 0 } = {}) {
+  check(value, options) {
     const core = this[CORE];
+    const size = readCount('size', readOptions(options, 'size').size);
     const kind = kindOf(value);
     if (typeof kind !== 'number') {
       throw kind;
@@ -192,7 +193,4 @@ class Pusher {
   }
 }
 
-const FOREVER = 2n ** 63n - 1n;
-const soonest = (time) => (time > FOREVER ? FOREVER : time);
-
-module.exports = { Pusher, readTag };
+module.exports = { Pusher };

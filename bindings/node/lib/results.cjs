@@ -1,6 +1,7 @@
 'use strict';
 
 const { native, tables, KIND } = require('./native.cjs');
+const { readCore, readRow } = require('./arguments.cjs');
 const { MicrobatchError, check } = require('./error.cjs');
 const { OUT, copyOf, out, tags: tagColumn, takeNumbers } = require('./memory.cjs');
 const { plain, restoreObjects } = require('./values.cjs');
@@ -13,10 +14,12 @@ class Results {
   #handled;
   #errors;
   #thrown;
+  #waiting;
   #tags;
   #firstTag;
 
   constructor(core, word) {
+    readCore(core, 'results');
     const kind = out[OUT.KIND];
     this.#values = kind === KIND.float64 || kind === KIND.int64 ? takeNumbers(kind, out[OUT.COUNT]) : undefined;
     if (this.#values) {
@@ -24,7 +27,7 @@ class Results {
     } else {
       this.#readAll(core, word);
     }
-    this.#thrown = core.takeThrown(this.batch);
+    ({ thrown: this.#thrown, waiting: this.#waiting } = core.takeNotes(this.batch));
   }
 
   /** What `use` makes of a set, which is given back then. */
@@ -98,21 +101,32 @@ class Results {
   }
 
   outcome(row) {
+    readRow(row, this.count);
     return tables.outcomes[this.#outcomes ? this.#outcomes[row] : 0];
   }
 
   handled(row) {
+    readRow(row, this.count);
+    if (this.#waiting?.has(row)) {
+      return tables.handled[0];
+    }
     return tables.handled[this.#handled ? this.#handled[row] : tables.handled.length - 1];
   }
 
   /** The value of a row that is OK, else undefined. */
   value(row) {
-    return this.#values[row];
+    return this.#values[readRow(row, this.count)];
+  }
+
+  /** [code, type name, message] of a row that is not OK. */
+  #toldOf(row) {
+    readRow(row, this.count);
+    return this.#errors?.get(row);
   }
 
   /** Why a row is not OK, else undefined: what the handler of this environment threw, or a MicrobatchError. */
   error(row) {
-    const told = this.#errors?.get(row);
+    const told = this.#toldOf(row);
     if (!told) {
       return undefined;
     }
@@ -125,7 +139,7 @@ class Results {
 
   /** As error, but always a MicrobatchError, with the handler's code, type name and message. */
   failure(row) {
-    const told = this.#errors?.get(row);
+    const told = this.#toldOf(row);
     if (!told) {
       return undefined;
     }

@@ -1,11 +1,12 @@
 'use strict';
 
 const { native, STATUS } = require('./native.cjs');
-const { MicrobatchError, check } = require('./error.cjs');
+const { readAddress, readSignal, readTag } = require('./arguments.cjs');
+const { MicrobatchError, check, wrong } = require('./error.cjs');
 const { CORE, Core } = require('./core.cjs');
 const { out } = require('./memory.cjs');
 const { Producer } = require('./producer.cjs');
-const { Pusher, readTag } = require('./pusher.cjs');
+const { Pusher } = require('./pusher.cjs');
 const { readStats, readText } = require('./stats.cjs');
 
 /** How often somebody else's batcher is asked how far it is, in ms: its descriptor is for its own loop. */
@@ -17,9 +18,13 @@ class SharedBatcher extends Pusher {
     const core = new Core();
     super(core);
     Object.assign(core, { manual: true, objects: undefined });
-    const made = native.attach(core, address);
+    const what = 'the address of an mb_shared';
+    const made = native.attach(core, readAddress(what, address));
+    if (made === STATUS.INVALID_ARGUMENT) {
+      throw wrong(what, address, 'what share answered');
+    }
     if (typeof made === 'number') {
-      check(made, `${String(address)} is not the address of an mb_shared`);
+      throw new MicrobatchError(made);
     }
     core.host = made;
   }
@@ -38,8 +43,9 @@ class SharedBatcher extends Pusher {
   }
 
   /** Seals, and resolves when every value accepted before is delivered to its owner. */
-  async flush({ signal } = {}) {
+  async flush(options) {
     const { host } = this[CORE];
+    const signal = readSignal(options);
     signal?.throwIfAborted();
     check(native.flushBegin(host));
     const mark = out[0];
@@ -47,8 +53,9 @@ class SharedBatcher extends Pusher {
   }
 
   /** Resolves when there is room for a value. */
-  async room({ signal } = {}) {
+  async room(options) {
     const { host } = this[CORE];
+    const signal = readSignal(options);
     signal?.throwIfAborted();
     await this.#ask(signal, () => native.room(host, 0), STATUS.QUEUE_FULL, STATUS.QUEUE_FULL_BYTES, STATUS.RESULTS_FULL);
   }

@@ -2,14 +2,21 @@
 // What each JavaScript value is to the engine. A kind never depends on the number's value.
 
 const { KIND, STATUS } = require('./native.cjs');
-const { MicrobatchError } = require('./error.cjs');
+const { fitsWord, isWhole, readCount } = require('./arguments.cjs');
+const { MicrobatchError, wrong } = require('./error.cjs');
 
 /** An object whose owner is somebody else: any batcher but that owner's refuses it with WRONG_OWNER. */
 class ForeignObject {
   constructor(owner, word, size = 0) {
+    if (!Number.isInteger(owner) || owner >>> 0 !== owner) {
+      throw wrong('the owner', owner, 'a whole number from 0 to 2^32 - 1');
+    }
+    if (!isWhole(word) && !fitsWord(word)) {
+      throw wrong('the word', word, 'a whole number from 0 to 2^53 - 1, or a bigint below 2^64,');
+    }
     this.owner = owner;
     this.word = word;
-    this.size = size;
+    this.size = readCount('size', size);
   }
 }
 
@@ -139,7 +146,7 @@ function many(values, objects) {
   if (values instanceof BigInt64Array) {
     return { count: values.length, int64s: values };
   }
-  if (ArrayBuffer.isView(values) && !(values instanceof BigUint64Array) && !(values instanceof DataView)) {
+  if (ArrayBuffer.isView(values) && !(values instanceof BigUint64Array)) {
     return { count: values.length, float64s: new Float64Array(values) };
   }
   const all = Array.isArray(values) ? values : Array.from(values);

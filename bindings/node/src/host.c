@@ -185,6 +185,9 @@ static napi_value new_batcher(napi_env env, napi_callback_info info)
         host->state->columns->out[3] = (double)options.max_batch_size;
         host->state->columns->out[4] = options.max_in_flight;
         host->threaded = options.mode != MB_MODE_MANUAL;
+        if (host->threaded && (options.on_full == 0 || options.on_full == MB_FULL_BLOCK)) {
+            options.on_full = MB_FULL_REJECT; /* a push must not hold up the loop */
+        }
         /* at exit JavaScript's own hook drains: the engine's would call into an environment that is gone */
         options.drain_at_exit = 0;
         set_handlers(env, host, &options, (uint32_t)int32_from(env, argv[2]), argv[3]);
@@ -200,7 +203,10 @@ static napi_value new_batcher(napi_env env, napi_callback_info info)
             options.log_data = host;
             options.log_release = mail_over;
         }
-        host->owner = options.owner = (uint32_t)word_from(env, argv[7]);
+        if (options.owner == 0) {
+            options.owner = (uint32_t)word_from(env, argv[7]);
+        }
+        host->owner = options.owner;
         options.object_release = release_object;
         options.object_data = host;
         options.object_data_release = mail_over;

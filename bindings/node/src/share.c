@@ -3,7 +3,10 @@
 
 #include "glue.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
 static struct share *shares;
@@ -83,6 +86,16 @@ static napi_value share(napi_env env, napi_callback_info info)
     return word_of(env, &host->share->shared);
 }
 
+/* Whether something can be read there: a word that is no address is refused, not followed. Where the system does not say, it
+   is taken to be one. */
+static bool can_read(const void *place, size_t size)
+{
+    char room[sizeof(mb_shared)];
+    struct iovec to = {room, size}, from = {(void *)place, size};
+    return place != NULL
+        && (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)size || errno == EPERM || errno == ENOSYS);
+}
+
 /* attach(core, address of an mb_shared) -> external, or a status */
 static napi_value attach(napi_env env, napi_callback_info info)
 {
@@ -92,7 +105,8 @@ static napi_value attach(napi_env env, napi_callback_info info)
     napi_value external;
     ARGUMENTS(2)
     shared = (const mb_shared *)(uintptr_t)word_from(env, argv[1]);
-    if (shared == NULL) {
+    if ((uintptr_t)shared % _Alignof(mb_shared) != 0 || !can_read(shared, sizeof *shared)
+        || shared->struct_size < sizeof *shared || !can_read(shared->api, sizeof shared->api->struct_size)) {
         return number_of(env, MB_ERR_INVALID_ARGUMENT);
     }
     host = host_new(env, argv[0], &external);
@@ -108,9 +122,6 @@ static napi_value attach(napi_env env, napi_callback_info info)
         share->holds++;
     }
     pthread_rwlock_unlock(&gate);
-    if (shared->struct_size < sizeof *shared || shared->api == NULL) {
-        return number_of(env, MB_ERR_INVALID_ARGUMENT);
-    }
     host->api = shared->api;
     host->batcher = shared->batcher;
     return external;

@@ -111,6 +111,7 @@ static napi_value tables(napi_env env, napi_callback_info info)
     set(env, all, "outcomes", names(env, mb_outcome_name, MB_OUTCOME_OK, MB_OUTCOME_DISCARDED + 1));
     set(env, all, "handled", names(env, mb_handled_name, MB_HANDLED_NO, MB_HANDLED_YES + 1));
     set(env, all, "version", word_text(env, mb_version_string()));
+    set(env, all, "forever", bigint_of(env, MB_FOREVER));
     return all;
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { Batcher, Failure, MapError, MicrobatchError, map, status } from 'microbatch';
+import { Batcher, ForeignObject, MicrobatchError, status } from 'microbatch';
 
 const require = createRequire(import.meta.url);
 const echo = (values) => values;
@@ -24,6 +24,34 @@ test('options come from the table of the library and are checked by it', () => {
   assert.throws(() => new Batcher({ int46: echo }), (e) => refusedAs('INVALID_OPTION')(e) && /int46/.test(e.message));
   assert.throws(() => new Batcher(7), refusedAs('INVALID_OPTION'));
   new Batcher(echo, { maxDelay: 2, maxBatchBytes: '1MiB', handlerTimeout: Infinity, delivery: 'ordered' }).free();
+});
+
+test('p36 0 is the default of every option, and forever is a time like any other', async () => {
+  for (const closeTimeout of [0, '0', 'default', Infinity, 'forever']) {
+    const batcher = new Batcher(async (values) => (await new Promise(setImmediate), values), { closeTimeout });
+    const answer = batcher.submit(1);
+    assert.equal(await batcher.close(), 0);
+    assert.equal(await answer, 1);
+  }
+});
+
+test('choices are read as the library reads them', () => {
+  const batcher = new Batcher(echo, { mode: ' Manual', clock: 'GIVEN', results: 'Pull' });
+  batcher.push(1, 5);
+  batcher.advance(5n);
+  batcher.run();
+  assert.deepEqual([...batcher.nextResults().tags], [5n]);
+  batcher.free();
+});
+
+test('an owner of your own: objects of others are refused, and your own come back', async () => {
+  for (const owner of [5, '5']) {
+    const batcher = new Batcher(echo, { owner });
+    const thing = {};
+    assert.equal(await batcher.submit(thing), thing);
+    assert.throws(() => batcher.push(new ForeignObject(6, 1)), refusedAs('WRONG_OWNER'));
+    await batcher.close();
+  }
 });
 
 test('what one turn of the loop pushes travels together', async () => {
@@ -110,7 +138,7 @@ test('p17 results of a wrong number fail the part with both lengths; undefined i
     settled.forEach((s) => assert.ok(refusedAs(name)(s.reason), String(s.reason)));
     if (word === 'few') assert.match(settled[0].reason.message, /1.*2|2.*1/);
   }
-  await assert.rejects(batcher.submit('odd'), /returned number/);
+  await assert.rejects(batcher.submit('odd'), /what the handler returned is 7: an array of results/);
   const [a, b] = await Promise.allSettled([batcher.submit('half'), batcher.submit('b')]);
   assert.ok(refusedAs('NO_RESULT')(a.reason));
   assert.equal(b.value, 2);

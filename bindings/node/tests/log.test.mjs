@@ -37,7 +37,7 @@ test('p39 without a callback there is silence, and what is no function is refuse
   batcher.push(1);
   waitFor(batcher, 1);
   await batcher.close();
-  assert.throws(() => new Batcher(ENDS, { log: 'stderr' }), { name: 'INVALID_OPTION', message: /log is string: a function is accepted/ });
+  assert.throws(() => new Batcher(ENDS, { log: 'stderr' }), { name: 'INVALID_OPTION', message: /log is 'stderr': a function is accepted/ });
 });
 
 test('p39 lines that wait are bounded; what is dropped is counted and said', { timeout: WATCHDOG }, async () => {

@@ -99,6 +99,58 @@ test('p21 finished parts keep their results; a time-out ends the others, and let
   await batcher.close();
 });
 
+test('p21 what waits for its turn when the time-out strikes, or the end, was not handled; what began may have been', WATCHDOG, async () => {
+  const strike = { timeout: [{ handlerTimeout: 20 }, () => {}, 'HANDLER_TIMEOUT'], close: [{}, (b) => b.close(0), 'DISCARDED'], free: [{}, (b) => b.free(), 'DISCARDED'] };
+  for (const [name, [options, end, error]] of Object.entries(strike)) {
+    const log = [];
+    const released = [];
+    const sets = [];
+    const numbers = opened(log, 'float64');
+    const others = (values) => (log.push('other'), values);
+    const batcher = new Batcher({ float64: numbers.handler, string: others, default: others }, {
+      ...options, onResult: (results) => sets.push(...results), onRelease: (object) => released.push(object),
+    });
+    const thing = {};
+    const all = batcher.submitMany([true, 'a', 1, thing, 'b']);
+    [2, 'c', thing].forEach((value, at) => batcher.push(value, at));
+    const settled = Promise.allSettled(all);
+    while (numbers.calls.length === 0) await turn();
+    end(batcher);
+    assert.deepEqual((await settled).map(({ reason }) => [reason.name, reason.handled]), ['no', 'no', 'maybe', 'no', 'no'].map((handled) => [error, handled]), name);
+    assert.deepEqual(sets.filter(({ tag }) => tag < 3n).map(({ handled }) => handled), ['maybe', 'no', 'no'], name);
+    // what comes too late begins nothing
+    numbers.calls[0].answer();
+    for (let turns = 0; turns < 5; turns++) await turn();
+    await batcher.close();
+    assert.deepEqual([log, batcher.heldObjects, released.length], [['float64 1,2'], 0, 2], name);
+    const { accepted, expired, discarded } = batcher.stats();
+    assert.deepEqual([accepted, expired + discarded], [8, 8], name);
+  }
+});
+
+test('p21 a batch that waits behind an async handler, and expires there, was not handled; pulled results say so too', WATCHDOG, async () => {
+  for (const results of ['auto', 'pull']) {
+    const begun = [];
+    const sets = [];
+    const batcher = new Batcher((values, batch) => {
+      begun.push(...values);
+      batch.completeOk();
+      return new Promise(() => {});
+    }, { maxBatchSize: 1, handlerTimeout: 20, results, onResult: results === 'pull' ? undefined : (one) => sets.push(one) });
+    batcher.push('first', 1);
+    batcher.push('second', 2);
+    while (sets.length < 2) {
+      const one = results === 'pull' ? batcher.nextResults() : undefined;
+      if (one) sets.push(one);
+      await turn();
+    }
+    assert.deepEqual(sets.map((one) => [one.tags[0], one.outcome(0), one.handled(0)]), [[1n, 'ok', 'yes'], [2n, 'expired', 'no']]);
+    assert.deepEqual(begun, ['first']);
+    await batcher.close(0);
+    if (results === 'pull') batcher.free();
+  }
+});
+
 test('a batch that is freed while its parts wait for their turn: no more handlers, and objects are released once', WATCHDOG, async () => {
   for (const end of [(b) => b.close(0), (b) => b.free(), (b) => b.abandon()]) {
     const log = [];
@@ -166,9 +218,9 @@ test('completeNext answers the next set of results', WATCHDOG, () => {
 });
 
 test('wrong pullHandlers are named', () => {
-  assert.throws(() => new Batcher(null, { pullHandlers: ['text'] }), (e) => refusedAs('INVALID_OPTION')(e) && /no kind text.*string.*default/.test(e.message));
+  assert.throws(() => new Batcher(null, { pullHandlers: ['text'] }), (e) => refusedAs('INVALID_OPTION')(e) && /kind to handle is 'text': .*string.*default/.test(e.message));
   assert.throws(() => new Batcher((v) => v, { pullHandlers: ['string'] }), refusedAs('INVALID_OPTION'));
-  assert.throws(() => new Batcher(null, { pullHandlers: 'string' }), (e) => refusedAs('INVALID_OPTION')(e) && /pullHandlers is string: an array/.test(e.message));
+  assert.throws(() => new Batcher(null, { pullHandlers: 'string' }), (e) => refusedAs('INVALID_OPTION')(e) && /pullHandlers is 'string': an array/.test(e.message));
 });
 
 test('p26 the data of a native handler is given back once, when nobody can use it any more', WATCHDOG, async () => {

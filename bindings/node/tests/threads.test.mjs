@@ -99,6 +99,19 @@ test('full, cancelled, expired, failed, signalled', { timeout: WATCHDOG }, async
   await refuses.close();
 });
 
+test('p22 a push never holds up the loop, whatever onFull says', { timeout: WATCHDOG }, async () => {
+  for (const onFull of ['block', 'Block', 'default', 'reject', undefined]) {
+    await gate('shut_gate', 'gate_one');
+    const batcher = new Batcher(native('wait_for', 'gate_one'), { maxBatchSize: 1, queueCapacity: 1, onFull, pushTimeout: '1h' });
+    batcher.push(1);
+    while (batcher.stats().inFlight === 0) await turn();
+    batcher.push(2);
+    assert.throws(() => batcher.push(3), refusedAs('QUEUE_FULL'));
+    await gate('open_gate', 'gate_one');
+    await batcher.close();
+  }
+});
+
 test('what only the loop could do is refused in words', async () => {
   const batcher = new Batcher(native('echo'));
   assert.throws(() => batcher.run(), refusedAs('WRONG_MODE'));
