@@ -287,12 +287,15 @@ class Batch {
     this.#gone = this.#ended = true;
     const word = native.batchCompleteNext(core.host, this.#word);
     this.held = false;
-    core.batchEnded();
-    if (typeof word !== 'bigint') {
+    try {
+      if (typeof word === 'bigint') {
+        return Results.lend(core, word, use);
+      }
       check(word);
       return undefined;
+    } finally {
+      core.batchEnded();
     }
-    return Results.lend(core, word, use);
   }
 
   /** Completes the batch: rows without a result are OK, with null. */

@@ -47,11 +47,9 @@ class Batcher extends Pusher {
     // the default is as many as there are handler threads; the loop counts as the default of those
     core.maxInFlight = out[4] || defaultOf('threads');
     core.host = made;
-    if (!core.manual) {
-      exit.hook();
-      if (core.handles) {
-        check(native.watch(made, true));
-      }
+    exit.hook();
+    if (core.handles && !core.manual) {
+      check(native.watch(made, true));
     }
   }
 
@@ -150,9 +148,7 @@ class Batcher extends Pusher {
     core.pushes = true;
     core.shared = true;
     core.stage = undefined;
-    if (!core.manual) {
-      kept.add(core);
-    }
+    kept.add(core);
     return address;
   }
 
@@ -209,7 +205,9 @@ class Batcher extends Pusher {
   /** Does what run does, and answers whether everything accepted before is delivered. For manual mode. */
   tryFlush() {
     this.#core.sync();
-    return this.#done(native.flush(this.#core.host, 0));
+    const status = native.flush(this.#core.host, 0);
+    this.#core.letGo();
+    return this.#done(status);
   }
 
   /** The first half of a flush: seals and answers a mark. */

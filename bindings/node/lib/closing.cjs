@@ -62,6 +62,7 @@ function tryClose(core, timeout) {
   check(status === STATUS.TIMEOUT ? 0 : status);
   core.closed = true;
   core.left = left;
+  core.letGo();
   return { done: true, left };
 }
 

@@ -12,7 +12,7 @@ const { Promises, SUBMITTED } = require('./submitted.cjs');
 /** Where a batcher, or whatever pushes, keeps its core. */
 const CORE = Symbol('core');
 
-/** Batchers that must not be lost: with values outstanding, or shared. Those with values keep the process alive. */
+/** Batchers that must not be lost: with values outstanding, or shared. Those with values keep the process alive, but for manual ones. */
 const kept = new Set();
 
 /** Sets of results taken in one turn of the loop, so that others have theirs. */
@@ -35,6 +35,8 @@ class Core {
   /** Whether the engine's own threads run the handlers. */
   threaded = false;
   manual = false;
+  /** Somebody else's: it is theirs to keep. */
+  attached = false;
   busy = false;
   maps = false;
   shared = false;
@@ -78,7 +80,7 @@ class Core {
     this.wantsRoom ||= status === STATUS.QUEUE_FULL || status === STATUS.QUEUE_FULL_BYTES || status === STATUS.RESULTS_FULL;
     const code = status === STATUS.INVALID_HANDLE && this.closed ? STATUS.CLOSED : status;
     // nothing may come of what was refused
-    this.#letGo();
+    this.letGo();
     return new MicrobatchError(code, message, { handled: 'no' });
   }
 
@@ -194,9 +196,12 @@ class Core {
 
   /** A value may be outstanding from here on. */
   touch() {
-    if (!this.busy && !this.manual && !this.last && this.host !== undefined) {
+    if (!this.busy && !this.attached && !this.last && this.host !== undefined) {
       this.busy = true;
       kept.add(this);
+      if (this.manual) {
+        return;
+      }
       native.reference(this.host, true);
       if (!this.handles || this.#away) {
         this.#away = false;
@@ -269,14 +274,14 @@ class Core {
       this.#lookForRoom();
     }
     this.askClosed();
-    this.#letGo();
+    this.letGo();
     if (!this.last && !this.busy && this.shared && native.outstanding(this.host) > 0) {
       this.touch();
     }
   }
 
-  /** The loop need not wait for a batcher of which nothing is outstanding. */
-  #letGo() {
+  /** Nobody need keep a batcher of which nothing is outstanding. */
+  letGo() {
     if (!this.last && this.busy && !this.#isAwaited()) {
       const outstanding = native.outstanding(this.host);
       if (outstanding === 0 && (out[0] === 0 || this.pulls) && (this.stage?.empty ?? true)) {
@@ -334,7 +339,9 @@ class Core {
 
   /** A held batch was completed: its results may be ready, and a pulled one gave its slot back. */
   batchEnded() {
-    if (!this.manual && !this.handles && !this.last) {
+    if (this.manual) {
+      this.letGo();
+    } else if (!this.handles && !this.last) {
       native.watch(this.host, true);
     }
   }

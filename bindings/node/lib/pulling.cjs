@@ -28,7 +28,11 @@ function nextResults(core, use) {
     check(word === STATUS.TIMEOUT ? 0 : word);
     return undefined;
   }
-  return Results.lend(core, word, use);
+  try {
+    return Results.lend(core, word, use);
+  } finally {
+    core.letGo();
+  }
 }
 
 async function* batches(core, signal) {

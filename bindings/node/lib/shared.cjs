@@ -17,7 +17,7 @@ class SharedBatcher extends Pusher {
   constructor(address) {
     const core = new Core();
     super(core);
-    Object.assign(core, { manual: true, objects: undefined });
+    Object.assign(core, { attached: true, objects: undefined });
     const what = 'the address of an mb_shared';
     const made = native.attach(core, readAddress(what, address));
     if (made === STATUS.INVALID_ARGUMENT) {

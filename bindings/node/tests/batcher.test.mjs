@@ -241,6 +241,14 @@ test('p24 close drains; at its time-out it discards and says how many; closing a
   assert.match(stuck.statsText(), /discarded.* 3/);
 });
 
+test('p24 the end of its scope closes a batcher: what was taken is answered', async () => {
+  const batcher = new Batcher(async (values) => (await new Promise(setImmediate), values), { maxDelay: Infinity });
+  const answer = batcher.submit(1);
+  assert.equal(await batcher[Symbol.asyncDispose](), undefined);
+  assert.equal(await answer, 1);
+  assert.throws(() => batcher.push(2), refusedAs('CLOSED'));
+});
+
 test('flush, close and submit inside a handler', async () => {
   const batcher = new Batcher((values) => {
     if (values[0] === 1) inner.push(batcher.flush(), batcher.submit(2), batcher.close());
