@@ -172,7 +172,8 @@ impl Inner {
                 }
             }
         };
-        let core = Core::new(threads + 2, limits.max_in_flight).ok_or_else(no_memory)?;
+        let core = Core::new(threads + 2, limits.max_in_flight, limits.max_batch_size as usize)
+            .ok_or_else(no_memory)?;
         let mut handles = Vec::new();
         handles.try_reserve(threads).map_err(|_| no_memory())?;
         let engine = Shared::try_new(Inner {

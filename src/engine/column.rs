@@ -1,10 +1,11 @@
 //! Aligned memory for columns: fixed arrays and a growing byte buffer.
 //!
-//! With `rows.rs`, `writer.rs` and `utf8.rs` the unsafe code of the engine's data path. Everything handed out is zeroed
-//! first, so every cell is initialised and reads need no proof; allocation failure is an `Option`, never an abort.
+//! With `rows.rs`, `writer.rs` and `utf8.rs` the unsafe code of the engine's data path. Cells are zeroed first, so
+//! every one is initialised and reads need no proof; of bytes only those that were appended are read. Allocation failure is
+//! an `Option`, never an abort.
 
 use super::utf8::Short;
-use std::alloc::{Layout, alloc_zeroed, dealloc, realloc};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -28,6 +29,13 @@ fn zeroed(bytes: usize) -> Option<NonNull<u8>> {
     let layout = layout(bytes)?;
     // SAFETY: the layout is never of size zero (`max(1)` above).
     NonNull::new(unsafe { alloc_zeroed(layout) })
+}
+
+/// As `zeroed`, for bytes that are written before they are read: pages nobody came to stay the system's.
+fn unwritten(bytes: usize) -> Option<NonNull<u8>> {
+    let layout = layout(bytes)?;
+    // SAFETY: the layout is never of size zero.
+    NonNull::new(unsafe { alloc(layout) })
 }
 
 fn give_back(ptr: NonNull<u8>, bytes: usize) {
@@ -148,7 +156,7 @@ impl Bytes {
         }
         let grown = need.max(self.capacity.saturating_mul(2)).max(256);
         let ptr = if self.capacity == 0 {
-            zeroed(grown)
+            unwritten(grown)
         } else {
             let Some(old) = layout(self.capacity) else {
                 return false;

@@ -3,11 +3,12 @@
 use super::batch::Batch;
 use super::flight::Flight;
 use super::forming::FOREVER;
-use super::histogram::Histograms;
+use super::histogram::Recorded;
 use super::ledger::Ledger;
 use super::open::OpenInfo;
 use super::ready::Ready;
 use super::room::{Room, RoomWanted};
+use super::rows::Rows;
 use super::value::Outcome;
 use crate::sync::fd::TimerFd;
 use crate::sync::{Shared, thread};
@@ -107,6 +108,10 @@ pub(crate) struct Core {
     pool: Vec<Shared<Batch>>,
     /// Batches made and not given back.
     batches_alive: u64,
+    /// What the text of the last batch came to.
+    pub(super) text_bytes: usize,
+    /// Rows that a batch of the pool has room for: what holds another number is not kept.
+    pooled_rows: usize,
     pub(crate) idle_since: i64,
     pub(crate) ledger: Ledger,
     pub(crate) ready: VecDeque<Ready>,
@@ -137,7 +142,7 @@ pub(crate) struct Core {
     outcomes: [u64; 5],
     pub(crate) undelivered: u64,
     pub(crate) late: u64,
-    pub(crate) histograms: Option<Box<Histograms>>,
+    pub(crate) histograms: Recorded,
     // ---- endings
     /// Threads that drive steps: as long as there is one, what is ready is its to deliver.
     pub(crate) drivers: u32,
@@ -162,7 +167,7 @@ pub(crate) struct Core {
 
 impl Core {
     /// None if memory ran out.
-    pub(crate) fn new(callers: usize, max_in_flight: u32) -> Option<Core> {
+    pub(crate) fn new(callers: usize, max_in_flight: u32, batch_rows: usize) -> Option<Core> {
         let mut core = Core {
             open: None,
             sealed: VecDeque::new(),
@@ -191,7 +196,7 @@ impl Core {
             undelivered: 0,
             triggers: [0; 8],
             late: 0,
-            histograms: None,
+            histograms: Recorded::Nothing,
             ledger: Ledger::default(),
             close: None,
             stop: false,
@@ -222,6 +227,8 @@ impl Core {
             spare: None,
             pool: Vec::new(),
             batches_alive: 0,
+            text_bytes: 0,
+            pooled_rows: Rows::room_for(batch_rows)?,
             idle_since: 0,
         };
         core.callers.try_reserve(callers).ok()?;
@@ -236,11 +243,13 @@ impl Core {
         if self.has_pool() {
             return self.ledger.reserve();
         }
+        self.reserve_for_new_batch()
+    }
+
+    /// As `reserve_for_batch`, for one that is made whatever the pool has.
+    pub(super) fn reserve_for_new_batch(&mut self) -> bool {
         let batches = self.batches_alive as usize + 1;
-        if self.histograms.is_none() {
-            self.histograms = crate::sync::try_box(Histograms::new());
-        }
-        self.histograms.is_some()
+        self.histograms.unpack()
             && self.ledger.reserve()
             && reserve(&mut self.sealed, batches)
             && reserve(&mut self.ready, batches)
@@ -255,6 +264,11 @@ impl Core {
         if let Some(batch) = self.spare.take().or_else(|| self.pool.pop()) {
             return Some(batch);
         }
+        self.make_batch(rows)
+    }
+
+    /// An empty batch with room for `rows`, whatever the pool has.
+    pub(super) fn make_batch(&mut self, rows: usize) -> Option<Shared<Batch>> {
         let batch = Shared::try_new(Batch::new(rows)?)?;
         self.batches_alive += 1;
         Some(batch)
@@ -266,6 +280,10 @@ impl Core {
             self.batches_alive -= 1;
             return;
         };
+        if batch.rows.capacity() != self.pooled_rows {
+            self.batches_alive -= 1;
+            return;
+        }
         batch.reset();
         let Some(shared) = self.spare.replace(shared) else {
             return;
@@ -277,18 +295,32 @@ impl Core {
         }
     }
 
-    /// Gives pooled memory back.
+    /// Gives pooled memory back, and once there is no batch at all what any batch would need.
     pub(crate) fn trim(&mut self) {
         self.batches_alive -= self.pool.len() as u64 + u64::from(self.spare.is_some());
         self.spare = None;
-        self.pool = Vec::new();
+        self.pool.clear();
+        if self.batches_alive > 0 {
+            // Those need their places in the lists.
+            return;
+        }
+        self.histograms.pack();
+        // All of them are empty: nothing is moved to a smaller place, for which memory may lack.
+        self.pool.shrink_to_fit();
+        self.flights.shrink_to_fit();
+        self.lingering.shrink_to_fit();
         self.sealed.shrink_to_fit();
         self.ready.shrink_to_fit();
         self.turns.shrink_to_fit();
         self.ledger.shrink();
     }
 
-    pub(crate) fn has_pool(&self) -> bool {
+    /// There is something that `trim` gives back.
+    pub(crate) fn has_stock(&self) -> bool {
+        self.has_pool() || (self.batches_alive == 0 && self.histograms.is_open())
+    }
+
+    fn has_pool(&self) -> bool {
         self.spare.is_some() || !self.pool.is_empty()
     }
 

@@ -39,7 +39,7 @@ impl Inner {
             core.find_deadline();
         }
         self.room_came(core, Room::Queue);
-        if let Some(histograms) = &mut core.histograms {
+        if let Some(histograms) = core.histograms.open() {
             histograms.batch_size.record(rows);
             histograms
                 .queue_time
@@ -264,7 +264,7 @@ impl Inner {
         if !flight.running {
             self.drop_flight(core, number);
         }
-        if let Some(histograms) = &mut core.histograms {
+        if let Some(histograms) = core.histograms.open() {
             histograms.handler_time.record(took.max(0) as u64);
         }
         if batch.all_ok() {

@@ -91,7 +91,103 @@ impl Histogram {
     }
 }
 
-/// Histograms come with the first batch, so that an idle batcher stays small.
+/// What was recorded. Histograms come with the first batch and are packed while no batch is about, so that an idle
+/// batcher stays small.
+#[derive(Default)]
+pub(crate) enum Recorded {
+    #[default]
+    Nothing,
+    Open(Box<Histograms>),
+    /// For each histogram the sum, the largest, a bit for every bucket that counted something, and what it counted.
+    Packed(Vec<u64>),
+}
+
+impl Recorded {
+    /// Where records go. While there is a batch there is such a place.
+    pub(crate) fn open(&mut self) -> Option<&mut Histograms> {
+        match self {
+            Recorded::Open(histograms) => Some(histograms),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Recorded::Open(_))
+    }
+
+    /// What was recorded so far.
+    pub(crate) fn read(&self) -> Histograms {
+        let mut histograms = Histograms::new();
+        match self {
+            Recorded::Nothing => {}
+            Recorded::Open(open) => return **open,
+            Recorded::Packed(words) => {
+                let mut words = words.iter().copied();
+                for histogram in histograms.each_mut() {
+                    histogram.read_packed(&mut words);
+                }
+            }
+        }
+        histograms
+    }
+
+    /// Makes room for records. False if memory ran out.
+    pub(crate) fn unpack(&mut self) -> bool {
+        if !self.is_open() {
+            let Some(open) = crate::sync::try_box(self.read()) else {
+                return false;
+            };
+            *self = Recorded::Open(open);
+        }
+        true
+    }
+
+    /// Keeps what was recorded in less memory, if there is that much.
+    pub(crate) fn pack(&mut self) {
+        if let Recorded::Open(open) = self {
+            let histograms = [
+                &open.batch_size,
+                &open.queue_time,
+                &open.handler_time,
+                &open.delivery_time,
+            ];
+            let mut words = Vec::new();
+            let counts =
+                |histogram: &&Histogram| histogram.buckets.iter().filter(|count| **count > 0).count();
+            let len = histograms.iter().map(|histogram| 3 + counts(histogram)).sum();
+            if words.try_reserve_exact(len).is_ok() {
+                for histogram in histograms {
+                    words.extend(histogram.packed());
+                }
+                *self = Recorded::Packed(words);
+            }
+        }
+    }
+}
+
+impl Histogram {
+    /// The words that `read_packed` reads.
+    fn packed(&self) -> impl Iterator<Item = u64> {
+        let counted = self.buckets.iter().filter(|count| **count > 0);
+        let mask = (0..64)
+            .filter(|bucket| self.buckets[*bucket] > 0)
+            .fold(0, |mask, bucket| mask | 1 << bucket);
+        [self.sum, self.max, mask].into_iter().chain(counted.copied())
+    }
+
+    fn read_packed(&mut self, words: &mut impl Iterator<Item = u64>) {
+        let mut next = || words.next().unwrap_or_default();
+        (self.sum, self.max) = (next(), next());
+        let mask = next();
+        for (bucket, count) in self.buckets.iter_mut().enumerate() {
+            *count = if mask & 1 << bucket == 0 { 0 } else { next() };
+        }
+        self.count = self.buckets.iter().sum();
+    }
+}
+
+/// The histograms of a batcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Histograms {
     pub(crate) batch_size: Histogram,
     pub(crate) queue_time: Histogram,
@@ -107,6 +203,15 @@ impl Histograms {
             handler_time: Histogram::new(),
             delivery_time: Histogram::new(),
         }
+    }
+
+    fn each_mut(&mut self) -> [&mut Histogram; 4] {
+        [
+            &mut self.batch_size,
+            &mut self.queue_time,
+            &mut self.handler_time,
+            &mut self.delivery_time,
+        ]
     }
 }
 
@@ -163,6 +268,34 @@ mod tests {
         assert_eq!(Histogram::new().p(0.5), 0);
         assert_eq!(histogram(&[0, 0]).p(0.5), 0);
         assert!((seen.mean() - 26.75).abs() < 1e-9);
+    }
+
+    #[test]
+    fn p38_what_was_recorded_is_the_same_packed() {
+        let mut recorded = Recorded::default();
+        assert_eq!(recorded.read(), Histograms::new());
+        recorded.pack();
+        assert!(recorded.open().is_none());
+        assert!(recorded.unpack() && recorded.is_open());
+        for round in 0..3_u64 {
+            let open = recorded.open().unwrap();
+            for value in [0, 1, 5 + round, 1 << 40, u64::MAX >> round] {
+                open.batch_size.record(value);
+                open.handler_time.record(value / 3);
+            }
+            open.delivery_time.record(round);
+            let before = *open;
+            recorded.pack();
+            assert!(recorded.open().is_none(), "packed");
+            assert_eq!(recorded.read(), before);
+            assert!(recorded.unpack());
+            assert_eq!(recorded.read(), before);
+        }
+        recorded.pack();
+        let Recorded::Packed(words) = recorded else {
+            unreachable!("packed");
+        };
+        assert!(words.len() < 4 * 3 + 2 * 8 + 4, "{}", words.len());
     }
 
     #[test]

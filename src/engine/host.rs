@@ -55,7 +55,7 @@ impl Inner {
         let mut core = self.core.lock();
         let quiet =
             core.open.is_none() && core.in_flight == 0 && core.sealed.is_empty() && core.ready.is_empty();
-        if quiet && core.has_pool() {
+        if quiet && core.has_stock() {
             let now = self.monotonic();
             match core.idle_since {
                 0 => core.idle_since = now,

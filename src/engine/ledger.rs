@@ -23,8 +23,11 @@ impl Ledger {
         self.owed.try_reserve(2).is_ok()
     }
 
+    /// Gives memory back, if nothing is owed.
     pub(super) fn shrink(&mut self) {
-        self.owed.shrink_to_fit();
+        if self.owed.is_empty() {
+            self.owed = VecDeque::new();
+        }
     }
 
     /// Opens the next batch's account and answers its id.

@@ -90,6 +90,8 @@ impl Inner {
         let Some(batch) = shared.get_mut() else {
             return false;
         };
+        // Text is expected where there was some: grown step by step it would leave holes. Without memory it grows.
+        let _ = batch.text.reserve(core.text_bytes);
         batch.id = core.ledger.open();
         batch.first = front.accepted_before;
         batch.opened_at = now;
@@ -186,6 +188,7 @@ impl Inner {
             batch.rows.set_common(front.writer.common());
             batch.weight = front.open_bytes();
             batch.trigger = trigger;
+            core.text_bytes = batch.text.len();
             core.ledger.seal(batch.id, batch.len as u64);
         }
         self.end_front(front);

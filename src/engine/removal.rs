@@ -204,12 +204,15 @@ fn waiting<'a>(
 }
 
 impl Core {
-    /// An empty batch for `count` removed values.
+    /// An empty batch for `count` removed values: of their size if they are few, so that a whole batch is not held for
+    /// them, and else one as others are, of `rows`.
     pub(crate) fn take_set(&mut self, count: usize, rows: usize) -> Option<Shared<Batch>> {
-        if !self.reserve_for_batch() {
-            return None;
+        let few = Rows::room_for(count) < Rows::room_for(rows) && self.reserve_for_new_batch();
+        let mut set = if few { self.make_batch(count) } else { None };
+        if set.is_none() && self.reserve_for_batch() {
+            set = self.take_batch(rows.max(count));
         }
-        let mut shared = self.take_batch(rows.max(count))?;
+        let mut shared = set?;
         if shared
             .get_mut()
             .is_some_and(|batch| batch.prepare_as_set(count).is_some())

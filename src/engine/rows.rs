@@ -35,8 +35,13 @@ unsafe impl Send for Rows {}
 unsafe impl Sync for Rows {}
 
 impl Rows {
+    /// For how many rows there is room where there must be for `rows`.
+    pub(crate) fn room_for(rows: usize) -> Option<usize> {
+        rows.max(1).checked_next_multiple_of(64)
+    }
+
     pub(crate) fn new(rows: usize) -> Option<Rows> {
-        let capacity = rows.max(1).checked_next_multiple_of(64)?;
+        let capacity = Rows::room_for(rows)?;
         let base = zeroed_lazily(capacity.checked_mul(ROW_BYTES)?)?;
         Some(Rows {
             base,

@@ -23,7 +23,8 @@ impl Inner {
                 .iter()
                 .find(|flight| !flight.fixed)
                 .map(|flight| flight.batch.dispatched_at);
-            let mut stats = Stats {
+            let recorded = core.histograms.read();
+            Stats {
                 accepted: front.accepted() + staged,
                 ok,
                 failed,
@@ -43,15 +44,11 @@ impl Inner {
                 delivering: core.delivering_values,
                 bytes_in_use: core.memory() + front.memory(),
                 oldest_in_flight_age: oldest.map_or(0, |at| now.saturating_sub(at)),
-                ..Stats::default()
-            };
-            if let Some(histograms) = &core.histograms {
-                stats.batch_size = histograms.batch_size;
-                stats.queue_time = histograms.queue_time;
-                stats.handler_time = histograms.handler_time;
-                stats.delivery_time = histograms.delivery_time;
+                batch_size: recorded.batch_size,
+                queue_time: recorded.queue_time,
+                handler_time: recorded.handler_time,
+                delivery_time: recorded.delivery_time,
             }
-            stats
         }))
     }
 }

@@ -254,7 +254,7 @@ impl Inner {
             return core;
         }
         let open_due = if free { self.oldest_due(&core) } else { FOREVER };
-        let idle = core.has_pool() && core.open.is_none() && core.in_flight == 0;
+        let idle = core.has_stock() && core.open.is_none() && core.in_flight == 0;
         let trim_at = if idle {
             forming::after(self.monotonic(), IDLE_TRIM)
         } else {

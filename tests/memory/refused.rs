@@ -164,6 +164,55 @@ fn p33_other_options_lose_nothing_either() {
     });
 }
 
+/// Fails if a batch that comes back after the pool was given back finds that its places went with it.
+#[test]
+fn p33_a_batch_that_was_held_comes_back_to_its_places() {
+    alone("p33_a_batch_that_was_held_comes_back_to_its_places", || {
+        let _watchdog = watchdog();
+        let made = || {
+            let batcher = timeless().handler(echo).pull_results().build().unwrap();
+            let mut sets = (0..2).map(|tag| {
+                batcher.push_int64(1, tag).unwrap();
+                batcher.seal().unwrap();
+                batcher.run().unwrap();
+                batcher.next_results(Timeout::ZERO).unwrap()
+            });
+            let held = (sets.next().unwrap(), sets.next().unwrap());
+            drop(sets);
+            (batcher, held)
+        };
+        let mut all: Vec<_> = (0..8).map(|_| made()).collect();
+        let mut held = Vec::new();
+        for (batcher, (one, other)) in all.drain(..) {
+            drop(other);
+            held.push((batcher, one));
+        }
+        // After a second of idleness the pool goes, and the held batch stays.
+        for (batcher, one) in &held {
+            let both = batcher.stats().unwrap().bytes_in_use;
+            wait_until(|| {
+                batcher.run().unwrap();
+                batcher.stats().unwrap().bytes_in_use < both
+            });
+            assert_eq!(one.len(), 1);
+        }
+        for (k, (batcher, one)) in held.into_iter().enumerate() {
+            drop(one);
+            // All are refused from the k-th on.
+            ASKED.store(0, SeqCst);
+            LAST.store(u64::MAX, SeqCst);
+            FIRST.store(k as u64, SeqCst);
+            let pushed = status(counted(|| batcher.push_int64(1, 5)));
+            assert!(matches!(pushed, Status::OK | Status::NO_MEMORY), "{pushed:?}");
+            counted(|| batcher.seal()).unwrap();
+            counted(|| batcher.run()).unwrap();
+            FIRST.store(u64::MAX, SeqCst);
+            batcher.run().unwrap();
+            assert_eq!(batcher.next_results(Timeout::ZERO).is_ok(), pushed.is_ok(), "{k}");
+        }
+    });
+}
+
 /// Fails if an accepted value lacks memory later: everything after acceptance must have been reserved.
 #[test]
 fn p33_what_was_accepted_needs_no_memory_until_its_result_is_delivered() {

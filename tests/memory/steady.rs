@@ -248,6 +248,75 @@ fn p33_idle_pools_are_given_back() {
     });
 }
 
+/// Fails if a batcher that was used and is idle again keeps more than its counters, or if one of those is lost with the
+/// rest.
+#[test]
+fn p33_an_idle_batcher_keeps_its_counters_alone() {
+    alone("p33_an_idle_batcher_keeps_its_counters_alone", || {
+        let _watchdog = watchdog();
+        for manual in [true, false] {
+            let builder = if manual {
+                Batcher::builder().mode(Mode::Manual)
+            } else {
+                Batcher::builder()
+            };
+            let batcher = builder.max_delay(FOREVER).handler(echo).build().unwrap();
+            let fresh = LIVE.load(SeqCst);
+            for round in 1..=2 {
+                for tag in 0..4 {
+                    batcher.push_int64(1, tag).unwrap();
+                }
+                let _ = batcher.flush(FOREVER);
+                let used = batcher.stats().unwrap();
+                // After a second of idleness; a host without threads has to look in.
+                wait_until(|| {
+                    if manual {
+                        batcher.run().unwrap();
+                    }
+                    batcher.stats().unwrap().bytes_in_use == 0 && LIVE.load(SeqCst) - fresh < 512
+                });
+                let kept = batcher.stats().unwrap();
+                assert_eq!(kept.batch_size, used.batch_size);
+                assert_eq!(kept.queue_time, used.queue_time);
+                assert_eq!(kept.handler_time, used.handler_time);
+                assert_eq!(kept.delivery_time, used.delivery_time);
+                assert_eq!((kept.batch_size.count, kept.batch_size.sum), (round, 4 * round));
+            }
+        }
+    });
+}
+
+/// Fails if a few values that leave while they wait hold as much memory as a batch.
+#[test]
+fn p33_a_few_removed_values_take_little_memory() {
+    alone("p33_a_few_removed_values_take_little_memory", || {
+        let batcher = timeless()
+            .max_batch_size(10_000)
+            .handler(echo)
+            .pull_results()
+            .build()
+            .unwrap();
+        for tag in 0..100 {
+            batcher.push_int64(1, tag).unwrap();
+        }
+        let (live, said) = (LIVE.load(SeqCst), batcher.stats().unwrap().bytes_in_use);
+        for tag in 0..10 {
+            batcher.cancel(tag).unwrap();
+        }
+        let each = |grown: u64| grown / 10;
+        assert!(each((LIVE.load(SeqCst) - live) as u64) < 4096);
+        assert!(each(batcher.stats().unwrap().bytes_in_use - said) < 4096);
+        // Their memory is no batch's afterwards.
+        while let Ok(results) = batcher.next_results(Timeout::ZERO) {
+            assert_eq!(results.len(), 1);
+        }
+        assert!(batcher.stats().unwrap().bytes_in_use <= said);
+        for tag in 0..10_000 {
+            batcher.push_int64(1, tag).unwrap();
+        }
+    });
+}
+
 /// Fails if a batcher leaves memory behind, in any mode, however it ends and whatever is left in it.
 #[test]
 fn p26_free_gives_back_all_memory() {
