@@ -130,7 +130,8 @@ test('what others pushed into a batcher is handled or reported at the end of the
     const own = new Batcher((values) => (console.log(values.length), values), { maxDelay: Infinity });
     new SharedBatcher(own.share()).push(1n);
     const stuck = new Batcher(() => new Promise(() => {}));
-    new SharedBatcher(stuck.share()).push(1n);`;
+    new SharedBatcher(stuck.share()).push(1n);
+    process.exit();`;
   const ended = spawnSync(process.execPath, ['--input-type=module', '-e', source], { encoding: 'utf8' });
   assert.equal(ended.stdout, '1\n');
   assert.match(ended.stderr, /1 value was discarded/);
