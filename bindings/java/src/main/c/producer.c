@@ -65,30 +65,39 @@ static void producerFree(JNIEnv *env, jclass class, jlong address)
     host_unhold(host);
 }
 
-#define PRODUCER_PUSH_NUMBER(kind)                                                      \
-    struct producer *producer = PRODUCER(address);                                      \
-    const mb_value number = number_of(kind, &value);                                    \
-    struct record *record;                                                              \
-    mb_status status;                                                                   \
-    (void)env;                                                                          \
-    (void)class;                                                                        \
-    record = use_begin_producer(producer);                                              \
-    if (record == NULL) {                                                               \
-        return MB_ERR_CLOSED;                                                           \
-    }                                                                                   \
-    status = producer->host->api->mb_producer_push_value(                               \
-        producer->handle, &number, (uint64_t)tag, manner(producer->host, false));       \
-    use_end_producer(record);                                                           \
-    return status
+/* As those of the batcher: plain, and for the virtual machine. */
+#define PRODUCER_PUSH_NUMBER(name, jtype, kind)                                             \
+    static jint plain_##name(jlong address, jtype value, jlong tag)                         \
+    {                                                                                       \
+        struct producer *producer = PRODUCER(address);                                      \
+        const mb_value number = number_of(kind, &value);                                    \
+        struct record *record = use_begin_producer(producer);                               \
+        mb_status status;                                                                   \
+        if (record == NULL) {                                                               \
+            return MB_ERR_CLOSED;                                                           \
+        }                                                                                   \
+        status = producer->host->api->mb_producer_push_value(                               \
+            producer->handle, &number, (uint64_t)tag, manner(producer->host, false));       \
+        use_end_producer(record);                                                           \
+        return status;                                                                      \
+    }                                                                                       \
+                                                                                            \
+    static jint name(JNIEnv *env, jclass class, jlong address, jtype value, jlong tag)      \
+    {                                                                                       \
+        (void)env;                                                                          \
+        (void)class;                                                                        \
+        return plain_##name(address, value, tag);                                           \
+    }
 
-static jint producerPushInt64(JNIEnv *env, jclass class, jlong address, jlong value, jlong tag)
-{
-    PRODUCER_PUSH_NUMBER(MB_KIND_INT64);
-}
+PRODUCER_PUSH_NUMBER(producerPushInt64, jlong, MB_KIND_INT64)
+PRODUCER_PUSH_NUMBER(producerPushFloat64, jdouble, MB_KIND_FLOAT64)
 
-static jint producerPushFloat64(JNIEnv *env, jclass class, jlong address, jdouble value, jlong tag)
+static void plainProducerPushes(JNIEnv *env, jclass class, jlongArray out)
 {
-    PRODUCER_PUSH_NUMBER(MB_KIND_FLOAT64);
+    jlong addresses[2] = {
+        (jlong)(uintptr_t)plain_producerPushInt64, (jlong)(uintptr_t)plain_producerPushFloat64};
+    (void)class;
+    (*env)->SetLongArrayRegion(env, out, 0, 2, addresses);
 }
 
 static jint producerPush(
@@ -139,4 +148,5 @@ METHODS(
     METHOD(producerFree, "(J)V"),
     METHOD(producerPushInt64, "(JJJ)I"),
     METHOD(producerPushFloat64, "(JDJ)I"),
+    METHOD(plainProducerPushes, "([J)V"),
     METHOD(producerPush, "(Lio/microbatch/Producer;JJJJ[BJJZ)I"));

@@ -3,28 +3,50 @@
 #include "glue.h"
 #include "way.h"
 
-/* Without the Core: nothing is called back, and Java keeps the batcher meanwhile. */
-#define PUSH_NUMBER(kind)                                                                                   \
-    struct host *host = HOST(address);                                                                      \
-    const mb_value number = number_of(kind, &value);                                                        \
-    struct way way;                                                                                         \
-    mb_status status;                                                                                       \
-    (void)class;                                                                                            \
-    if (!way_begin(&way, host, env, NULL)) {                                                                \
-        return MB_ERR_CLOSED;                                                                               \
+/* Numbers, without the Core: nothing is called back, and Java keeps the batcher meanwhile. As plain functions they are
+   called by a virtual machine that needs to know nothing of it (Direct.java); not for attached batchers, which wait. */
+#define PUSH_NUMBER(name, jtype, kind)                                                                      \
+    static jint plain_##name(jlong address, jtype value, jlong tag)                                         \
+    {                                                                                                       \
+        struct host *host = HOST(address);                                                                  \
+        const mb_value number = number_of(kind, &value);                                                    \
+        struct record *record = use_begin(host);                                                            \
+        mb_status status;                                                                                   \
+        if (record == NULL) {                                                                               \
+            return MB_ERR_CLOSED;                                                                           \
+        }                                                                                                   \
+        status = host->api->mb_batcher_push_value(host->batcher, &number, (uint64_t)tag, &ASK);             \
+        use_end(record);                                                                                    \
+        return status;                                                                                      \
     }                                                                                                       \
-    status = host->api->mb_batcher_push_value(host->batcher, &number, (uint64_t)tag, manner(host, false));  \
-    way_end(&way);                                                                                          \
-    return status
+                                                                                                            \
+    static jint name(JNIEnv *env, jclass class, jlong address, jtype value, jlong tag)                      \
+    {                                                                                                       \
+        struct host *host = HOST(address);                                                                  \
+        const mb_value number = number_of(kind, &value);                                                    \
+        struct call call;                                                                                   \
+        mb_status status;                                                                                   \
+        (void)class;                                                                                        \
+        if (!host->attached) {                                                                              \
+            return plain_##name(address, value, tag);                                                       \
+        }                                                                                                   \
+        if (!call_begin(&call, host, env, NULL)) {                                                          \
+            return MB_ERR_CLOSED;                                                                           \
+        }                                                                                                   \
+        status = host->api->mb_batcher_push_value(host->batcher, &number, (uint64_t)tag, &WAIT);            \
+        call_end(&call);                                                                                    \
+        return status;                                                                                      \
+    }
 
-static jint pushInt64(JNIEnv *env, jclass class, jlong address, jlong value, jlong tag)
-{
-    PUSH_NUMBER(MB_KIND_INT64);
-}
+PUSH_NUMBER(pushInt64, jlong, MB_KIND_INT64)
+PUSH_NUMBER(pushFloat64, jdouble, MB_KIND_FLOAT64)
 
-static jint pushFloat64(JNIEnv *env, jclass class, jlong address, jdouble value, jlong tag)
+/* The addresses of the plain functions. */
+static void plainPushes(JNIEnv *env, jclass class, jlongArray out)
 {
-    PUSH_NUMBER(MB_KIND_FLOAT64);
+    jlong addresses[2] = {(jlong)(uintptr_t)plain_pushInt64, (jlong)(uintptr_t)plain_pushFloat64};
+    (void)class;
+    (*env)->SetLongArrayRegion(env, out, 0, 2, addresses);
 }
 
 /* Any value; within: nanoseconds from now until its deadline, or NO_DEADLINE. last: it is the last try. */
@@ -95,5 +117,6 @@ METHODS(
     push_methods,
     METHOD(pushInt64, "(JJJ)I"),
     METHOD(pushFloat64, "(JDJ)I"),
+    METHOD(plainPushes, "([J)V"),
     METHOD(push, "(" CORE "JJJJ[BJJZ)I"),
     METHOD(check, "(" CORE "JJJJ[B[[B)I"));

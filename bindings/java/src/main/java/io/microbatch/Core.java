@@ -41,6 +41,9 @@ final class Core {
     final Settings settings;
     final Waits waits;
 
+    /** Numbers are pushed without JNI. A push into an attached batcher may wait, so it is not. */
+    final boolean direct;
+
     /** The threads of a threaded batcher; null in manual mode, of one that is attached, and of a map. */
     private Workers workers;
 
@@ -90,6 +93,7 @@ final class Core {
         this.owner = owner;
         this.settings = settings;
         waits = new Waits(this);
+        direct = Direct.IS_AVAILABLE && !settings.attached;
         CLEANER.register(this, new Memory(host));
     }
 
@@ -292,13 +296,13 @@ final class Core {
     }
 
     int pushInt64(long value, long tag) {
-        int status = Native.pushInt64(host, value, tag);
+        int status = direct ? Direct.pushInt64(host, value, tag) : Native.pushInt64(host, value, tag);
         Reference.reachabilityFence(this);
         return status == Status.OK ? status : pushAgain(status, Kind.INT64, value, tag);
     }
 
     int pushFloat64(double value, long tag) {
-        int status = Native.pushFloat64(host, value, tag);
+        int status = direct ? Direct.pushFloat64(host, value, tag) : Native.pushFloat64(host, value, tag);
         Reference.reachabilityFence(this);
         return status == Status.OK ? status : pushAgain(status, Kind.FLOAT64, Double.doubleToRawLongBits(value), tag);
     }

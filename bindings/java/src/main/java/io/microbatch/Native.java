@@ -114,6 +114,8 @@ final class Native {
 
     static native int pushFloat64(long host, double value, long tag);
 
+    static native void plainPushes(long[] out);
+
     static native int push(
             Core core, long host, long head, long first, long second, byte[] data, long tag, long within, boolean last);
 
@@ -152,6 +154,8 @@ final class Native {
     static native int producerPushInt64(long producer, long value, long tag);
 
     static native int producerPushFloat64(long producer, double value, long tag);
+
+    static native void plainProducerPushes(long[] out);
 
     static native int producerPush(
             Producer<?> owner,

@@ -35,7 +35,10 @@ public final class Producer<T> implements AutoCloseable {
      */
     public void pushInt64(long value, long tag) {
         core.checkTag(tag);
-        int status = Native.producerPushInt64(producer, value, tag);
+        int status =
+                core.direct
+                        ? Direct.producerPushInt64(producer, value, tag)
+                        : Native.producerPushInt64(producer, value, tag);
         Reference.reachabilityFence(this);
         if (status != Status.OK) {
             again(status, Kind.INT64, value, value, tag);
@@ -51,7 +54,10 @@ public final class Producer<T> implements AutoCloseable {
      */
     public void pushFloat64(double value, long tag) {
         core.checkTag(tag);
-        int status = Native.producerPushFloat64(producer, value, tag);
+        int status =
+                core.direct
+                        ? Direct.producerPushFloat64(producer, value, tag)
+                        : Native.producerPushFloat64(producer, value, tag);
         Reference.reachabilityFence(this);
         if (status != Status.OK) {
             again(status, Kind.FLOAT64, Double.doubleToRawLongBits(value), value, tag);

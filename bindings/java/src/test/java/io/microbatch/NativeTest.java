@@ -4,6 +4,7 @@ import static io.microbatch.Kit.LONG;
 import static io.microbatch.Kit.assertRefused;
 import static io.microbatch.Kit.failureOf;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -37,6 +38,24 @@ class NativeTest {
                 String name = method.getName();
                 assertTrue(givesBackOrTakesAnothers.contains(name) || fenced.contains(name), method.toString());
             }
+        }
+    }
+
+    /** Which way numbers are pushed: what the other tests run is JNI on one virtual machine, and direct calls on another. */
+    @Test
+    void numbersAreCalledDirectlyWhereThatIsAllowed() throws Exception {
+        int feature = Runtime.version().feature();
+        boolean allowed =
+                feature >= 22
+                        && (Boolean) Module.class.getMethod("isNativeAccessEnabled").invoke(Native.class.getModule());
+        assertEquals(allowed, Direct.IS_AVAILABLE);
+        if (feature >= 24) {
+            assertTrue(allowed, "who could load the library may call it");
+        }
+        try (var mine = Batcher.<Object, Object>builder().handler(Batch::values).build();
+                Batcher<Object, Object> theirs = Batcher.attach(mine.shared())) {
+            assertEquals(allowed, mine.core.direct);
+            assertFalse(theirs.core.direct, "a push there may wait");
         }
     }
 

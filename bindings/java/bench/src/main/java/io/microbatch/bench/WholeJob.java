@@ -7,6 +7,7 @@ import com.lmax.disruptor.YieldingWaitStrategy;
 import com.lmax.disruptor.dsl.Disruptor;
 import com.lmax.disruptor.dsl.ProducerType;
 import com.lmax.disruptor.util.DaemonThreadFactory;
+import io.microbatch.Appender;
 import io.microbatch.Batch;
 import io.microbatch.Batcher;
 import io.microbatch.Builder;
@@ -125,11 +126,13 @@ public class WholeJob {
         private final long[] values = new long[WINDOW];
         private Batcher<Long, Long> batcher;
         private Producer<Long> producer;
+        private Appender appender;
 
         @Setup
         public void begin() {
             batcher = builder().onResult(this::take).build();
             producer = batcher.producer();
+            appender = batcher.appender(BATCH);
         }
 
         private void take(Results<Long> results) {
@@ -143,6 +146,7 @@ public class WholeJob {
 
         @TearDown
         public void end() {
+            appender.close();
             producer.close();
             batcher.close();
         }
@@ -164,6 +168,17 @@ public class WholeJob {
         for (int at = 0; at < WINDOW; at++) {
             ours.producer.pushInt64(at, at);
         }
+        ours.progress.pushed(WINDOW, WINDOW);
+        return ours.sum.get();
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(WINDOW)
+    public long microbatchAppender(Tagged ours) {
+        for (int at = 0; at < WINDOW; at++) {
+            ours.appender.append((long) at, at);
+        }
+        ours.appender.flush();
         ours.progress.pushed(WINDOW, WINDOW);
         return ours.sum.get();
     }
