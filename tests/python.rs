@@ -162,6 +162,7 @@ fn python_values_and_columns() {
         "tests/test_values.py",
         "tests/test_columns.py",
         "tests/test_refused.py",
+        "tests/test_wrong_input.py",
     ]);
 }
 

@@ -39,14 +39,19 @@ static PyObject *refused(BatchObject *self, mb_status status, PyObject *object)
 PyObject *batch_set(PyObject *object, PyObject *args)
 {
     BatchObject *self = SELF(object);
+    PyObject *at, *value;
     Py_ssize_t row;
-    PyObject *value;
     mb_status status;
-    if (!PyArg_ParseTuple(args, "nO", &row, &value) || batch_gone(self)) {
+    if (!PyArg_ParseTuple(args, "OO:set", &at, &value) || batch_gone(self)) {
         return NULL;
     }
-    status = row < 0 ? MB_ERR_OUT_OF_RANGE : set_one(self, (size_t)row, value);
-    return status == MB_OK ? batch_done(self, status) : row < 0 ? raise_status(status, NULL) : refused(self, status, value);
+    row = PyNumber_AsSsize_t(at, NULL);
+    if (row < 0 || (size_t)row >= self->view.count) {
+        PyErr_Clear();
+        return PyObject_CallMethod(object, "_row", "O", at); /* which says what is wrong */
+    }
+    status = set_one(self, (size_t)row, value);
+    return status == MB_OK ? batch_done(self, status) : refused(self, status, value);
 }
 
 /* A list of integers alone, or of floats alone, goes in one call. NOT_TAKEN: it is not such a list. */

@@ -81,6 +81,10 @@ PyObject *reply_add_done_callback(PyObject *object, PyObject *args, PyObject *kw
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O:add_done_callback", names, &callback, &context)) {
         return NULL;
     }
+    if (!PyCallable_Check(callback)) {
+        PyErr_Format(PyExc_TypeError, "a callback is a function of the reply, not %R", callback);
+        return NULL;
+    }
     context = context == Py_None ? PyObject_CallFunctionObjArgs(copy_context, NULL) : Py_NewRef(context);
     loop = context == NULL ? NULL : PyObject_CallFunctionObjArgs(get_running_loop, NULL);
     if (loop == NULL) {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from . import _microbatch
 from ._columns import Numbers, Strings, arrow_column, chunks_of, listed
 from ._results import Results
-from ._error import CODES, FLOAT64, INT64, KINDS, TRIGGERS, describe, make
+from ._error import CODES, FLOAT64, INT64, KINDS, TRIGGERS, describe, named, unsigned
 
 T = TypeVar("T")
 
@@ -20,6 +21,13 @@ class Native(NamedTuple):
     address: int
     user_data: int = 0
     release: int = 0
+
+    def checked(self) -> tuple[int, int, int]:
+        return (
+            unsigned("the address of a native handler", self.address),
+            unsigned("the user_data of a native handler", self.user_data),
+            unsigned("the release of a native handler", self.release),
+        )
 
 
 class OnBatch:
@@ -34,6 +42,8 @@ class OnBatch:
 
 def on_batch(function: Callable[[Batch[Any]], Any]) -> OnBatch:
     """A handler of the form `handler(batch)`, plain or async: it sets results with `batch.set` and can keep the batch."""
+    if not callable(function):
+        raise named("INVALID_ARGUMENT", f"on_batch takes a function of a batch, not {function!r}")
     return OnBatch(function)
 
 
@@ -85,11 +95,19 @@ class Batch(_microbatch.Batch, Generic[T]):
             return "u" if self.kind == "string" else "z", len(self), 0, (None, *texts)
         return arrow_column(self.values)
 
+    def _row(self, row: object) -> int:
+        """A row by number, or why there is none."""
+        try:
+            index = operator.index(row)  # type: ignore[arg-type]
+        except TypeError:
+            raise named("INVALID_ARGUMENT", f"a row is an integer from 0 to {len(self) - 1}, not {row!r}") from None
+        if not 0 <= index < len(self):
+            raise named("OUT_OF_RANGE", f"row {index} of a batch of {len(self)}")
+        return index
+
     def fail(self, row: int, failure: BaseException) -> None:
         """Fails a row with an exception: a Failure has a code of your own."""
-        if row < 0:
-            raise make(CODES["OUT_OF_RANGE"], f"row {row} of a batch of {len(self)}")
-        self._fail(row, failure, *describe(failure))
+        self._fail(self._row(row), failure, *describe(failure))
 
     def fail_all(self, failure: BaseException) -> None:
         """Fails the whole part, whatever else is set."""
@@ -123,7 +141,7 @@ def set_column(batch: Batch[Any], results: Any) -> None:
     """Sets results that are neither a list nor a plain buffer."""
     if isinstance(results, (Mapping, Set)):
         raise TypeError(f"results come in the order of their values, and a {type(results).__name__} has no such order")
-    chunks = chunks_of(results)
+    chunks = chunks_of(results, "results")
     if len(chunks) == 1 and isinstance(chunks[0], Numbers):
         batch._set_numbers(chunks[0].cells, chunks[0].floats, chunks[0].validity)
     elif len(chunks) == 1 and isinstance(chunks[0], Strings) and not chunks[0].large:

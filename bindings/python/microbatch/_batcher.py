@@ -11,12 +11,12 @@ from . import _exit, _microbatch, _threads
 from ._batch import HeldBatch
 from ._bulk import push_all
 from ._ending import Ending
-from ._error import named
+from ._error import named, unsigned
 from ._handlers import Handler, Handlers, pulled_kinds
 from ._loop import Driver
 from ._results import Results
 from ._stats import Stats, stats_of
-from ._time import FOREVER, Option, Seconds, nanoseconds, option_text
+from ._time import FOREVER, Option, Seconds, nanoseconds, option_text, time_out
 
 if TYPE_CHECKING:
     # a batcher whose types nobody names is one of Any
@@ -108,6 +108,7 @@ class Batcher(Ending, Generic[T, R]):
     def attach(cls, address: int) -> Batcher[T, R]:
         """Somebody else's batcher, in this process: `address` is that of an mb_shared. Push to it, flush it; its results go
         where its owner wants. Let go of it, by `close`, before its owner frees it."""
+        address = unsigned("the address of an mb_shared", address)
         self = cls.__new__(cls)
         self._setup()
         self._host = _microbatch.Host.attach(address)
@@ -149,7 +150,7 @@ class Batcher(Ending, Generic[T, R]):
 
     def cancel(self, tag: int) -> int:
         """Cancels every waiting value with this tag; answers how many. Raises NOT_FOUND, or TOO_LATE if one is in flight."""
-        return self._the_host().cancel(tag)
+        return self._the_host().cancel(unsigned("a tag", tag))
 
     # ---- waiting ----
 
@@ -159,7 +160,7 @@ class Batcher(Ending, Generic[T, R]):
             timeout = 0
         if timeout != 0:
             self._refuse_where_waiting_blocks("room")
-        self._the_host().room(nanoseconds(timeout))
+        self._the_host().room(time_out(timeout))
 
     async def aroom(self, timeout: Seconds | None = None) -> None:
         """The same, on a loop."""
@@ -180,6 +181,8 @@ class Batcher(Ending, Generic[T, R]):
 
     def advance(self, now: Seconds) -> None:
         """Sets a given clock."""
+        if now is None:
+            raise named("INVALID_ARGUMENT", "a clock is set to a time, not to None")
         self._the_host().advance(nanoseconds(now))
 
     def now_ns(self) -> int:
@@ -201,17 +204,19 @@ class Batcher(Ending, Generic[T, R]):
 
     def next_batch(self, timeout: Seconds | None = None) -> HeldBatch[T]:
         """Without handlers: takes a whole batch. Complete it. Raises Timeout, or CLOSED at the end."""
+        limit = time_out(timeout)
         self._refuse_in_callback("next_batch")
         if any(self._work) and not self._manual:
             raise named("WRONG_MODE", "batches go to the batcher's handlers; one without handlers is pulled")
-        return self._the_host().next_batch(nanoseconds(timeout))
+        return self._the_host().next_batch(limit)
 
     def next_results(self, timeout: Seconds | None = None) -> Results[R]:
         """With results="pull": takes the next set of results. Raises Timeout, or CLOSED at the end."""
+        limit = time_out(timeout)
         self._refuse_in_callback("next_results")
         if self._delivers:
             raise named("WRONG_MODE", 'results go to replies and on_result; results="pull" is for who takes them')
-        return Results(self._the_host().next_results(nanoseconds(timeout)))
+        return Results(self._the_host().next_results(limit))
 
     # ---- seeing ----
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import array
-import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._columns import Numbers, Strings, chunks_of
-from ._error import Error, make, named
+from ._error import Error, make, named, unsigned
 
 if TYPE_CHECKING:
     from ._batcher import Batcher
@@ -54,17 +53,11 @@ def push_all(batcher: Batcher[Any, Any], values: Iterable[Any], tags: Sequence[i
 
 def _tags(tags: Any) -> tuple[int, array.array[int] | None]:
     """The first of tags that count up, or all of them."""
-    try:
-        first = operator.index(tags)
-    except TypeError:
-        pass
-    else:
-        if not 0 <= first < 2**64:
-            raise _no_tag(first, 0)
-        return first, None
+    if isinstance(tags, (str, bytes)) or not hasattr(tags, "__iter__"):
+        return unsigned("a tag", tags), None
     try:
         return 0, array.array("Q", tags)
-    except (TypeError, OverflowError) as wrong:
+    except (TypeError, OverflowError, ValueError) as wrong:
         raise named(
             "INVALID_ARGUMENT", f"tags are integers from 0 to {2**64 - 1}, one for each value or the first of them: {wrong}"
         ) from None

@@ -129,8 +129,8 @@ def _bytes_of(data: bytes, ends: Any, validity: bytes | None) -> list[bytes | No
     return [data[ends[at] : ends[at + 1]] if _bit(validity, at) else None for at in range(len(ends) - 1)]
 
 
-def chunks_of(source: Iterable[Any]) -> list[Chunk]:
-    """Reads a source in the cheapest way it offers."""
+def chunks_of(source: Iterable[Any], what: str = "values") -> list[Chunk]:
+    """Reads a source of values or results in the cheapest way it offers."""
     if isinstance(source, list):
         return [Values(source)]
     if isinstance(source, (str, bytes, bytearray)):
@@ -142,6 +142,8 @@ def chunks_of(source: Iterable[Any]) -> list[Chunk]:
         return [_from_arrow(_microbatch.arrow_array(*source.__arrow_c_array__()))]
     if hasattr(source, "__arrow_c_stream__"):
         return [_from_arrow(taken) for taken in _microbatch.arrow_stream(source.__arrow_c_stream__())]
+    if not isinstance(source, Iterable) and not hasattr(source, "__getitem__"):
+        raise make(CODES["INVALID_ARGUMENT"], f"{what} come as an iterable or an array, not {source!r}")
     return [Values(list(source))]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _microbatch
 from ._error import named
 from ._handlers import DEFAULT
-from ._time import FOREVER, Seconds, nanoseconds
+from ._time import FOREVER, Seconds, nanoseconds, time_out
 
 if TYPE_CHECKING:
     from ._batch import Batch, Work
@@ -52,7 +52,7 @@ class Core(_microbatch.Pusher):
     def _wait_limit(self, timeout: Seconds | None) -> int:
         """For a Reply that is about to wait."""
         self._refuse_where_waiting_blocks("result")
-        return nanoseconds(timeout)
+        return time_out(timeout)
 
     def _deadline(self, deadline: Seconds | None, timeout: Seconds | None) -> int:
         if deadline is not None and timeout is not None:

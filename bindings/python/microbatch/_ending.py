@@ -12,8 +12,8 @@ from typing import TypeVar
 from . import _exit, _threads
 from ._batch import report
 from ._core import Core
-from ._error import CODES, make, named
-from ._time import FOREVER, Seconds, nanoseconds
+from ._error import CODES, Error, make, named, unsigned
+from ._time import FOREVER, Seconds, time_out
 
 B = TypeVar("B", bound="Ending")
 
@@ -26,7 +26,7 @@ class Ending(Core):
     def flush(self, timeout: Seconds | None = None) -> None:
         """Seals, and waits until every value accepted before the call is delivered. Raises Timeout."""
         self._refuse_in_callback("flush")
-        limit = nanoseconds(timeout)
+        limit = time_out(timeout)
         if self._driver is not None:
             self._refuse_where_waiting_blocks("flush")
             asyncio.run_coroutine_threadsafe(self.aflush(timeout), self._driver.loop).result()
@@ -45,9 +45,14 @@ class Ending(Core):
     def flush_end(self, mark: int, timeout: Seconds | None = None) -> None:
         """Waits until everything before the mark is delivered."""
         self._refuse_in_callback("flush_end")
-        host, limit, begun = self._the_host(), nanoseconds(timeout), time.monotonic_ns()
+        mark, limit = unsigned("a mark", mark), time_out(timeout)
+        host, begun = self._the_host(), time.monotonic_ns()
         try:
             host.flush_end(mark, limit)
+        except Error as refused:
+            if refused.code == CODES["INVALID_ARGUMENT"]:
+                raise named("INVALID_ARGUMENT", f"a mark is what flush_begin answered, not {mark}") from None
+            raise
         finally:
             self._raise_interrupt()
         host.await_delivered(limit, begun)
@@ -65,7 +70,7 @@ class Ending(Core):
         what is left when the time has come, which raises Timeout with the number in its message. Inside a callback it
         begins, and raises IN_PROGRESS. In manual mode it does what `run` does, and raises IN_PROGRESS if something is left:
         call again. Closing again is fine."""
-        limit = nanoseconds(timeout)
+        limit = time_out(timeout)
         if self._attached:
             self._free()
             return
@@ -106,7 +111,7 @@ class Ending(Core):
         if driver is None or self._host is None:
             await asyncio.to_thread(self.close, timeout)
         elif driver.is_here():
-            self._closing_done(*await driver.close(nanoseconds(timeout)))
+            self._closing_done(*await driver.close(time_out(timeout)))
         else:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.aclose(timeout), driver.loop))
 

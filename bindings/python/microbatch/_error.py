@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import NamedTuple
 
 from . import _microbatch
@@ -93,10 +94,24 @@ def named(name: str, message: str | None = None) -> Error:
     return make(CODES[name], message)
 
 
+def unsigned(what: str, number: object) -> int:
+    """An argument of 64 bits without a sign, as the engine's tags, marks and addresses are."""
+    try:
+        index = operator.index(number)  # type: ignore[arg-type]
+    except TypeError:
+        index = None
+    if index is None or not 0 <= index < 2**64:
+        name = "INVALID_ARGUMENT" if index is None else "OUT_OF_RANGE"
+        raise named(name, f"{what} is an integer from 0 to {2**64 - 1}, not {number!r}")
+    return index
+
+
 class Failure(Exception):
     """Raise it in a handler to fail its part with a positive code of your own; return it in the results to fail one value."""
 
     def __init__(self, code: int, message: str = "", type_name: str = "") -> None:
+        if not isinstance(code, int) or not 0 < code < 2**31:
+            raise named("INVALID_ARGUMENT", f"a code of your own is an integer from 1 to {2**31 - 1}, not {code!r}")
         super().__init__(message)
         self.code = code
         self.message = message
@@ -113,6 +128,8 @@ class ForeignObject(NamedTuple):
 
 def describe(failure: BaseException) -> tuple[int, str, str]:
     """Code, type name and message that an exception is reported with."""
+    if not isinstance(failure, BaseException):
+        raise named("INVALID_ARGUMENT", f"a failure is an exception, not {failure!r}")
     if isinstance(failure, Failure):
         return failure.code, failure.type_name, failure.message
     if isinstance(failure, Error):

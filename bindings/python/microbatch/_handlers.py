@@ -28,7 +28,7 @@ def kind_place(kind: str | type | None) -> int:
 
 def pulled_kinds(kinds: Iterable[Any]) -> int:
     """pull_handlers as bits."""
-    if isinstance(kinds, (str, type)):
+    if isinstance(kinds, (str, bytes, type)) or not isinstance(kinds, Iterable):
         raise named("INVALID_ARGUMENT", f"pull_handlers is a list of kinds, such as [int, 'default'], not {kinds!r}")
     return sum({1 << (DEFAULT if kind == "default" else kind_place(kind)) for kind in kinds})
 
@@ -62,7 +62,7 @@ class Handlers:
 
     def for_host(self) -> list[Any]:
         """What the engine is given: native ones, and in manual mode those of Python's."""
-        return [tuple(f) if isinstance(f, Native) else True if self.manual and f is not None else None for f in self.given]
+        return [f.checked() if isinstance(f, Native) else True if self.manual and f is not None else None for f in self.given]
 
     def kinds(self) -> int:
         """Those that threads or a loop of Python's pull for."""

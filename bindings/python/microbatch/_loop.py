@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _microbatch
 from ._batch import Batch, report
 from ._error import Error, named
-from ._time import Seconds, nanoseconds
+from ._time import Seconds, time_out
 
 if TYPE_CHECKING:
     from ._batcher import Batcher
@@ -148,6 +148,6 @@ class Driver:
 
 async def within(work: Any, timeout: Seconds | None) -> None:
     try:
-        await asyncio.wait_for(work, None if timeout is None else nanoseconds(timeout) / 1e9)
+        await asyncio.wait_for(work, None if timeout is None else time_out(timeout) / 1e9)
     except TimeoutError as passed:
         raise (passed if isinstance(passed, Error) else named("TIMEOUT")) from None

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Union
 
 from . import _microbatch
+from ._error import named
 
 Seconds = Union[int, float, Fraction, timedelta, str]
 FOREVER = 2**63 - 1
@@ -28,6 +29,14 @@ def nanoseconds(duration: Seconds | None) -> int:
             return FOREVER
         raise ValueError(f"a time is a number of seconds, not {duration!r}")
     return max(-(2**63), min(FOREVER, round(Fraction(duration) * 10**9)))
+
+
+def time_out(limit: Seconds | None) -> int:
+    """How long a call may wait, in nanoseconds."""
+    span = nanoseconds(limit)
+    if span < 0:
+        raise named("INVALID_ARGUMENT", f"a time-out is 0 or longer, or None for no limit, not {limit!r}")
+    return span
 
 
 Option = Seconds

@@ -70,7 +70,7 @@ wrong_handler: Any = 5
         (lambda b: b.push_many([1, 2], -5), "a tag is an integer from 0 to 18446744073709551615, not -5"),
         (lambda b: b.push_many([1, 2], 2**64 - 1), "a tag is an integer from 0 to 18446744073709551615, not 18446744073709551616"),
         (lambda b: b.push_many([1, 2], 2**63 - 1), "tags are below 2**63 in a batcher that submit is used with"),
-        (lambda b: b.push_many([1, 2], 1.5), "tags are integers from 0 to 18446744073709551615, one for each value"),
+        (lambda b: b.push_many([1, 2], 1.5), "a tag is an integer from 0 to 18446744073709551615, not 1.5"),
         (lambda b: b.push_many([1, 2], [1]), "there must be one tag for each value"),
         (lambda b: b.push_many("abc"), "str is one value; many come as a list or an array"),
         (lambda b: b.push_many([1, 2**70]), "1180591620717411303424: integers are 64 bits with a sign"),
@@ -94,7 +94,7 @@ def test_what_cannot_be_called(call: Callable[[Any], Any], says: str) -> None:
     "answer, error, says",
     [
         (None, TypeError, "returned None instead of a sequence of results"),
-        (3, TypeError, "'int' object is not iterable"),
+        (3, Error, "results come as an iterable or an array, not 3"),
         ("ab", Error, "str is one value"),
         ([1], Error, "the handler returned 1 results for 2 values"),
         ({1: 2, 3: 4}, TypeError, "a dict has no such order"),
