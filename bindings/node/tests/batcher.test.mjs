@@ -215,6 +215,29 @@ test('p20 a signal cancels a waiting value; deadlines expire; cancel by tag', as
   assert.deepEqual(tags.flat(), ['cancelled', 'cancelled']);
 });
 
+test('p20 a signal that is aborted after its result cancels nobody else, and is let go', async () => {
+  const batcher = new Batcher(echo, { maxDelay: Infinity });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const counts = { addEventListener: 0, removeEventListener: 0 };
+  for (const name of Object.keys(counts)) {
+    const call = signal[name].bind(signal);
+    signal[name] = (...how) => (counts[name]++, call(...how));
+  }
+  const PLACES = 512;
+  const first = Array.from({ length: PLACES }, (_, at) => batcher.submit(at, at === 7 ? { signal } : undefined));
+  await batcher.flush({ signal });
+  await Promise.all(first);
+  assert.deepEqual(counts.removeEventListener, counts.addEventListener);
+  // promises of these have the places of those
+  const second = batcher.submitMany([...Array(2 * PLACES).keys()]);
+  controller.abort();
+  await batcher.flush();
+  assert.equal((await Promise.all(second)).length, 2 * PLACES);
+  assert.equal(batcher.stats().cancelled, 0);
+  await batcher.close();
+});
+
 test('p23 flush waits for what was accepted before it, and can be given up by a signal', async () => {
   let go;
   const batcher = new Batcher((values) => new Promise((resolve) => (go = () => resolve(values))), { maxDelay: Infinity });
