@@ -15,6 +15,7 @@ use super::release::Release;
 use super::rows::Rows;
 use super::value::{Kind, Value};
 use super::writer::{Common, Tags, Writer};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Gate, Mutex, Shared};
 
 /// Values a stage holds at most.
@@ -71,6 +72,25 @@ impl Staged {
 /// One producer's buffer behind a gate of its own.
 pub(crate) struct Stage {
     gate: Gate<Staged>,
+    /// It has a grant: others need not take the gate from its producer to see that there is none. Behind the front.
+    granted: AtomicBool,
+}
+
+impl Stage {
+    /// Looks in with the front held, and keeps note of whether there is a grant.
+    fn visit(&self, look: impl FnOnce(&mut Staged)) {
+        self.gate.visit(|staged| {
+            look(staged);
+            // SYNC: Relaxed; stored and loaded by whoever has the front.
+            self.granted.store(staged.granted > 0, Ordering::Relaxed);
+        });
+    }
+
+    /// To be asked with the front held.
+    fn has_grant(&self) -> bool {
+        // SYNC: Relaxed; as in `visit`.
+        self.granted.load(Ordering::Relaxed)
+    }
 }
 
 /// The stages of a batcher's producers.
@@ -123,13 +143,12 @@ impl Inner {
     }
 
     fn join_stage(&self, front: &mut Front, stage: &Stage) {
-        stage.gate.visit(|staged| self.join_staged(front, staged));
+        if stage.has_grant() {
+            stage.visit(|staged| self.join_staged(front, staged));
+        }
     }
 
     fn join_staged(&self, front: &mut Front, staged: &mut Staged) {
-        if staged.granted == 0 {
-            return;
-        }
         front.give_places_back(staged.granted, &self.limits);
         let len = staged.writer.row();
         let common = staged.writer.common();
@@ -198,7 +217,7 @@ impl Inner {
             .min(batch.saturating_sub(front.reserved))
             .min(front.rows_before_the_last(&self.limits));
         if front.in_reserve.is_some() && front.stages_are_watched && front.places() > share {
-            stage.gate.visit(|staged| {
+            stage.visit(|staged| {
                 if staged.granted == 0 && share > 1 {
                     staged.begin(share, self.now());
                     front.reserve_places(share);
@@ -216,7 +235,7 @@ impl Inner {
         if front.in_reserve.is_none() {
             return;
         }
-        stage.gate.visit(|staged| {
+        stage.visit(|staged| {
             if group > 1 && staged.granted == 0 {
                 staged.begin(group, self.now());
                 if !front.stages_are_watched {
@@ -246,6 +265,7 @@ impl Producer {
         let staged = Staged::new().ok_or(Status::NO_MEMORY)?;
         let stage = Shared::try_new(Stage {
             gate: Gate::new(staged, |_| 0),
+            granted: AtomicBool::new(false),
         })
         .ok_or(Status::NO_MEMORY)?;
         let mut list = engine.stages.list.lock();
@@ -372,8 +392,7 @@ impl Drop for Producer {
         // What a fault kept from joining stays with the batcher, which joins it later; its stage stays listed.
         self.engine.gate.push(|front| {
             self.engine.join_one(front, &self.stage);
-            let empty = self.stage.gate.visit(|staged| staged.granted == 0);
-            if empty {
+            if !self.stage.has_grant() {
                 self.engine
                     .stages
                     .list
