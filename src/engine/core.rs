@@ -7,7 +7,7 @@ use super::histogram::Recorded;
 use super::ledger::Ledger;
 use super::open::OpenInfo;
 use super::ready::Ready;
-use super::room::{Room, RoomWanted};
+use super::room::{Room, RoomWanted, Turn};
 use super::rows::Rows;
 use super::value::Outcome;
 use crate::sync::fd::TimerFd;
@@ -159,8 +159,9 @@ pub(crate) struct Core {
     pub(crate) room_spin: Spin,
     /// What kind of room the one that looks out waits for.
     pub(crate) room_spinner: Option<Room>,
-    /// When a push that slept was last woken beside it.
-    pub(crate) room_turn: i64,
+    /// One that sleeps was told of room and has not come yet.
+    pub(crate) room_told: [bool; 2],
+    pub(super) room_turn: Turn,
     pub(crate) done_waiters: u32,
     pub(crate) result_waiters: u32,
 }
@@ -218,7 +219,8 @@ impl Core {
             room_changes: [0; 2],
             room_spin: Spin::default(),
             room_spinner: None,
-            room_turn: 0,
+            room_told: [false; 2],
+            room_turn: Turn::new(),
             room_wanted: Vec::new(),
             done_waiters: 0,
             result_waiters: 0,

@@ -3,14 +3,57 @@
 use super::batcher::Inner;
 use super::core::Core;
 use super::error::Status;
-use super::forming::{self, Lack};
+use super::forming::{self, FOREVER, Lack};
 use super::front::Front;
 use super::wake::{ROOM, SPIN_NS, is_apart};
 use crate::sync::atomic::Ordering;
-use crate::sync::thread;
+use crate::sync::{DENSE_TURN, thread};
 
-/// How long a push that looks out for room has all that comes before one that sleeps is woken, too: long beside a wake.
-const ROOM_TURN_NS: i64 = 50_000;
+/// How long room is left to those that are awake before one that sleeps is woken, too: long beside a wake.
+const TURN_NS: i64 = 50_000;
+
+/// When those that sleep are woken at the latest, if nobody takes what was left to others.
+const LEFT_NS: i64 = 1_000_000;
+
+/// Turns: where the pushes that wait push many values each, the first to be woken takes all there is, and the next would be
+/// woken in vain. So room is left for a while to those that are awake, but not half of all there is, not where the handlers
+/// have nothing else to do, and for a millisecond at most.
+pub(crate) struct Turn {
+    /// Until when room is left to those that are awake.
+    ends: i64,
+    /// When those that sleep are woken all the same; FOREVER while nothing was left to others.
+    pub(super) over: i64,
+    /// The thread that was woken last.
+    of: Option<usize>,
+    /// Values accepted lately, and how many of the pushes that waited found room meanwhile, in sixteenths: the older the less
+    /// they count.
+    took: u64,
+    found: u64,
+    /// What was accepted, and what had left the queue and was delivered, when a push last began to wait.
+    accepted: u64,
+    gone: [u64; 2],
+    gone_bytes: u64,
+}
+
+impl Turn {
+    pub(super) const fn new() -> Turn {
+        Turn {
+            ends: 0,
+            over: FOREVER,
+            of: None,
+            took: 0,
+            found: 0,
+            accepted: 0,
+            gone: [0; 2],
+            gone_bytes: 0,
+        }
+    }
+
+    /// Those that wait push many values each.
+    fn is_worth_it(&self) -> bool {
+        self.found > 0 && 16 * self.took >= DENSE_TURN * self.found.max(16)
+    }
+}
 
 /// What a push lacks that waits for room: a place in the queue, which dispatch gives back, or one for its result, which
 /// delivery gives back.
@@ -120,6 +163,22 @@ impl Core {
         self.room_wanted.iter().any(|wanted| wanted.by.is_some())
     }
 
+    /// A push that waited has found room, or one is about to wait.
+    fn learn_of_turns(&mut self, front: &Front, waits: bool) {
+        let turn = &mut self.room_turn;
+        if !waits {
+            turn.found += 16;
+            return;
+        }
+        let accepted = front.accepted();
+        turn.took = turn.took / 2 + accepted - turn.accepted;
+        turn.found /= 2;
+        turn.accepted = accepted;
+        turn.gone = [self.left, self.delivered];
+        turn.gone_bytes = self.left_bytes;
+        turn.over = FOREVER;
+    }
+
     /// Whether a push that was refused would find room by now, or would be told that there will be none.
     pub(crate) fn wanted_room_is_there(&self, limits: &super::options::Limits) -> bool {
         self.room_wanted.iter().any(|wanted| {
@@ -184,12 +243,13 @@ impl Inner {
         *changes += 1;
         // SYNC: Release pairs with the load of `spin_for_room`; the room itself is read under the lock.
         self.room_hints[room as usize].store(*changes, Ordering::Release);
-        // One that looks out for this room takes it and passes on what it leaves; so that it does not take all there ever
-        // is, a sleeper has a turn beside it now and then.
-        let taken = core.room_spinner == Some(room)
-            && core.room_waiters[room as usize] > 0
-            && self.monotonic().saturating_sub(core.room_turn) < ROOM_TURN_NS;
-        if !taken {
+        if core.room_waiters[room as usize] == 0 {
+            return;
+        }
+        let now = self.monotonic();
+        // One that looks out for this room takes it and passes on what it leaves.
+        let taken = core.room_spinner == Some(room) && now < core.room_turn.ends;
+        if !taken && !self.leave_room(core, now) {
             self.owe_room(core, room);
         }
     }
@@ -198,10 +258,14 @@ impl Inner {
     /// for any has it. If none are, those that still wait have found no room in the batch that is open now either, and
     /// one of them waits for the kind that is lacking.
     pub(super) fn pass_room_on(&self, front: &Front, core: &mut Core, next: Option<Room>) {
+        core.learn_of_turns(front, next.is_some());
         if core.room_waiters == [0; 2] {
             return;
         }
         let Some(lack) = forming::lack(&self.limits, front.load(core), 8) else {
+            if self.leave_room(core, self.monotonic()) {
+                return self.touch_later(core);
+            }
             self.owe_room(core, Room::Queue);
             self.owe_room(core, Room::Results);
             return;
@@ -215,11 +279,35 @@ impl Inner {
         }
     }
 
+    /// Leaves room to those that are awake while a turn goes on; the caller touches, since that ends in time.
+    fn leave_room(&self, core: &mut Core, now: i64) -> bool {
+        let limits = &self.limits;
+        let turn = &mut core.room_turn;
+        let half_is_free = 2 * (core.left - turn.gone[0]) >= limits.queue_capacity
+            || 2 * (core.delivered - turn.gone[1]) >= limits.result_capacity
+            || 2 * (core.left_bytes - turn.gone_bytes) >= limits.queue_bytes;
+        let left = now < turn.ends && turn.is_worth_it() && !half_is_free;
+        if left {
+            turn.over = turn.over.min(forming::after(now, LEFT_NS));
+        }
+        left
+    }
+
+    /// Nobody takes the room that was left to those that are awake: one that sleeps is woken, and passes on what it leaves.
+    pub(super) fn end_turn(&self, core: &mut Core) {
+        core.room_turn.took = 0;
+        core.room_turn.over = FOREVER;
+        self.owe_room(core, Room::Queue);
+        self.owe_room(core, Room::Results);
+    }
+
+    /// One that was told and has not come yet looks at all there is by then.
     fn owe_room(&self, core: &mut Core, room: Room) {
-        if core.room_waiters[room as usize] > 0 {
-            if core.room_spinner.is_some() {
-                core.room_turn = self.monotonic();
-            }
+        let at = room as usize;
+        if core.room_waiters[at] > 0 && !core.room_told[at] {
+            core.room_told[at] = true;
+            core.room_turn.ends = forming::after(self.monotonic(), TURN_NS);
+            core.room_turn.over = FOREVER;
             // SYNC: Relaxed; see `pay`.
             self.wakes.fetch_or(ROOM << room as u32, Ordering::Relaxed);
         }
@@ -231,7 +319,9 @@ impl Inner {
         let mut core = self.core.lock();
         // Beside a handler on the same processor a sleeper is better off: it is woken to where there is nobody.
         let apart = is_apart(core.handler_cpu);
-        if core.room_changes[at] == seen && !core.closing() && apart && core.room_spin.wants() {
+        // Beside others that wait only the one whose turn it is: who looks out besides is in its way.
+        let may = apart && (core.room_waiters == [0; 2] || core.room_turn.of == Some(thread::current_id()));
+        if core.room_changes[at] == seen && !core.closing() && may && core.room_spin.wants() {
             core.room_spin.spinners += 1;
             core.room_spinner = Some(room);
             drop(core);
@@ -244,6 +334,11 @@ impl Inner {
         core.room_waiters[at] += 1;
         while core.room_changes[at] == seen && !core.closing() && self.monotonic() < until {
             core = self.room[at].wait_until(core, until);
+            // Whoever was told looks and passes on what it leaves, since others were not told meanwhile.
+            if std::mem::take(&mut core.room_told[at]) {
+                core.room_turn.of = Some(thread::current_id());
+                break;
+            }
         }
         core.room_waiters[at] -= 1;
     }

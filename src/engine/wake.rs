@@ -232,7 +232,7 @@ impl Inner {
             FOREVER => FOREVER,
             _ => core.next_expiry(),
         };
-        core.next_deadline.min(expiry).min(close)
+        core.next_deadline.min(expiry).min(close).min(core.room_turn.over)
     }
 
     // ---- sleeping --------------------------------------------------------------------------------------------
@@ -245,6 +245,10 @@ impl Inner {
         }
         if !self.routes.is_pulled() && self.can_deliver(&core) {
             return core;
+        }
+        if core.room_turn.over < FOREVER {
+            self.end_turn(&mut core);
+            self.pay();
         }
         // Nobody brings work while this thread has the processor that it was last brought on.
         if is_apart(core.pusher_cpu) && core.spin.wants() {
@@ -343,6 +347,9 @@ impl Inner {
             self.expire_waiting(front, core, now);
         }
         self.expire_flights(core, now);
+        if core.room_turn.over <= now {
+            self.end_turn(core);
+        }
         if let Some(close) = core.close
             && !close.discarded
             && close.due <= now

@@ -38,6 +38,9 @@ pub(crate) use shared::Shared;
 
 use crate::world;
 
+/// Small enough for models.
+pub(crate) const DENSE_TURN: u64 = 1;
+
 /// Whether a planted bug is on.
 #[allow(dead_code, reason = "no bug may be planted")]
 pub(crate) fn bug(name: &str) -> bool {

@@ -135,6 +135,55 @@ fn control_room_is_kept() {
     must_catch("room_kept", 300, passed_on);
 }
 
+/// Room for two comes, and is left to the first that is woken, which has nothing more to push; the host is in no hurry to
+/// make more.
+fn turns() {
+    let queue = one_of(&[6, 8]);
+    let bounds = Bounds {
+        queue,
+        size: 2,
+        results: 32,
+        flights: 1,
+    };
+    let account = Account::new(bounds);
+    let builder = account
+        .pulls(account.builder())
+        .on_full(OnFull::Block)
+        .push_timeout(FOREVER)
+        .max_delay(FOREVER);
+    let batcher = Arc::new(builder.build().expect("a batcher"));
+    for at in 0..queue {
+        ensure_eq(account.push(&*batcher, 10 * PRODUCER + at), Status::OK, "room");
+    }
+    let waiting = [1, 2].map(|number| producer(number, 1, &account, &batcher));
+    world::dawdle(20);
+    let first = batcher.next_batch(FOREVER).expect("the first batch");
+    account.see(first.number(), first.tags());
+    world::join(waiting);
+    account.end(first);
+    ensure_eq(
+        batcher.close(Timeout::ZERO).map(|closed| closed.left),
+        Ok(queue),
+        "close",
+    );
+    while let Ok(results) = batcher.next_results(Timeout::ZERO) {
+        account.pulled(&results);
+    }
+    account.settle(&batcher);
+    drop(batcher);
+    account.finish();
+}
+
+#[test]
+fn p22_turns_end() {
+    explore("turns", 200, &[], turns);
+}
+
+#[test]
+fn control_a_turn_does_not_end() {
+    must_catch("turn_endless", 300, turns);
+}
+
 /// REJECT and DISCARD_OLDEST beside cancel: bounds hold and every value ends once.
 fn refuse() {
     let queue = one_of(&[1, 2, 3]);
