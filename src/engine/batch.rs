@@ -71,8 +71,13 @@ pub(crate) struct Batch {
 impl Batch {
     /// An empty batch with room for `rows`; None if memory ran out.
     pub(crate) fn new(rows: usize) -> Option<Batch> {
-        Some(Batch {
-            rows: Rows::new(rows)?,
+        Rows::new(rows).map(Batch::of)
+    }
+
+    /// An empty batch with these rows.
+    pub(super) fn of(rows: Rows) -> Batch {
+        Batch {
+            rows,
             len: 0,
             removed: 0,
             id: 0,
@@ -100,7 +105,7 @@ impl Batch {
             whole: None,
             side: Mutex::new(Side::new()),
             settled: OnceLock::new(),
-        })
+        }
     }
 
     /// Empties a batch that comes back to the pool; memory is kept.

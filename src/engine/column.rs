@@ -1,8 +1,8 @@
 //! Aligned memory for columns: fixed arrays and a growing byte buffer.
 //!
-//! With `rows.rs`, `writer.rs` and `utf8.rs` the unsafe code of the engine's data path. Cells are zeroed first, so
-//! every one is initialised and reads need no proof; of bytes only those that were appended are read. Allocation failure is
-//! an `Option`, never an abort.
+//! With `shelf.rs`, `rows.rs`, `writer.rs` and `utf8.rs` the unsafe code of the engine's data path. Cells are zeroed
+//! first, so every one is initialised and reads need no proof; of bytes only those that were appended are read.
+//! Allocation failure is an `Option`, never an abort.
 
 use super::utf8::Short;
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};

@@ -9,6 +9,7 @@ use super::open::OpenInfo;
 use super::ready::Ready;
 use super::room::{Room, RoomWanted, Turn};
 use super::rows::Rows;
+use super::shelf::Shelves;
 use super::value::Outcome;
 use crate::sync::fd::TimerFd;
 use crate::sync::{Shared, thread};
@@ -101,6 +102,8 @@ pub(crate) struct Core {
     pub(crate) in_flight: u32,
     /// Flights whose next part a host may pull.
     pub(crate) parts_due: u32,
+    /// What the text of the last batch came to.
+    pub(super) text_bytes: u32,
     pub(super) room_wanted: Vec<RoomWanted>,
     // ---- what every batch is taken from and entered in
     /// The batch that came back last: the next to be opened.
@@ -108,10 +111,6 @@ pub(crate) struct Core {
     pool: Vec<Shared<Batch>>,
     /// Batches made and not given back.
     batches_alive: u64,
-    /// What the text of the last batch came to.
-    pub(super) text_bytes: usize,
-    /// Rows that a batch of the pool has room for: what holds another number is not kept.
-    pooled_rows: usize,
     pub(crate) idle_since: i64,
     pub(crate) ledger: Ledger,
     pub(crate) ready: VecDeque<Ready>,
@@ -120,6 +119,10 @@ pub(crate) struct Core {
     /// What the descriptor is set to: i64::MIN now, FOREVER never.
     pub(crate) fd_due: Option<i64>,
     pub(crate) triggers: [u64; 8],
+    /// Where the next batch that is made has its results.
+    shelves: Shelves,
+    /// Rows that a batch of the pool has room for: a set of another size is not kept.
+    pooled_rows: usize,
     // ---- what is in flight, in dispatch order
     pub(crate) flights: Vec<Flight>,
     max_flights: usize,
@@ -229,6 +232,7 @@ impl Core {
             spare: None,
             pool: Vec::new(),
             batches_alive: 0,
+            shelves: Shelves::default(),
             text_bytes: 0,
             pooled_rows: Rows::room_for(batch_rows)?,
             idle_since: 0,
@@ -261,17 +265,22 @@ impl Core {
             && reserve_vec(&mut self.pool, batches)
     }
 
-    /// An empty batch with room for `rows`, from the pool if it has one.
-    pub(crate) fn take_batch(&mut self, rows: usize) -> Option<Shared<Batch>> {
+    /// An empty batch, from the pool if it has one.
+    pub(crate) fn take_batch(&mut self) -> Option<Shared<Batch>> {
         if let Some(batch) = self.spare.take().or_else(|| self.pool.pop()) {
             return Some(batch);
         }
-        self.make_batch(rows)
+        let place = self.shelves.place(self.pooled_rows, self.batches_alive)?;
+        self.enter_batch(Batch::of(Rows::with(place)?))
     }
 
-    /// An empty batch with room for `rows`, whatever the pool has.
+    /// An empty batch with room for `rows`, however many: none of the pool.
     pub(super) fn make_batch(&mut self, rows: usize) -> Option<Shared<Batch>> {
-        let batch = Shared::try_new(Batch::new(rows)?)?;
+        self.enter_batch(Batch::new(rows)?)
+    }
+
+    fn enter_batch(&mut self, batch: Batch) -> Option<Shared<Batch>> {
+        let batch = Shared::try_new(batch)?;
         self.batches_alive += 1;
         Some(batch)
     }
@@ -282,7 +291,7 @@ impl Core {
             self.batches_alive -= 1;
             return;
         };
-        if batch.rows.capacity() != self.pooled_rows {
+        if batch.is_removed_set && batch.rows.capacity() != self.pooled_rows {
             self.batches_alive -= 1;
             return;
         }
@@ -302,6 +311,7 @@ impl Core {
         self.batches_alive -= self.pool.len() as u64 + u64::from(self.spare.is_some());
         self.spare = None;
         self.pool.clear();
+        self.shelves.end();
         if self.batches_alive > 0 {
             // Those need their places in the lists.
             return;

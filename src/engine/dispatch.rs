@@ -112,7 +112,7 @@ impl Inner {
             if !core.reserve_for_batch() {
                 return false;
             }
-            let Some(mut batch) = core.take_batch(self.batch_rows()) else {
+            let Some(mut batch) = core.take_batch() else {
                 return false;
             };
             let filled = batch.get_mut().is_some_and(|part| {

@@ -6,6 +6,7 @@ pub(crate) mod options;
 pub(crate) mod value;
 pub(crate) mod utf8;
 pub(crate) mod column;
+pub(crate) mod shelf;
 pub(crate) mod rows;
 pub(crate) mod writer;
 pub(crate) mod release;

@@ -75,10 +75,7 @@ impl Inner {
 
     /// Opens a batch: the one moment when a push reads the clock. For a staged value there is one in reserve.
     fn open(&self, front: &mut Front, core: &mut Core, staged: bool) -> bool {
-        let fresh = core
-            .reserve_for_batch()
-            .then(|| core.take_batch(self.batch_rows()))
-            .flatten();
+        let fresh = core.reserve_for_batch().then(|| core.take_batch()).flatten();
         let kept = || staged.then(|| front.in_reserve.take()).flatten();
         let Some(mut shared) = fresh.or_else(kept) else {
             return false;
@@ -91,7 +88,7 @@ impl Inner {
             return false;
         };
         // Text is expected where there was some: grown step by step it would leave holes. Without memory it grows.
-        let _ = batch.text.reserve(core.text_bytes);
+        let _ = batch.text.reserve(core.text_bytes as usize);
         batch.id = core.ledger.open();
         batch.first = front.accepted_before;
         batch.opened_at = now;
@@ -188,7 +185,7 @@ impl Inner {
             batch.rows.set_common(front.writer.common());
             batch.weight = front.open_bytes();
             batch.trigger = trigger;
-            core.text_bytes = batch.text.len();
+            core.text_bytes = batch.text.len() as u32;
             core.ledger.seal(batch.id, batch.len as u64);
         }
         self.end_front(front);

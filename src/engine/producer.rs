@@ -230,7 +230,7 @@ impl Inner {
         let (count, bytes) = forming::row_limit(&self.limits, 0, 0, load);
         let group = count.min(bytes / 8).min(share);
         if group > 1 && front.in_reserve.is_none() && core.reserve_for_batch() {
-            front.in_reserve = core.take_batch(self.batch_rows());
+            front.in_reserve = core.take_batch();
         }
         if front.in_reserve.is_none() {
             return;

@@ -109,11 +109,7 @@ impl Inner {
         if self.is_foreign() {
             return Status::FORKED;
         }
-        self.gate.visit(|front| {
-            if let Some(count) = front.refusals.get_mut(status.code().unsigned_abs() as usize) {
-                *count += 1;
-            }
-        });
+        self.gate.visit(|front| front.count_refusal(status));
         status
     }
 

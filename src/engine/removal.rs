@@ -204,13 +204,13 @@ fn waiting<'a>(
 }
 
 impl Core {
-    /// An empty batch for `count` removed values: of their size if they are few, so that a whole batch is not held for
-    /// them, and else one as others are, of `rows`.
+    /// An empty batch for `count` removed values: of their size, so that a whole batch is not held for a few, unless that
+    /// is what batches have, room for `rows`.
     pub(crate) fn take_set(&mut self, count: usize, rows: usize) -> Option<Shared<Batch>> {
-        let few = Rows::room_for(count) < Rows::room_for(rows) && self.reserve_for_new_batch();
-        let mut set = if few { self.make_batch(count) } else { None };
+        let other = Rows::room_for(count) != Rows::room_for(rows) && self.reserve_for_new_batch();
+        let mut set = if other { self.make_batch(count) } else { None };
         if set.is_none() && self.reserve_for_batch() {
-            set = self.take_batch(rows.max(count));
+            set = self.take_batch();
         }
         let mut shared = set?;
         if shared

@@ -1,6 +1,7 @@
-//! The rows of a batch: values, tags, kinds and results as columns of one block.
+//! The rows of a batch: values, tags, kinds and results as columns.
 
 use super::column::{Cell, give_back_lazy, zeroed_lazily};
+use super::shelf::{Place, RESULT_BYTES};
 use super::writer::{Common, Writer};
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::ptr::NonNull;
@@ -11,10 +12,10 @@ pub(crate) const UNSET: u8 = 0xff;
 /// The row failed; its cell holds the code.
 pub(crate) const FAILED: u8 = 0xfe;
 
-/// Bytes a row takes: value, tag and result cell, and four one-byte columns.
-pub(crate) const ROW_BYTES: usize = 8 + 8 + 8 + 4;
+/// Bytes of a row's input: value, tag and kind.
+const INPUT_BYTES: usize = 8 + 8 + 1;
 
-/// The columns every batch has, in one allocation: input values, tags and kinds, and the places of the results.
+/// The columns every batch has: input values, tags and kinds in one allocation, and the places of the results.
 ///
 /// The result columns are atomics because a handler that overran its time-out may still write to them while the
 /// outcome (already fixed, and then not OK) is delivered.
@@ -24,11 +25,13 @@ pub(crate) struct Rows {
     capacity: usize,
     /// Where the input values are: inside `base`, or the caller's own array (`borrow_values`).
     values: NonNull<u64>,
+    results: Place,
     /// What the rows have in common instead of it standing in the columns.
     common: Common,
 }
 
-// SAFETY: owns `base` alone; `values` points into it, or at memory that `borrow_values` makes the caller keep.
+// SAFETY: owns `base` and the place of its results alone; `values` points into `base`, or at memory that `borrow_values`
+// makes the caller keep.
 unsafe impl Send for Rows {}
 
 // SAFETY: shared access reads plain columns and uses atomics on the result columns.
@@ -41,12 +44,18 @@ impl Rows {
     }
 
     pub(crate) fn new(rows: usize) -> Option<Rows> {
-        let capacity = Rows::room_for(rows)?;
-        let base = zeroed_lazily(capacity.checked_mul(ROW_BYTES)?)?;
+        Rows::with(Place::alone(Rows::room_for(rows)?)?)
+    }
+
+    /// As many rows as there is a place for the results of.
+    pub(super) fn with(results: Place) -> Option<Rows> {
+        let capacity = results.rows;
+        let base = zeroed_lazily(capacity.checked_mul(INPUT_BYTES)?)?;
         Some(Rows {
             base,
             capacity,
             values: base.cast(),
+            results,
             common: Common::default(),
         })
     }
@@ -67,10 +76,15 @@ impl Rows {
         self.values = self.base.cast();
     }
 
-    pub(super) fn at<T>(&self, bytes_before: usize) -> NonNull<T> {
-        // SAFETY: callers pass the sum of the widths of the columns before theirs, below ROW_BYTES, so the
+    fn at<T>(&self, bytes_before: usize) -> NonNull<T> {
+        // SAFETY: callers pass the sum of the widths of the columns before theirs, below INPUT_BYTES, so the
         // pointer stays inside the one allocation.
         unsafe { self.base.add(self.capacity * bytes_before) }.cast()
+    }
+
+    fn result_at<T>(&self, bytes_before: usize) -> NonNull<T> {
+        // SAFETY: as in `at`, below RESULT_BYTES and inside the place.
+        unsafe { self.results.base.add(self.capacity * bytes_before) }.cast()
     }
 
     /// The input cells of the first `len` rows.
@@ -93,31 +107,33 @@ impl Rows {
         assert!(len <= self.capacity);
         debug_assert!(self.common.kind.is_none());
         // SAFETY: the first byte column spans `capacity` zeroed cells.
-        unsafe { std::slice::from_raw_parts(self.at::<u8>(24).as_ptr(), len) }
+        unsafe { std::slice::from_raw_parts(self.at::<u8>(16).as_ptr(), len) }
     }
 
     /// Result cells: the value of an OK row, the code of any other.
     pub(crate) fn out(&self) -> &[AtomicU64] {
-        // SAFETY: the third column spans `capacity` zeroed, aligned cells that are only used as atomics.
-        unsafe { std::slice::from_raw_parts(self.at::<AtomicU64>(16).as_ptr(), self.capacity) }
+        // SAFETY: the first result column spans `capacity` zeroed, aligned cells that are only used as atomics.
+        unsafe { std::slice::from_raw_parts(self.result_at::<AtomicU64>(0).as_ptr(), self.capacity) }
     }
 
     /// Kind codes of the results, UNSET or FAILED.
     pub(crate) fn out_kinds(&self) -> &[AtomicU8] {
-        self.byte_column(25)
+        self.byte_column(8)
     }
 
     pub(crate) fn outcomes(&self) -> &[AtomicU8] {
-        self.byte_column(26)
+        self.byte_column(9)
     }
 
     pub(crate) fn handled(&self) -> &[AtomicU8] {
-        self.byte_column(27)
+        self.byte_column(10)
     }
 
     fn byte_column(&self, bytes_before: usize) -> &[AtomicU8] {
         // SAFETY: a byte column of `capacity` zeroed cells that are only used as atomics.
-        unsafe { std::slice::from_raw_parts(self.at::<AtomicU8>(bytes_before).as_ptr(), self.capacity) }
+        unsafe {
+            std::slice::from_raw_parts(self.result_at::<AtomicU8>(bytes_before).as_ptr(), self.capacity)
+        }
     }
 
     /// Writes one input row.
@@ -134,7 +150,7 @@ impl Rows {
     pub(crate) fn put_kind(&mut self, row: usize, kind: u8) {
         assert!(row < self.capacity);
         // SAFETY: the row is inside the kinds column, and `&mut self` excludes readers.
-        unsafe { store(self.at::<u8>(24).as_ptr(), row, kind) };
+        unsafe { store(self.at::<u8>(16).as_ptr(), row, kind) };
     }
 
     /// Copies input row `from` to `to`.
@@ -149,7 +165,7 @@ impl Rows {
     pub(crate) fn writer(&mut self, limit: usize) -> Writer {
         self.own_values();
         self.common = Common::default();
-        let kinds = self.at::<u8>(24).as_ptr();
+        let kinds = self.at::<u8>(16).as_ptr();
         Writer::attached(
             self.values.as_ptr(),
             self.capacity,
@@ -177,14 +193,14 @@ impl Rows {
     pub(crate) fn clear_results(&mut self, len: usize) {
         assert!(len <= self.capacity);
         // SAFETY: the column spans `capacity` bytes, and `&mut self` excludes setters and readers.
-        unsafe { self.at::<u8>(25).write_bytes(UNSET, len) };
+        unsafe { self.result_at::<u8>(8).write_bytes(UNSET, len) };
     }
 
     /// The kinds of the results, eight rows a cell.
     fn result_kinds_by_eight(&self) -> &[AtomicU64] {
         // SAFETY: the column is 64-byte aligned and spans a multiple of 64 bytes, used only as atomics while it
         // is shared.
-        unsafe { std::slice::from_raw_parts(self.at::<AtomicU64>(25).as_ptr(), self.capacity / 8) }
+        unsafe { std::slice::from_raw_parts(self.result_at::<AtomicU64>(8).as_ptr(), self.capacity / 8) }
     }
 
     /// Gives the first `len` results the same kind code.
@@ -214,13 +230,13 @@ impl Rows {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        (self.capacity * ROW_BYTES) as u64
+        (self.capacity * (INPUT_BYTES + RESULT_BYTES)) as u64
     }
 }
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        give_back_lazy(self.base, self.capacity * ROW_BYTES);
+        give_back_lazy(self.base, self.capacity * INPUT_BYTES);
     }
 }
 
