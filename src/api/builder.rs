@@ -31,10 +31,23 @@ pub struct Builder {
 
 #[derive(Default)]
 struct Closures {
-    handlers: [Option<Handler>; DEFAULT + 1],
+    handler: Option<Handler>,
+    /// Few batchers have any.
+    by_kind: Option<Box<[Option<Handler>; Kind::COUNT]>>,
     on_result: Option<OnResult>,
     object_release: Option<ObjectRelease>,
     log: Option<Log>,
+}
+
+impl Closures {
+    /// The handler of a kind's code, or the default.
+    fn handler(&self, which: usize) -> Option<&Handler> {
+        match &self.by_kind {
+            _ if which == DEFAULT => self.handler.as_ref(),
+            Some(by_kind) => by_kind.get(which)?.as_ref(),
+            None => None,
+        }
+    }
 }
 
 impl Builder {
@@ -159,7 +172,7 @@ impl Builder {
     where
         F: Fn(&mut Batch<'_>) -> Result<(), Failure> + Send + Sync + 'static,
     {
-        self.handlers.handlers[DEFAULT] = Some(Box::new(handler));
+        self.handlers.handler = Some(Box::new(handler));
         self
     }
 
@@ -168,7 +181,7 @@ impl Builder {
     where
         F: Fn(&mut Batch<'_>) -> Result<(), Failure> + Send + Sync + 'static,
     {
-        self.handlers.handlers[kind as usize] = Some(Box::new(handler));
+        self.handlers.by_kind.get_or_insert_default()[kind as usize] = Some(Box::new(handler));
         self
     }
 
@@ -222,7 +235,7 @@ impl Builder {
     pub fn build(self) -> Result<Batcher, Error> {
         let closures = self.handlers;
         let own = (0..=DEFAULT)
-            .filter(|kind| closures.handlers[*kind].is_some())
+            .filter(|kind| closures.handler(*kind).is_some())
             .fold(0, |own, kind| own | 1 << kind);
         let routes = Routes::new(own, self.pull_handlers, closures.on_result.is_some())?;
         let closures = try_box(closures).ok_or(Error::bare(Status::NO_MEMORY))?;
@@ -275,7 +288,7 @@ pub(super) fn call_handler(handler: &dyn Fn(&mut Batch<'_>) -> Result<(), Failur
 
 impl Callbacks for Closures {
     fn handle(&self, which: usize, part: &Part) -> Status {
-        match &self.handlers[which] {
+        match self.handler(which) {
             Some(handler) => call_handler(handler, part),
             None => Status::NO_HANDLER,
         }

@@ -118,6 +118,7 @@ pub(crate) struct Inner {
     fork_epoch: u32,
     pub(crate) callbacks: Box<dyn Callbacks>,
     pub(crate) gate: Gate<Front>,
+    pub(super) threads: Mutex<Vec<Thread>>,
     pub(crate) stages: Stages,
     pub(crate) core: Apart<Mutex<Core>>,
     /// Handler threads and callers of next_batch wait here.
@@ -130,11 +131,10 @@ pub(crate) struct Inner {
     pub(super) given_now: AtomicI64,
     /// Counts work that came while somebody spins for it.
     pub(super) hint: AtomicU32,
-    /// Wakes that wait until the locks are left: see `wake.rs`.
-    pub(super) wakes: Apart<AtomicU32>,
     /// `room_changes` for those who spin.
     pub(super) room_hints: [AtomicU64; 2],
-    pub(super) threads: Mutex<Vec<Thread>>,
+    /// Wakes that wait until the locks are left: see `wake.rs`.
+    pub(super) wakes: Apart<AtomicU32>,
 }
 
 impl Inner {
@@ -203,6 +203,10 @@ impl Inner {
                 return Err(error);
             }
         }
+        // One after another would take as long as all of them.
+        for thread in engine.threads.lock().iter() {
+            thread.wait_named();
+        }
         if limits.drain_at_exit > 0
             && let Err(error) = super::exit::register(&engine)
         {
@@ -238,6 +242,9 @@ impl Inner {
                 engine.core.lock().drivers -= 1;
                 // SAFETY: the box was just leaked for a thread that was not made.
                 drop(unsafe { Box::from_raw(arg) });
+                if errno == thread::NO_MEMORY {
+                    return Err(Error::bare(Status::NO_MEMORY));
+                }
                 Err(Error::new(
                     Status::SYSTEM,
                     "threads",

@@ -2,9 +2,8 @@
 
 use core::ops::{Deref, DerefMut};
 
-/// Shares no cache line, and no pair of lines that are fetched together, with its neighbours: what one thread writes
-/// here does not slow down another that reads there.
-#[repr(align(128))]
+/// Shares no cache line with its neighbours: what one thread writes here does not slow down another that reads there.
+#[repr(align(64))]
 pub(crate) struct Apart<T>(T);
 
 impl<T> Apart<T> {

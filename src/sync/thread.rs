@@ -1,16 +1,21 @@
 //! Threads of the engine, and knowing which thread this is.
 //!
 //! An engine thread blocks all signals from its first instruction, cannot be cancelled, wakes on time (timer
-//! slack 1 ns) and has its name before `spawn` returns. It is a plain pthread: std's would abort when memory
+//! slack 1 ns) and has its name once `wait_named` returns. It is a plain pthread: std's would abort when memory
 //! runs out.
 
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
+use core::ptr::NonNull;
 
+use super::Shared;
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Stack size of an engine thread unless asked otherwise: 1 MiB, of which the kernel maps what is touched.
 pub(crate) const STACK_BYTES: usize = 1 << 20;
+
+/// What `spawn` answers where there is no memory for it.
+pub(crate) const NO_MEMORY: i32 = libc::ENOMEM;
 
 /// What runs on a thread. It may be left by `pthread_exit`, whose forced unwind passes through.
 pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
@@ -48,81 +53,96 @@ unsafe extern "C" {
 #[must_use = "a thread is joined or detached"]
 pub(crate) struct Thread {
     id: libc::pthread_t,
+    start: Shared<Start>,
 }
 
-/// What `spawn` tells the new thread; on the stack of `spawn`, which waits until `started`.
+/// What `spawn` tells the new thread.
 struct Start {
     entry: Entry,
     arg: *mut c_void,
     name: [u8; NAME_BYTES],
-    started: AtomicU32,
+    named: AtomicU32,
 }
 
-/// Starts a thread that runs `entry(arg)`. Its name is `name` up to the first NUL or 15 bytes. Returns when
-/// the thread has copied its start record and named itself. `Err` is an errno (EAGAIN, ENOMEM, EINVAL).
+// SAFETY: whoever spawns gives what `arg` leads to away to the new thread, the only one that uses it.
+unsafe impl Send for Start {}
+// SAFETY: as above; the rest is plain data that nobody changes, and an atomic.
+unsafe impl Sync for Start {}
+
+/// Starts a thread that runs `entry(arg)`. Its name is `name` up to the first NUL or 15 bytes. `Err` is an errno (EAGAIN,
+/// ENOMEM, EINVAL).
 pub(crate) fn spawn(name: &str, stack: usize, entry: Entry, arg: *mut c_void) -> Result<Thread, i32> {
-    let start = Start {
+    let start = Shared::try_new(Start {
         entry,
         arg,
         name: short_name(name),
-        started: AtomicU32::new(0),
-    };
+        named: AtomicU32::new(0),
+    })
+    .ok_or(libc::ENOMEM)?;
     let attributes = Attributes::new(stack)?;
-    // The new thread inherits the mask. It stays until the new thread has let go of `start`, so that no
-    // handler of the host can jump out of this frame.
+    // The new thread inherits the mask.
     let signals = Blocked::new();
     let mut id = MaybeUninit::uninit();
-    // SAFETY: `attributes` is initialized; `start` outlives the new thread's use of it, see the wait below.
+    let given = Shared::into_raw(start.clone());
+    // SAFETY: `attributes` is initialized, and what is given to the new thread is counted for it.
     let errno = unsafe {
         pthread_create(
             id.as_mut_ptr(),
             &raw const attributes.raw,
             run,
-            (&raw const start).cast_mut().cast(),
+            given.as_ptr().cast(),
         )
     };
+    drop(signals);
     if errno != 0 {
+        // SAFETY: given to a thread that was not made.
+        drop(unsafe { Shared::from_raw(given) });
         return Err(errno);
     }
-    // SYNC: Acquire pairs with the Release store of `run` - the thread has read `start` for the last time.
-    while start.started.load(Ordering::Acquire) == 0 {
-        futex(
-            &raw const start.started,
-            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
-            0,
-        );
-    }
-    drop(signals);
     // SAFETY: pthread_create succeeded and wrote it.
     let id = unsafe { id.assume_init() };
-    Ok(Thread { id })
+    Ok(Thread { id, start })
 }
 
 extern "C-unwind" fn run(start: *mut c_void) -> *mut c_void {
-    let start = start.cast::<Start>().cast_const();
+    let start = NonNull::new(start.cast::<Start>());
     // SAFETY: takes an integer; a null `before` is allowed on Linux.
     unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, core::ptr::null_mut()) };
     // SAFETY: takes integers and changes this thread only.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize, 0_usize, 0_usize, 0_usize) };
-    // SAFETY: `spawn` keeps the record until `started` is stored, and has written all but that before.
-    let name = unsafe { (*start).name };
-    // SAFETY: as above.
-    let entry = unsafe { (*start).entry };
-    // SAFETY: as above.
-    let arg = unsafe { (*start).arg };
+    // SAFETY: `spawn` gave this reference to this thread.
+    let start = start.map(|start| unsafe { Shared::<Start>::from_raw(start) });
+    let Some(start) = start else {
+        return core::ptr::null_mut();
+    };
     // SAFETY: reads a string that ends with NUL.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0_usize, 0_usize, 0_usize) };
-    // SAFETY: a place inside the record; after the store below only its address is used.
-    let started = unsafe { &raw const (*start).started };
-    // SYNC: Release pairs with the load of `spawn` - this thread has read `start` for the last time.
-    // SAFETY: `spawn` keeps the record until this very store.
-    unsafe { (*started).store(1, Ordering::Release) };
-    futex(started, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
+    unsafe { libc::prctl(libc::PR_SET_NAME, start.name.as_ptr(), 0_usize, 0_usize, 0_usize) };
+    // SYNC: Release pairs with the load of `wait_named` - the name, which is the kernel's to show.
+    start.named.store(1, Ordering::Release);
+    futex(
+        &raw const start.named,
+        libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+        1,
+    );
+    let (entry, arg) = (start.entry, start.arg);
+    drop(start);
     // No destructor is alive here: a forced unwind passes this frame.
     entry(arg)
 }
 
 impl Thread {
+    /// Waits until the thread runs and has its name.
+    pub(crate) fn wait_named(&self) {
+        // SYNC: Acquire pairs with the Release store of `run`.
+        while self.start.named.load(Ordering::Acquire) == 0 {
+            futex(
+                &raw const self.start.named,
+                libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+                0,
+            );
+        }
+    }
+
     /// Waits until the thread has ended. Not a cancellation point of the caller. Never called by the thread
     /// itself.
     pub(crate) fn join(self) {

@@ -8,6 +8,9 @@ use core::ffi::c_void;
 
 pub(crate) const STACK_BYTES: usize = 1 << 20;
 
+/// What `spawn` answers where there is no memory for it.
+pub(crate) const NO_MEMORY: i32 = libc::ENOMEM;
+
 pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
 pub(crate) type ExitHook = extern "C" fn(*mut c_void);
@@ -48,6 +51,9 @@ pub(crate) fn spawn(name: &str, _stack: usize, entry: Entry, arg: *mut c_void) -
 }
 
 impl Thread {
+    /// Here it has its name from the start.
+    pub(crate) fn wait_named(&self) {}
+
     /// Waits until the thread has ended.
     pub(crate) fn join(self) {
         let _ = self.0.join();

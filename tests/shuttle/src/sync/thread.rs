@@ -6,6 +6,9 @@ use core::ffi::c_void;
 /// Stack size of an engine thread; coroutines have their own.
 pub(crate) const STACK_BYTES: usize = 1 << 20;
 
+/// What `spawn` answers where there is no memory for it.
+pub(crate) const NO_MEMORY: i32 = 12;
+
 /// What runs on a thread.
 pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
@@ -50,6 +53,9 @@ pub(crate) fn spawn(name: &str, _stack: usize, entry: Entry, arg: *mut c_void) -
 }
 
 impl Thread {
+    /// Here it has its name from the start.
+    pub(crate) fn wait_named(&self) {}
+
     /// Waits until the thread has ended.
     pub(crate) fn join(mut self) {
         if let Some(task) = self.task.take() {
