@@ -325,6 +325,7 @@ impl Core {
         self.ready.shrink_to_fit();
         self.turns.shrink_to_fit();
         self.ledger.shrink();
+        self.histograms.move_down();
     }
 
     /// There is something that `trim` gives back.

@@ -142,6 +142,18 @@ impl Recorded {
         true
     }
 
+    /// Puts what is packed where memory is free by now: left where it was made, it would keep a page of what was given
+    /// back.
+    pub(crate) fn move_down(&mut self) {
+        if let Recorded::Packed(words) = self {
+            let mut moved = Vec::new();
+            if moved.try_reserve_exact(words.len()).is_ok() {
+                moved.extend_from_slice(words);
+                *words = moved;
+            }
+        }
+    }
+
     /// Keeps what was recorded in less memory, if there is that much.
     pub(crate) fn pack(&mut self) {
         if let Recorded::Open(open) = self {
@@ -286,6 +298,7 @@ mod tests {
             open.delivery_time.record(round);
             let before = *open;
             recorded.pack();
+            recorded.move_down();
             assert!(recorded.open().is_none(), "packed");
             assert_eq!(recorded.read(), before);
             assert!(recorded.unpack());

@@ -10,8 +10,9 @@ use std::ptr::NonNull;
 /// Bytes of a row's result: its cell, and three one-byte columns.
 pub(super) const RESULT_BYTES: usize = 8 + 3;
 
-/// Rows that the places of one shelf have in all, where a batch has fewer.
-const SHELF_ROWS: usize = 4096;
+/// Rows that the places of one shelf have in all, where a batch has fewer: enough for memory straight from the system, which
+/// an allocator need not clear.
+const SHELF_ROWS: usize = 16_384;
 
 struct Shelf {
     base: NonNull<u8>,
