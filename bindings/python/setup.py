@@ -1,11 +1,15 @@
 """Builds the native file with build.sh, which says how; everything else is in pyproject.toml."""
 
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    sys.exit("microbatch does not support free-threaded Python: its extension is of the limited API, which that has not")
 
 
 class BuildGlue(build_ext):

@@ -295,6 +295,7 @@ extern PyType_Spec batch_spec;
 /* Reads a Python value. An object gets a reference that is the caller's to hand over or to forget. Strings and bytes are
    borrowed from the Python object; *keep, if it is not NULL afterwards, must live as long as the value. */
 mb_status value_read(struct host *host, PyObject *object, mb_value *value, PyObject **keep);
+bool read_unsigned(const char *what, PyObject *given, unsigned long long maximum, uint64_t *to);
 void value_forget(struct host *host, const mb_value *value);
 void value_handing(struct host *host, const mb_value *value);        /* before a call that hands it over */
 void value_handed(struct host *host, const mb_value *value);         /* after it succeeded */

@@ -146,16 +146,8 @@ int64_t deadline_of(PyObject *pusher, const struct arguments *from)
 
 bool tag_of(struct host *host, PyObject *given, uint64_t *tag)
 {
-    *tag = given == NULL ? 0 : PyLong_AsUnsignedLongLong(given);
-    if (*tag == (uint64_t)-1 && PyErr_Occurred() != NULL) {
-        bool is_integer = PyErr_ExceptionMatches(PyExc_OverflowError);
-        PyObject *text;
-        PyErr_Clear();
-        text = PyUnicode_FromFormat("a tag is an integer from 0 to 18446744073709551615, not %.200A", given);
-        if (text != NULL) {
-            raise_status(is_integer ? MB_ERR_OUT_OF_RANGE : MB_ERR_INVALID_ARGUMENT, PyUnicode_AsUTF8AndSize(text, NULL));
-            Py_DECREF(text);
-        }
+    *tag = 0;
+    if (given != NULL && !read_unsigned("a tag", given, UINT64_MAX, tag)) {
         return false;
     }
     if (*tag >= REPLY_TAGS) {

@@ -29,6 +29,27 @@ static PyObject *numpy_scalar(PyObject *object)
     return item;
 }
 
+/* Reads a number without a sign; false: an error says what it must be. */
+bool read_unsigned(const char *what, PyObject *given, unsigned long long maximum, uint64_t *to)
+{
+    PyObject *text;
+    bool is_integer = true;
+    *to = PyLong_AsUnsignedLongLong(given);
+    if (*to <= maximum && (*to != UINT64_MAX || PyErr_Occurred() == NULL)) {
+        return true;
+    }
+    if (PyErr_Occurred() != NULL) {
+        is_integer = PyErr_ExceptionMatches(PyExc_OverflowError);
+        PyErr_Clear();
+    }
+    text = PyUnicode_FromFormat("%s is an integer from 0 to %llu, not %.200A", what, maximum, given);
+    if (text != NULL) {
+        raise_status(is_integer ? MB_ERR_OUT_OF_RANGE : MB_ERR_INVALID_ARGUMENT, PyUnicode_AsUTF8AndSize(text, NULL));
+        Py_DECREF(text);
+    }
+    return false;
+}
+
 static mb_status read_object(struct host *host, PyObject *object, mb_value *value)
 {
     struct reference *reference;
@@ -41,11 +62,13 @@ static mb_status read_object(struct host *host, PyObject *object, mb_value *valu
         PyObject *owner = PyObject_GetAttrString(object, "owner");
         PyObject *word = PyObject_GetAttrString(object, "word");
         PyObject *size = PyObject_GetAttrString(object, "size");
-        if (owner != NULL && word != NULL && size != NULL) {
-            value->owner = (uint32_t)PyLong_AsUnsignedLong(owner);
-            value->as.object.word = PyLong_AsUnsignedLongLong(word);
-            value->as.object.size = PyLong_AsUnsignedLongLong(size);
+        uint64_t number = 0;
+        if (owner != NULL && word != NULL && size != NULL
+            && read_unsigned("the owner of a ForeignObject", owner, UINT32_MAX, &number)
+            && read_unsigned("the word of a ForeignObject", word, UINT64_MAX, &value->as.object.word)) {
+            read_unsigned("the size of a ForeignObject", size, UINT64_MAX, &value->as.object.size);
         }
+        value->owner = (uint32_t)number;
         Py_XDECREF(owner);
         Py_XDECREF(word);
         Py_XDECREF(size);
@@ -63,7 +86,7 @@ static mb_status read_object(struct host *host, PyObject *object, mb_value *valu
     if (host->object_size != NULL) {
         PyObject *size = PyObject_CallFunctionObjArgs(host->object_size, object, NULL);
         if (size != NULL) {
-            value->as.object.size = PyLong_AsUnsignedLongLong(size);
+            read_unsigned("what object_size answers", size, UINT64_MAX, &value->as.object.size);
             Py_DECREF(size);
         }
         if (PyErr_Occurred() != NULL) {

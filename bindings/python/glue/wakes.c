@@ -85,6 +85,10 @@ PyObject *reply_add_done_callback(PyObject *object, PyObject *args, PyObject *kw
         PyErr_Format(PyExc_TypeError, "a callback is a function of the reply, not %R", callback);
         return NULL;
     }
+    if (context != Py_None && !PyObject_HasAttrString(context, "run")) {
+        PyErr_Format(PyExc_TypeError, "context is a contextvars.Context or None, not %R", context);
+        return NULL;
+    }
     context = context == Py_None ? PyObject_CallFunctionObjArgs(copy_context, NULL) : Py_NewRef(context);
     loop = context == NULL ? NULL : PyObject_CallFunctionObjArgs(get_running_loop, NULL);
     if (loop == NULL) {

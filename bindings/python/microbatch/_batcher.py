@@ -82,7 +82,7 @@ class Batcher(Ending, Generic[T, R]):
         self._delivers = options.get("results") != "pull" and not count_results
         host = self._host = _microbatch.Host(
             weakref.ref(self),
-            [(name, option_text(OPTIONS[name][1] if name in OPTIONS else "", value)) for name, value in options.items()],
+            [(name, option_text(name, OPTIONS[name][1] if name in OPTIONS else "", value)) for name, value in options.items()],
             those.for_host(),
             on_release,
             object_size,

@@ -112,6 +112,9 @@ class Failure(Exception):
     def __init__(self, code: int, message: str = "", type_name: str = "") -> None:
         if not isinstance(code, int) or not 0 < code < 2**31:
             raise named("INVALID_ARGUMENT", f"a code of your own is an integer from 1 to {2**31 - 1}, not {code!r}")
+        for name, text in (("message", message), ("type_name", type_name)):
+            if not isinstance(text, str):
+                raise named("INVALID_ARGUMENT", f"the {name} of a failure is a str, not {text!r}")
         super().__init__(message)
         self.code = code
         self.message = message
@@ -131,15 +134,19 @@ def describe(failure: BaseException) -> tuple[int, str, str]:
     if not isinstance(failure, BaseException):
         raise named("INVALID_ARGUMENT", f"a failure is an exception, not {failure!r}")
     if isinstance(failure, Failure):
-        return failure.code, failure.type_name, failure.message
+        return failure.code, _sendable(failure.type_name).replace("\0", "\\x00"), _sendable(failure.message)
     if isinstance(failure, Error):
-        return failure.code, failure.type_name or type(failure).__name__, failure.message
+        return failure.code, failure.type_name or type(failure).__name__, _sendable(failure.message)
     try:
         message = str(failure)
     except Exception as broken:
         message = f"(its text failed: {type(broken).__name__})"
-    message = message.encode("utf-8", "backslashreplace").decode("utf-8")
-    return CODES["HANDLER_FAILED"], type(failure).__name__, message
+    return CODES["HANDLER_FAILED"], type(failure).__name__, _sendable(message)
+
+
+def _sendable(text: str) -> str:
+    """Lone surrogates are written out: the reason of a failure must not be lost by them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 _microbatch.setup(make=make, of_row=of_row, ForeignObject=ForeignObject)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _microbatch
-from ._batch import Batch, OnBatch, Work
+from ._batch import Batch, OnBatch, Work, on_batch
 from ._columns import Numbers, Strings, chunks_of, listed
 from ._error import MapError, named
 from ._results import Results
@@ -63,7 +63,7 @@ def map_batches(
     values: Iterable[Any], handler: Callable[[Batch[Any]], Any], *, max_batch_size: int = 0, batches: int = 0
 ) -> Results[Any]:
     """`map` for a handler that takes the Batch; answers all Results, failed ones too, instead of raising."""
-    return _Run(OnBatch(handler), None, arrays=False)(values, max_batch_size, batches)
+    return _Run(on_batch(handler), None, arrays=False)(values, max_batch_size, batches)
 
 
 class _Run:
@@ -85,6 +85,7 @@ class _Run:
             if not isinstance(number, int) or number < 0:
                 raise named("INVALID_ARGUMENT", f"{name} is a whole number from 1 on, or 0 for none, not {number!r}")
         chunks = chunks_of(values)
+        size, batches = min(size, 2**64 - 1), min(batches, 2**64 - 1)
         work = self.work
         if len(chunks) == 1 and isinstance(chunks[0], Numbers):
             numbers = chunks[0]

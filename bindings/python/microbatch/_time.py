@@ -19,6 +19,8 @@ def nanoseconds(duration: Seconds | None) -> int:
     if duration is None:
         return FOREVER
     if isinstance(duration, str):
+        if "\0" in duration or any("\ud800" <= letter <= "\udfff" for letter in duration):
+            raise named("INVALID_ARGUMENT", f"a time as text is a number and a unit, such as '2ms', not {duration!a}")
         return _microbatch.duration(duration)
     if isinstance(duration, timedelta):
         return (duration.days * 86_400 + duration.seconds) * 10**9 + duration.microseconds * 1000
@@ -42,9 +44,13 @@ def time_out(limit: Seconds | None) -> int:
 Option = Seconds
 
 
-def option_text(type_name: str, value: Option) -> str:
+def option_text(name: str, type_name: str, value: Option) -> str:
     """An option as the library reads it."""
+    if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise named("INVALID_OPTION", f"{name!a} is not an option")
     if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise named("INVALID_OPTION", f"{name} = {value!a}: the text of an option has no NUL and no lone surrogate")
         return value
     if type_name == "duration":
         return str(nanoseconds(value))

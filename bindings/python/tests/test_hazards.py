@@ -382,3 +382,14 @@ def test_a_free_threaded_interpreter_is_refused_at_import() -> None:
         "    print(refused)\n"
     )
     assert "does not support free-threaded Python" in run(program).stdout
+
+
+def test_a_free_threaded_interpreter_is_refused_by_the_build() -> None:
+    program = (
+        "import runpy, sys, sysconfig\n"
+        "real = sysconfig.get_config_var\n"
+        "sysconfig.get_config_var = lambda name: 1 if name == 'Py_GIL_DISABLED' else real(name)\n"
+        "sys.argv = ['setup.py', 'bdist_wheel']\n"
+        f"runpy.run_path({str(ROOT / 'bindings/python/setup.py')!r}, run_name='__main__')\n"
+    )
+    assert "does not support free-threaded Python" in run(program, 1).stderr
