@@ -16,6 +16,14 @@ fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
+/// How often a thread does its part: less where nothing bounds the preemptions, or the search would not end.
+fn times(bounded: u64, unbounded: u64) -> u64 {
+    match std::env::var("MICROBATCH_LOOM").as_deref() {
+        Ok("all") => unbounded,
+        _ => bounded,
+    }
+}
+
 /// A thread of a model with an id of its own.
 fn start<T: 'static>(number: usize, run: impl FnOnce() -> T + 'static) -> thread::JoinHandle<T> {
     thread::spawn(move || {
@@ -33,14 +41,16 @@ macro_rules! owner_and_visitor {
             let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
             let other = gate.clone();
+            let visits = times(2, 1);
             let visitor = start(2, move || {
-                other.visit(|count| *count += 10);
-                other.visit(|count| *count += 10);
+                for _ in 0..visits {
+                    other.visit(|count| *count += 10);
+                }
             });
             gate.push(|count| *count += 1);
             gate.push(|count| *count += 1);
             visitor.join().expect("no panic");
-            assert_eq!(gate.push(|count| *count), 23);
+            assert_eq!(gate.push(|count| *count), 3 + 10 * visits);
         });
     }};
 }
@@ -54,20 +64,23 @@ macro_rules! two_pushers {
             let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
             let other = gate.clone();
+            let (theirs, ours) = (3, times(2, 1));
             let pusher = start(2, move || {
-                for _ in 0..3 {
+                for _ in 0..theirs {
                     other.push(|count| *count += 10);
                 }
             });
-            gate.push(|count| *count += 1);
-            gate.push(|count| *count += 1);
+            for _ in 0..ours {
+                gate.push(|count| *count += 1);
+            }
             pusher.join().expect("no panic");
-            assert_eq!(gate.visit(|count| *count), 33);
+            assert_eq!(gate.visit(|count| *count), 1 + ours + 10 * theirs);
         });
     }};
 }
 
-/// Two threads push and one visits.
+/// Two threads push and one visits. Where nothing bounds the preemptions, it comes once the bias has moved, and the first
+/// owner tries the quick way in alone.
 macro_rules! two_pushers_and_visitor {
     ($gate:path) => {{
         use $gate as gate;
@@ -77,21 +90,58 @@ macro_rules! two_pushers_and_visitor {
             gate.push(|count| *count += 1);
             let other = gate.clone();
             let pusher = start(2, move || {
-                for _ in 0..3 {
+                let before = times(0, 2);
+                for _ in 0..before {
                     other.push(|count| *count += 10);
                 }
+                let another = other.clone();
+                let visitor = start(3, move || another.visit(|count| *count += 100));
+                for _ in before..3 {
+                    other.push(|count| *count += 10);
+                }
+                visitor.join().expect("no panic");
             });
-            let other = gate.clone();
-            let visitor = start(3, move || other.visit(|count| *count += 100));
-            gate.push(|count| *count += 1);
+            let mut ours = times(1, 0);
+            for _ in 0..ours {
+                gate.push(|count| *count += 1);
+            }
+            if ours == 0 && gate.push_if_owner(|count| *count += 1).is_some() {
+                ours = 1;
+            }
             pusher.join().expect("no panic");
-            visitor.join().expect("no panic");
-            assert_eq!(gate.visit(|count| *count), 132);
+            assert_eq!(gate.visit(|count| *count), 131 + ours);
         });
     }};
 }
 
-/// Two visitors beside the owner: whoever seals, whoever asks for stats.
+/// An owner that was about to go in while the bias moves on to another thread and its slot, if it could, with it; and then
+/// somebody visits.
+macro_rules! stale_owner {
+    ($gate:path) => {{
+        use $gate as gate;
+        check(3, || {
+            be(1);
+            let gate = Arc::new(gate::Gate::new(0, |count| *count));
+            gate.push(|count| *count += 1);
+            let other = gate.clone();
+            let heir = start(2, move || {
+                other.push(|count| *count += 10);
+                other.push(|count| *count += 10);
+                let another = other.clone();
+                let visitor = start(3, move || another.visit(|count| *count += 100));
+                let inside = other.push_if_owner(|count| *count += 10);
+                visitor.join().expect("no panic");
+                inside.map_or(0, |()| 10)
+            });
+            let ours = gate.push_if_owner(|count| *count += 1).map_or(0, |()| 1);
+            let theirs = heir.join().expect("no panic");
+            assert_eq!(gate.visit(|count| *count), 121 + ours + theirs);
+        });
+    }};
+}
+
+/// Two visitors beside the owner: whoever seals, whoever asks for stats. Where nothing bounds the preemptions, one comes when
+/// the other has been there.
 macro_rules! owner_and_two_visitors {
     ($gate:path) => {{
         use $gate as gate;
@@ -99,12 +149,21 @@ macro_rules! owner_and_two_visitors {
             be(1);
             let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
-            let (one, two) = (gate.clone(), gate.clone());
-            let first = start(2, move || one.visit(|count| *count += 10));
-            let second = start(3, move || two.visit(|count| *count += 100));
+            let one = gate.clone();
+            let visitors = start(2, move || {
+                let before = times(0, 1);
+                for _ in 0..before {
+                    one.visit(|count| *count += 10);
+                }
+                let two = one.clone();
+                let second = start(3, move || two.visit(|count| *count += 100));
+                for _ in before..1 {
+                    one.visit(|count| *count += 10);
+                }
+                second.join().expect("no panic");
+            });
             gate.push(|count| *count += 1);
-            first.join().expect("no panic");
-            second.join().expect("no panic");
+            visitors.join().expect("no panic");
             assert_eq!(gate.push(|count| *count), 112);
         });
     }};
@@ -127,10 +186,12 @@ macro_rules! sealing {
                     });
                 }
             });
-            gate.push(|(open, _)| *open += 1);
-            gate.push(|(open, _)| *open += 1);
+            let ours = times(2, 1);
+            for _ in 0..ours {
+                gate.push(|(open, _)| *open += 1);
+            }
             sealer.join().expect("no panic");
-            assert_eq!(gate.push(|(open, sealed)| *open + *sealed), 3);
+            assert_eq!(gate.push(|(open, sealed)| *open + *sealed), 1 + ours);
         });
     }};
 }
@@ -405,7 +466,12 @@ fn control_turn_at_once() {
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn control_slot_unseen() {
-    two_pushers_and_visitor!(mutants::slot_unseen);
+    stale_owner!(mutants::slot_unseen);
+}
+
+#[test]
+fn a_stale_owner_hides_nobody() {
+    stale_owner!(super::gate);
 }
 
 #[test]
@@ -456,6 +522,12 @@ fn a_shared_value_is_written_by_who_is_left_alone() {
 #[test]
 fn a_shared_value_crosses_as_a_pointer() {
     raw!(super::shared);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn control_two_pushers_and_visitor() {
+    two_pushers_and_visitor!(mutants::no_heavy_fence);
 }
 
 #[test]
