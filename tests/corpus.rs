@@ -63,3 +63,40 @@ fn p30_calls_of_the_corpus() {
 fn p16_histories_of_the_corpus() {
     replay("histories", targets::histories::run);
 }
+
+#[test]
+fn p16_scenarios_of_the_corpus() {
+    replay("conformance", targets::conformance::run);
+}
+
+/// Or the target would play less than there is to play: almost every line of the vectors.
+#[test]
+fn p16_vectors_are_read_as_they_stand() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .map(|folder| folder.join("tests/conformance"))
+        .find(|folder| folder.is_dir())
+        .unwrap();
+    let is_said = |line: &&str| !line.is_empty() && !line.starts_with('#') && !line.starts_with("needs ");
+    let (mut lines, mut left_out) = (0, Vec::new());
+    for path in model::scenarios(&directory) {
+        let text = fs::read_to_string(&path).unwrap();
+        let needs = |line: &str| runner::LACKS.iter().any(|lacks| line == format!("needs {lacks}"));
+        if text.lines().any(needs) {
+            continue;
+        }
+        let (scenario, _) = targets::conformance::read(text.as_bytes()).unwrap();
+        lines += text.lines().filter(is_said).count();
+        let is_read = |line: &&str| scenario.lines().any(|read| read == *line);
+        left_out.extend(
+            text.lines()
+                .filter(is_said)
+                .filter(|line| !is_read(line))
+                .map(str::to_owned),
+        );
+    }
+    assert!(
+        lines > 2_000 && left_out.len() < lines / 200,
+        "of {lines} lines {left_out:#?} are left out"
+    );
+}

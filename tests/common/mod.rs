@@ -34,12 +34,16 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How long a test may take before it counts as hung. No test asserts that something is faster than this.
-pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
+/// How long a test may take before it counts as hung: `MICROBATCH_WATCHDOG` seconds, or 60. No test asserts that something
+/// is faster than this.
+fn patience() -> Duration {
+    let asked = std::env::var("MICROBATCH_WATCHDOG").ok();
+    Duration::from_secs(asked.and_then(|text| text.parse().ok()).unwrap_or(60))
+}
 
 // ---- The watchdog
 
-/// Ends the process with a message if it is not dropped within [`WATCHDOG`]: a hung test cannot be failed from
+/// Ends the process with a message if it is not dropped within [`patience`]: a hung test cannot be failed from
 /// outside in any other way.
 pub(crate) struct Watchdog {
     alive: Option<Sender<()>>,
@@ -51,11 +55,12 @@ pub(crate) fn watchdog() -> Watchdog {
     let test = thread::current().name().unwrap_or("a test").to_owned();
     let (alive, ended) = mpsc::channel();
     let thread = thread::spawn(move || {
-        if ended.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
+        let patience = patience();
+        if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             // Not eprintln!, whose text is kept back while a test runs.
             let _ = writeln!(
                 std::io::stderr(),
-                "watchdog: {test} hangs: it has run for {WATCHDOG:?}"
+                "watchdog: {test} hangs: it has run for {patience:?}"
             );
             std::process::abort();
         }

@@ -295,6 +295,9 @@ impl Batcher {
         {
             return refusal;
         }
+        if row >= self.flights[flight].parts[part].set.len() {
+            return "INVALID_ARGUMENT";
+        }
         if let Payload::Value(value) = &payload {
             self.hold(value);
         }

@@ -420,7 +420,11 @@ impl Player {
         let values = values(&words[3..]);
         let counts_up = !words[2].contains(',');
         for (at, value) in values.iter().enumerate() {
-            let tag = if counts_up { tags[0] + at as u64 } else { tags[at] };
+            let tag = if counts_up {
+                tags[0].wrapping_add(at as u64)
+            } else {
+                tags[at]
+            };
             let status = batcher.push_of_array(value.clone(), tag, deadline, owned.map(|id| id as u64));
             if status != "OK" {
                 return format!("{status} accepted {at}");

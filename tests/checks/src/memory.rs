@@ -8,6 +8,9 @@ use crate::tool::{Outcome, Result, is_there, root, run, target};
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
+/// All is slower: a test is given up after so many seconds.
+pub const PATIENCE: (&str, &str) = ("MICROBATCH_WATCHDOG", "3600");
+
 /// Which aliasing rules Miri holds the engine to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Borrows {
@@ -36,6 +39,7 @@ pub fn miri(borrows: Borrows, seeds: &str, leaks: bool, arguments: &[&str]) -> R
     let mut cargo = nightly::cargo()?;
     cargo
         .env("MIRIFLAGS", flags)
+        .env(PATIENCE.0, PATIENCE.1)
         .args([
             "miri",
             "test",
@@ -76,7 +80,9 @@ pub fn sanitized(sanitizer: Sanitizer, leaks: bool, arguments: &[&str]) -> Resul
     let leaks = i32::from(leaks);
     cargo
         .env("RUSTFLAGS", format!("-Zsanitizer={}", sanitizer.name()))
-        .env("TSAN_OPTIONS", "halt_on_error=1")
+        .env(PATIENCE.0, PATIENCE.1)
+        // Children of a fork start threads too.
+        .env("TSAN_OPTIONS", "halt_on_error=1:die_after_fork=0")
         .env(
             "ASAN_OPTIONS",
             format!("detect_leaks={leaks}:detect_stack_use_after_return=1"),

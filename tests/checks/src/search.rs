@@ -6,7 +6,7 @@ use crate::nightly;
 use crate::tool::{Outcome, Result, root, run, target};
 
 /// The fuzz targets.
-pub const TARGETS: [&str; 4] = ["options", "values", "calls", "histories"];
+pub const TARGETS: [&str; 5] = ["options", "values", "calls", "histories", "conformance"];
 
 /// Fuzzes one target for so many seconds. What it learns is left in `target/checks/corpus`; `canary` plants a bug that it must
 /// find.
@@ -24,10 +24,15 @@ pub fn fuzz(name: &str, seconds: u32, canary: bool) -> Result<Outcome> {
         .env("CARGO_TARGET_DIR", target(if canary { "canary" } else { "fuzz" }))
         .args(["fuzz", "run", "--fuzz-dir", "tests/fuzz", name])
         .arg(learnt)
-        .arg(root().join("tests/fuzz/corpus").join(name))
-        .arg("--")
-        .arg(format!("-max_total_time={seconds}"))
-        .args(["-timeout=20", "-max_len=4096", "-rss_limit_mb=3000"]);
+        .arg(root().join("tests/fuzz/corpus").join(name));
+    if name == "conformance" {
+        cargo.arg(root().join("tests/conformance"));
+    }
+    cargo.arg("--").arg(format!("-max_total_time={seconds}")).args([
+        "-timeout=300",
+        "-max_len=4096",
+        "-rss_limit_mb=3000",
+    ]);
     run(&mut cargo)
 }
 
