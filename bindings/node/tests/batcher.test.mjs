@@ -91,6 +91,18 @@ test('p09 the delay of a batch counts from its first submit, also if the turn go
   assert.ok(ages[1] >= 20_000_000n, String(ages[1]));
 });
 
+test('p09 so does that of a batch that begins in the middle of a turn, where the one before is full', async () => {
+  const ages = [];
+  const batcher = new Batcher((values, batch) => (ages.push([values.length, batch.age]), values), { maxDelay: 1, maxBatchSize: 4 });
+  await batcher.submit(0);
+  const answers = batcher.submitMany([1, 2, 3, 4, 5]);
+  const begun = performance.now();
+  while (performance.now() - begun < 20);
+  await Promise.all(answers);
+  assert.deepEqual(ages.slice(1).map(([size]) => size), [4, 1]);
+  assert.ok(ages[2][1] >= 20_000_000n, String(ages[2][1]));
+});
+
 test('p22 what is submitted beyond the room is refused, each by itself, and the rest is answered', async () => {
   const batcher = new Batcher((values) => values, { maxBatchSize: 10, queueCapacity: 20 });
   await batcher.submit(0);
