@@ -5,6 +5,7 @@ import static io.microbatch.Kit.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
@@ -129,5 +130,29 @@ class ColumnsTest {
         assertEquals(Kind.INT64, batch.kind(0));
         assertRefused("TOO_LATE", () -> batch.value(1));
         assertRefused("TOO_LATE", batch::tags);
+    }
+
+    @Test
+    void p12_columnsOfAnotherKindAreRefused() throws Exception {
+        Results<Object> texts =
+                delivered(
+                        List.of(1L, 2L),
+                        true,
+                        batch -> {
+                            assertSays("INT64, not FLOAT64", batch::float64s);
+                            assertEquals(Kind.INT64, batch.kind(1));
+                            batch.values().forEach(value -> assertEquals(Long.class, value.getClass()));
+                            assertSays("INT64, not FLOAT64", batch::float64s);
+                            batch.setAll(List.of("one", "two"));
+                        });
+        assertSays("STRING, not INT64", texts::int64s);
+        assertSays("STRING, not FLOAT64", texts::float64s);
+        Results<Object> several = delivered(EVERY_KIND, true, batch -> batch.setAll(batch.values()));
+        assertSays("several kinds", several::int64s);
+    }
+
+    private static void assertSays(String words, org.junit.jupiter.api.function.Executable call) {
+        String message = assertThrows(IllegalStateException.class, call).getMessage();
+        assertTrue(message.contains(words), message);
     }
 }
