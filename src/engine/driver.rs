@@ -133,7 +133,7 @@ pub(super) extern "C-unwind" fn thread_main(seat: *mut c_void) -> *mut c_void {
 }
 
 /// The thread ended inside a callback.
-extern "C" fn seat_left(seat: *mut c_void) {
+extern "C-unwind" fn seat_left(seat: *mut c_void) {
     // SAFETY: `thread_main` leaked this box for this thread and did not come to take it back.
     let mut seat = unsafe { Box::from_raw(seat.cast::<Seat>()) };
     let engine = seat.engine.clone();

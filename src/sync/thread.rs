@@ -21,7 +21,7 @@ pub(crate) const NO_MEMORY: i32 = libc::ENOMEM;
 pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
 /// What runs when a thread ends with an exit hook set.
-pub(crate) type ExitHook = extern "C" fn(*mut c_void);
+pub(crate) type ExitHook = extern "C-unwind" fn(*mut c_void);
 
 /// Lets another thread have the core.
 pub(crate) use std::thread::yield_now;

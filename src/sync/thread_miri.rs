@@ -13,7 +13,7 @@ pub(crate) const NO_MEMORY: i32 = libc::ENOMEM;
 
 pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
-pub(crate) type ExitHook = extern "C" fn(*mut c_void);
+pub(crate) type ExitHook = extern "C-unwind" fn(*mut c_void);
 
 pub(crate) use std::thread::yield_now;
 

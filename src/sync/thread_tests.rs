@@ -107,7 +107,7 @@ enum How {
     Cleared,
 }
 
-extern "C" fn count(arg: *mut c_void) {
+extern "C-unwind" fn count(arg: *mut c_void) {
     // SAFETY: the test keeps the value until it has joined the thread.
     unsafe { &*arg.cast::<Ending>() }
         .hooks

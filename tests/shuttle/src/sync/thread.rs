@@ -13,7 +13,7 @@ pub(crate) const NO_MEMORY: i32 = 12;
 pub(crate) type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
 /// What runs when a thread ends with an exit hook set.
-pub(crate) type ExitHook = extern "C" fn(*mut c_void);
+pub(crate) type ExitHook = extern "C-unwind" fn(*mut c_void);
 
 /// Whether others share the processor is one more choice.
 pub(crate) fn current_cpu() -> Option<u32> {

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// A hook for the end of a thread.
-pub(super) type Hook = (*mut c_void, extern "C" fn(*mut c_void));
+pub(super) type Hook = (*mut c_void, extern "C-unwind" fn(*mut c_void));
 
 /// A thread to be joined.
 pub struct Task<T = ()>(shuttle::thread::JoinHandle<T>);
