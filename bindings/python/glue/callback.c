@@ -149,8 +149,8 @@ void host_drain(struct host *host)
     if (atomic_load_explicit(&host->lines, memory_order_relaxed) != NULL) {
         drain_lines(host);
     }
-    if (atomic_load_explicit(&host->released, memory_order_relaxed) == NULL) {
-        return;
+    if (host->map || atomic_load_explicit(&host->released, memory_order_relaxed) == NULL) {
+        return; /* a map's references are all given back at its end: its results are among them */
     }
     reference = atomic_exchange(&host->released, NULL);
     while (reference != NULL) {

@@ -28,6 +28,7 @@ static struct host *map_host(PyObject *what)
 
 static void map_free(struct host *host)
 {
+    host->map = false;
     host_drain(host);
     Py_CLEAR(host->map_work.function);
     Py_CLEAR(host->thrown);

@@ -23,25 +23,26 @@ def push_all(batcher: Batcher[Any, Any], values: Iterable[Any], tags: Sequence[i
     wait = host.may_wait()
     if given is not None and any(tag >= REPLY_TAGS for tag in given):
         host.claim_tags()
-    for chunk in chunks_of(values):
-        last = first + taken + (chunk.rows if isinstance(chunk, (Numbers, Strings)) else len(chunk.values)) - 1
+    chunks = chunks_of(values)
+    count = sum(chunk.rows for chunk in chunks)
+    if given is not None and len(given) != count:
+        raise _refused("INVALID_ARGUMENT", f"there must be one tag for each value: {len(given)} came for {count}", 0)
+    for chunk in chunks:
+        last = first + taken + chunk.rows - 1
         if given is None and last >= REPLY_TAGS:
             if last >= 2**64:
                 raise _no_tag(last, taken)
             host.claim_tags()
+        mine = None if given is None else given[taken : taken + chunk.rows]
         if isinstance(chunk, Numbers):
-            mine = None if given is None else given[taken : taken + chunk.rows]
             accepted, status = host.push_numbers(
                 chunk.cells, chunk.floats, chunk.validity, mine, first + taken, due, wait
             )
         elif isinstance(chunk, Strings):
-            mine = None if given is None else given[taken : taken + chunk.rows]
             accepted, status = host.push_strings(
                 chunk.data, chunk.offsets, chunk.large, chunk.validity, mine, first + taken, due, wait
             )
         else:
-            count = len(chunk.values)
-            mine = None if given is None else given[taken : taken + count] if len(given) >= taken + count else given
             accepted, status = host.push_values(chunk.values, mine, first + taken, due, wait)
         taken += accepted
         if status != 0:
@@ -64,7 +65,11 @@ def _tags(tags: Any) -> tuple[int, array.array[int] | None]:
 
 
 def _no_tag(tag: int, taken: int) -> Error:
-    error = named("OUT_OF_RANGE", f"a tag is an integer from 0 to {2**64 - 1}, not {tag}")
+    return _refused("OUT_OF_RANGE", f"a tag is an integer from 0 to {2**64 - 1}, not {tag}", taken)
+
+
+def _refused(name: str, message: str, taken: int) -> Error:
+    error = named(name, message)
     error.accepted = taken
     return error
 

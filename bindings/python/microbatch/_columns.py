@@ -38,6 +38,10 @@ class Values(NamedTuple):
 
     values: list[Any]
 
+    @property
+    def rows(self) -> int:
+        return len(self.values)
+
 
 Chunk = Numbers | Strings | Values
 

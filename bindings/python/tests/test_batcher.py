@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
+from datetime import timedelta
+from fractions import Fraction
 from typing import Any
 
 import microbatch
 import numpy as np
 import pytest
 from microbatch import Batch, Batcher, Error, Failure
+from microbatch._time import FOREVER, nanoseconds
 
 
 def double(values: list[int]) -> list[int]:
@@ -297,3 +300,39 @@ def test_a_batcher_of_a_loop_is_freed_from_a_thread() -> None:
                 await reply
 
     asyncio.run(main())
+
+
+def test_a_batch_says_what_it_was_sealed_by() -> None:
+    said: list[str] = []
+    look = microbatch.on_batch(lambda batch: said.append(batch.trigger))
+    with Batcher(look, mode="manual", clock="given", max_batch_size=2, max_batch_bytes=128, max_delay=1) as batcher:
+        for values, now in (([1, 2], None), (["x" * 70, "y" * 70], None), ([3], 5), ([4], 5)):
+            batcher.push_many(values)
+            batcher.seal() if now is None else batcher.advance(now)
+            batcher.run()
+        counted = batcher.stats().triggers
+    assert said == ["size", "bytes", "flush", "delay", "close"]
+    assert {name: counted[name] for name in said} == {"size": 1, "bytes": 1, "flush": 1, "delay": 1, "close": 0}
+
+
+def test_the_end_of_with_lets_go_of_the_batcher() -> None:
+    batcher = Batcher(lambda values: values)
+    with batcher:
+        assert batcher.submit(1).result() == 1
+    with pytest.raises(Error, match="CLOSED: the batcher is freed"):
+        batcher.stats()
+
+    async def on_loop() -> None:
+        batcher = Batcher(lambda values: values)
+        async with batcher:
+            assert await batcher.submit(1) == 1
+        with pytest.raises(Error, match="CLOSED: the batcher is freed"):
+            batcher.stats()
+
+    asyncio.run(on_loop())
+
+
+def test_times_of_every_form_are_nanoseconds() -> None:
+    for given in (timedelta(days=1, seconds=2, microseconds=3), "86402000003us", Fraction(86_402_000_003, 10**6)):
+        assert nanoseconds(given) == 86_402_000_003_000
+    assert (nanoseconds(2), nanoseconds(0.25), nanoseconds(None), nanoseconds(1e300)) == (2 * 10**9, 250_000_000, FOREVER, FOREVER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -102,6 +103,33 @@ def test_booleans_and_nulls_with_offsets() -> None:
     for first in range(len(flags)):
         assert values_of(column[first:]) == flags[first:]
     assert values_of(pa.array(list(range(20)) + [None] * 3)[9:]) == [*range(9, 20), None, None, None]
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, str, bytes], ids=lambda kind: str(kind.__name__))
+def test_columns_go_out_with_nulls_in_every_byte_of_their_bits(kind: Any) -> None:
+    values = [None if at % 3 == 1 else kind(b"x" * at) if kind is bytes else kind(at % 5) for at in range(21)]
+    batcher: Batcher[Any, Any] = Batcher(mode="manual", results="pull")
+    with batcher:
+        batcher.push_many(values, 1)
+        batch = batcher.next_batch(0)
+        assert pa.array(batch).to_pylist() == values
+        batch.set_all(values)
+        batch.complete()
+        assert pa.array(batcher.next_results(0)).to_pylist() == values
+
+
+@pytest.mark.parametrize("values", [[True, False, True], [1, 2, 3], ["a", "b", "c"], [1.5, 2.5, 3.5]], ids=str)
+def test_chunks_have_one_tag_for_each_value_or_none_is_taken(values: list[Any]) -> None:
+    column = pa.chunked_array([values[:2], values[2:]])
+    told: list[Any] = []
+    with Batcher(lambda got: got, mode="manual", on_result=told.extend) as batcher:
+        for tags in ([7, 5], [7, 5, 3, 1], []):
+            with pytest.raises(Error, match=f"there must be one tag for each value: {len(tags)} came for 3") as refused:
+                batcher.push_many(column, tags)
+            assert (refused.value.accepted, batcher.stats().accepted) == (0, 0)
+        assert batcher.push_many(column, [7, 5, 3]) == 3
+        batcher.flush()
+    assert [(one.tag, one.value) for one in told] == list(zip([7, 5, 3], values, strict=True))
 
 
 def test_what_is_no_column_of_ours_is_refused_with_what_would_be() -> None:
@@ -243,3 +271,19 @@ def test_bulk_pushes_from_several_threads_lose_nothing() -> None:
             thread.join()
         batcher.flush(60)
         assert total == [60_000, 60 * sum(range(1000))]
+
+
+def test_a_map_keeps_neither_its_handler_nor_its_values() -> None:
+    class Handler:
+        def __call__(self, values: list[Any]) -> list[Any]:
+            return values
+
+    handler, thing = Handler(), Handler()
+    ghosts = [weakref.ref(handler), weakref.ref(thing)]
+    assert microbatch.map([thing, 1, thing], handler, max_batch_size=1) == [thing, 1, thing]
+    made = microbatch.map([object() for _ in range(9)], lambda values: [[at] for at, _ in enumerate(values)], max_batch_size=3)
+    assert made == [[0], [1], [2]] * 3
+    assert list(microbatch.map(np.array([1.5, 2.5]), handler)) == [1.5, 2.5]
+    del handler, thing
+    gc.collect()
+    assert [ghost() for ghost in ghosts] == [None, None]

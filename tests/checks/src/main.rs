@@ -194,7 +194,11 @@ fn host(language: &str) -> Result {
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
             format!("env LD_PRELOAD={runtime}"),
         )
-        .env("ASAN_OPTIONS", "handle_segv=0:detect_leaks=0")
+        // What is freed stays a while, but not so much that a test that looks for growth takes it for some.
+        .env(
+            "ASAN_OPTIONS",
+            "handle_segv=0:detect_leaks=0:quarantine_size_mb=64",
+        )
         .env(memory::PATIENCE.0, memory::PATIENCE.1)
         .args([
             "test",
