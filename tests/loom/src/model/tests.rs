@@ -88,18 +88,25 @@ macro_rules! two_pushers_and_visitor {
             be(1);
             let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
-            let other = gate.clone();
+            let (other, another) = (gate.clone(), gate.clone());
+            let visit = move || start(3, move || another.visit(|count| *count += 100));
+            let (early, late) = if times(1, 0) == 1 {
+                (Some(visit()), None)
+            } else {
+                (None, Some(visit))
+            };
             let pusher = start(2, move || {
                 let before = times(0, 2);
                 for _ in 0..before {
                     other.push(|count| *count += 10);
                 }
-                let another = other.clone();
-                let visitor = start(3, move || another.visit(|count| *count += 100));
+                let visitor = late.map(|visit| visit());
                 for _ in before..3 {
                     other.push(|count| *count += 10);
                 }
-                visitor.join().expect("no panic");
+                if let Some(visitor) = visitor {
+                    visitor.join().expect("no panic");
+                }
             });
             let mut ours = times(1, 0);
             for _ in 0..ours {
@@ -109,6 +116,9 @@ macro_rules! two_pushers_and_visitor {
                 ours = 1;
             }
             pusher.join().expect("no panic");
+            if let Some(visitor) = early {
+                visitor.join().expect("no panic");
+            }
             assert_eq!(gate.visit(|count| *count), 131 + ours);
         });
     }};
@@ -149,21 +159,24 @@ macro_rules! owner_and_two_visitors {
             be(1);
             let gate = Arc::new(gate::Gate::new(0, |count| *count));
             gate.push(|count| *count += 1);
-            let one = gate.clone();
-            let visitors = start(2, move || {
-                let before = times(0, 1);
-                for _ in 0..before {
-                    one.visit(|count| *count += 10);
+            let (one, two) = (gate.clone(), gate.clone());
+            let visit = move || start(3, move || two.visit(|count| *count += 100));
+            let (early, late) = if times(1, 0) == 1 {
+                (Some(visit()), None)
+            } else {
+                (None, Some(visit))
+            };
+            let first = start(2, move || {
+                one.visit(|count| *count += 10);
+                if let Some(visit) = late {
+                    visit().join().expect("no panic");
                 }
-                let two = one.clone();
-                let second = start(3, move || two.visit(|count| *count += 100));
-                for _ in before..1 {
-                    one.visit(|count| *count += 10);
-                }
-                second.join().expect("no panic");
             });
             gate.push(|count| *count += 1);
-            visitors.join().expect("no panic");
+            first.join().expect("no panic");
+            if let Some(second) = early {
+                second.join().expect("no panic");
+            }
             assert_eq!(gate.push(|count| *count), 112);
         });
     }};
