@@ -76,7 +76,11 @@ const SHARED: [Mutant; 3] = [
         "count.fetch_sub(1, Ordering::Relaxed) != 1",
     ),
     // The last one drops the value without having seen what the others did.
-    ("no_drop_fence.rs", "        fence(Ordering::Acquire);\n", ""),
+    (
+        "no_drop_load.rs",
+        "        self.inner().count.load(Ordering::Acquire);\n",
+        "",
+    ),
     // The only reference does not see what those did that went.
     (
         "relaxed_get_mut.rs",

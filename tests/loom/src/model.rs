@@ -133,7 +133,7 @@ mod mutants {
         relaxed_take,
         relaxed_leave,
         relaxed_drop,
-        no_drop_fence,
+        no_drop_load,
         relaxed_get_mut
     );
 }

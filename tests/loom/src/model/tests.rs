@@ -593,8 +593,8 @@ fn control_relaxed_drop() {
 
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn control_no_drop_fence() {
-    raw!(mutants::no_drop_fence);
+fn control_no_drop_load() {
+    raw!(mutants::no_drop_load);
 }
 
 #[test]

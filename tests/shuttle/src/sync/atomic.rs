@@ -5,9 +5,6 @@ use crate::world::point;
 pub(crate) use core::sync::atomic::Ordering;
 use core::sync::atomic::Ordering::SeqCst;
 
-/// Nothing to do: all accesses are in one order.
-pub(crate) fn fence(_order: Ordering) {}
-
 macro_rules! atomics {
     ($($name:ident: $value:ty),+) => {$(
         #[doc = concat!("As std's ", stringify!($name), ".")]
