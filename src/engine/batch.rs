@@ -154,7 +154,9 @@ impl Batch {
         if self.offsets.is_none() {
             self.offsets = Column::new(capacity);
         }
-        if !self.text.reserve(data.len()) {
+        // The first text makes room for more, also if it is empty: without any, short text goes the long way.
+        let first = usize::from(self.text.capacity() == 0);
+        if !self.text.reserve(data.len().max(first)) {
             return false;
         }
         let Some(offsets) = &mut self.offsets else {
