@@ -104,7 +104,7 @@ pub(crate) fn alone(name: &str, test: fn()) {
     let lines: Vec<_> = text.lines().collect();
     let last = lines[lines.len().saturating_sub(40)..].join("\n");
     assert!(
-        child.status.success() && text.contains("1 passed"),
+        child.status.success() && text.contains("ok. 1 passed"),
         "{name}, alone ({}):\n{last}",
         child.status
     );

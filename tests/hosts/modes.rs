@@ -99,3 +99,42 @@ fn p27_nothing_waits_in_manual_mode() {
     let pulled = manual().build().unwrap();
     assert_eq!(status(pulled.next_batch(FOREVER)), Status::TIMEOUT);
 }
+
+/// Fails if a mode handles, fails, expires or cancels otherwise than the other.
+#[test]
+fn p27_both_modes_give_the_same_results() {
+    let _watchdog = watchdog();
+    let results = [manual(), Batcher::builder().threads(2)].map(|builder| {
+        let journal = Journal::new();
+        let batcher = builder.max_batch_size(3).max_delay(FOREVER).handler(|batch| {
+            for (row, tag) in batch.tags().iter().enumerate() {
+                match tag % 4 {
+                    0 => batch.set(row, batch.value(row))?,
+                    1 => batch.fail(row, 5, "five")?,
+                    _ => {}
+                }
+            }
+            if batch.tags().contains(&6) {
+                Err(Failure::new(9, "all of them"))
+            } else {
+                Ok(())
+            }
+        });
+        let batcher = batcher.on_result(journal.on_result()).build().unwrap();
+        batcher.push(1, 100).unwrap();
+        assert_eq!(batcher.cancel(100), Ok(1));
+        batcher.push_with(1, 101, PushOptions::new().deadline(1)).unwrap();
+        let manual = batcher.run().is_ok();
+        wait_until(|| journal.rows().len() == 2);
+        for tag in 0..11 {
+            batcher.push(tag as i64, tag).unwrap();
+        }
+        batcher.flush(FOREVER).unwrap();
+        assert_eq!(batcher.run().is_ok(), manual);
+        let mut rows = journal.rows();
+        rows.sort_by_key(|row| row.tag);
+        rows
+    });
+    assert_eq!(results[0].len(), 13);
+    assert_eq!(results[0], results[1]);
+}
