@@ -291,7 +291,7 @@ impl Core {
             self.batches_alive -= 1;
             return;
         };
-        if batch.is_removed_set && batch.rows.capacity() != self.pooled_rows {
+        if batch.rows.capacity() != self.pooled_rows {
             self.batches_alive -= 1;
             return;
         }

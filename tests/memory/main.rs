@@ -18,7 +18,7 @@ mod steady;
 use common::{FOREVER, alone, echo, ns, status, timeless, wait_until, watchdog};
 use microbatch::{
     Batch, Batcher, Builder, Failure, Kind, Mode, Object, OnFull, Outcome, PushOptions, Results, Split,
-    Status, Tags, Timeout, Value, map,
+    Status, Tags, Timeout, Trigger, Value, map,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

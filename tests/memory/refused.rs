@@ -35,6 +35,13 @@ fn p33_creation_without_memory_answers_no_memory() {
     });
 }
 
+/// What a bulk push answered, which takes a prefix: up to the first that was refused.
+fn pushed_many(books: &Books, tags: std::ops::Range<u64>, taken: usize, refusal: Status) {
+    for (index, tag) in tags.enumerate().take(taken + 1) {
+        books.pushed(tag, if index < taken { Status::OK } else { refusal });
+    }
+}
+
 /// Pushes values of every kind in every way, with every extra.
 fn push_everything(batcher: &Batcher, books: &Books, first: u64, producers: bool) {
     let long = "x".repeat(3000);
@@ -73,29 +80,11 @@ fn push_everything(batcher: &Batcher, books: &Books, first: u64, producers: bool
         }
     }
     let (taken, answer) = counted(|| batcher.push_int64s(&[1; 5], Tags::From(tag + 1)));
-    let bulk = |index: u64| {
-        if index < taken as u64 {
-            Status::OK
-        } else {
-            status(answer)
-        }
-    };
-    (0..5)
-        .take(taken + 1)
-        .for_each(|index| books.pushed(tag + 1 + index, bulk(index)));
+    pushed_many(books, tag + 1..tag + 1 + 5, taken, status(answer));
     tag += 5;
     let values = [Value::Bytes(b"b"), Value::String(&long), Value::Float64(2.5)];
     let (taken, answer) = counted(|| batcher.push_values(&values, Tags::From(tag + 1)));
-    let bulk = |index: u64| {
-        if index < taken as u64 {
-            Status::OK
-        } else {
-            status(answer)
-        }
-    };
-    (0..3)
-        .take(taken + 1)
-        .for_each(|index| books.pushed(tag + 1 + index, bulk(index)));
+    pushed_many(books, tag + 1..tag + 1 + 3, taken, status(answer));
 }
 
 /// A life of a batcher in virtual time, with all that can need memory in it.
@@ -301,6 +290,30 @@ fn p33_a_failure_without_memory_is_still_a_failure() {
             counted(|| batcher.flush(Timeout::ZERO)).unwrap();
             drop(batcher);
             books.assert_closed(1);
+        });
+    });
+}
+
+/// Fails if what was made for a few removed values, and could not be finished, is later taken for a whole batch.
+#[test]
+fn p33_a_cancel_without_memory_leaves_whole_batches() {
+    alone("p33_a_cancel_without_memory_leaves_whole_batches", || {
+        let _watchdog = watchdog();
+        const SIZE: u64 = 256;
+        without_every_allocation(|| {
+            let batcher = timeless().max_batch_size(SIZE).handler(echo).build().unwrap();
+            batcher.push(0, 0).unwrap();
+            let cancelled = counted(|| batcher.cancel(0));
+            assert!(
+                matches!(cancelled, Ok(1) | Err(Status::NO_MEMORY)),
+                "{cancelled:?}"
+            );
+            FIRST.store(u64::MAX, SeqCst);
+            batcher.flush(Timeout::ZERO).unwrap();
+            for tag in 0..2 * SIZE {
+                batcher.push(1, tag).unwrap();
+            }
+            assert_eq!(batcher.stats().unwrap().sealed_by(Trigger::Size), 2);
         });
     });
 }

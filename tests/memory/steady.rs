@@ -216,18 +216,20 @@ fn p33_looking_needs_no_memory() {
     });
 }
 
+/// A batcher whose batches wait for a flush.
+fn patient(manual: bool) -> Batcher {
+    let mode = if manual { Mode::Manual } else { Mode::Threaded };
+    let builder = Batcher::builder().mode(mode).max_delay(FOREVER);
+    builder.handler(echo).build().unwrap()
+}
+
 /// Fails if a pool that nobody needs any more is kept.
 #[test]
 fn p33_idle_pools_are_given_back() {
     alone("p33_idle_pools_are_given_back", || {
         let _watchdog = watchdog();
         for manual in [true, false] {
-            let builder = if manual {
-                Batcher::builder().mode(Mode::Manual)
-            } else {
-                Batcher::builder()
-            };
-            let batcher = builder.max_delay(FOREVER).handler(echo).build().unwrap();
+            let batcher = patient(manual);
             for tag in 0..200 {
                 batcher.push(&*"x".repeat(5000), tag).unwrap();
             }
@@ -255,12 +257,7 @@ fn p33_an_idle_batcher_keeps_its_counters_alone() {
     alone("p33_an_idle_batcher_keeps_its_counters_alone", || {
         let _watchdog = watchdog();
         for manual in [true, false] {
-            let builder = if manual {
-                Batcher::builder().mode(Mode::Manual)
-            } else {
-                Batcher::builder()
-            };
-            let batcher = builder.max_delay(FOREVER).handler(echo).build().unwrap();
+            let batcher = patient(manual);
             let fresh = LIVE.load(SeqCst);
             for round in 1..=2 {
                 for tag in 0..4 {
