@@ -203,7 +203,7 @@ impl Inner {
                 return Err(error);
             }
         }
-        // One after another would take as long as all of them.
+        // Waited for here and not as each is made, so that they start side by side.
         for thread in engine.threads.lock().iter() {
             thread.wait_named();
         }

@@ -157,20 +157,14 @@ impl Recorded {
     /// Keeps what was recorded in less memory, if there is that much.
     pub(crate) fn pack(&mut self) {
         if let Recorded::Open(open) = self {
-            let histograms = [
-                &open.batch_size,
-                &open.queue_time,
-                &open.handler_time,
-                &open.delivery_time,
-            ];
+            let histograms = open.each_mut();
             let mut words = Vec::new();
-            let counts =
-                |histogram: &&Histogram| histogram.buckets.iter().filter(|count| **count > 0).count();
-            let len = histograms.iter().map(|histogram| 3 + counts(histogram)).sum();
+            let len = histograms
+                .iter()
+                .map(|histogram| histogram.packed().count())
+                .sum();
             if words.try_reserve_exact(len).is_ok() {
-                for histogram in histograms {
-                    words.extend(histogram.packed());
-                }
+                words.extend(histograms.iter().flat_map(|histogram| histogram.packed()));
                 *self = Recorded::Packed(words);
             }
         }

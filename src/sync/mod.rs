@@ -79,7 +79,8 @@ const DENSE_RUN: u64 = 32;
 /// Nanoseconds of a turn: long beside a revocation, and no longer than whoever waits for a lock sleeps anyway.
 const TURN_NS: i64 = 50_000;
 
-/// Values by each push that was woken for room, from which on those that sleep are woken in turns: what a wake costs.
+/// Values by each push that was woken for room, from which on those that sleep are woken in turns: what a wake costs. It
+/// stands here so that the models can have a smaller one.
 pub(crate) const DENSE_TURN: u64 = 64;
 
 /// Looks that a thread leaving a `ShortLock` takes while somebody waits to be first: half a microsecond in

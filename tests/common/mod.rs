@@ -140,3 +140,25 @@ pub(crate) fn run_at(batcher: &Batcher, now: i64) {
 pub(crate) fn status<T>(result: microbatch::Result<T>) -> Status {
     result.err().unwrap_or(Status::OK)
 }
+
+// ---- Descriptors and spans
+
+pub(crate) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Whether the descriptor is readable, within `wait` milliseconds; -1 waits for ever.
+pub(crate) fn readable(fd: i32, wait: i32) -> bool {
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&raw mut poll, 1, wait) == 1 }
+}
+
+/// Readable now, or as soon as the kernel has run the timer behind it.
+pub(crate) fn fires(fd: i32) -> bool {
+    readable(fd, 20_000)
+}

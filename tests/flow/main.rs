@@ -22,8 +22,8 @@ mod ends;
 mod held;
 
 use common::{
-    Chance, FOREVER, Journal, Kept, Ledger, alone, answer, echo, given, int, ints, run_at, status, timeless,
-    wait_until, watchdog,
+    Chance, FOREVER, Journal, Kept, Ledger, alone, answer, echo, fires, given, int, ints, ms, readable,
+    run_at, status, timeless, wait_until, watchdog,
 };
 use microbatch::{
     Batcher, Builder, Handled, Mode, Object, OnFull, Outcome, PushOptions, Results, Status, Tags, Timeout,
@@ -35,10 +35,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 // ---- What the tests of this file share
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 /// What threads wait at until the test opens it.
 #[derive(Clone, Default)]
@@ -71,22 +67,6 @@ impl Door {
         }
         Opens(self.clone())
     }
-}
-
-/// Whether the descriptor is readable, within `wait` milliseconds.
-fn readable(fd: i32, wait: i32) -> bool {
-    let mut poll = libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one valid pollfd.
-    unsafe { libc::poll(&raw mut poll, 1, wait) == 1 }
-}
-
-/// Readable now, or as soon as the kernel has run the timer behind it.
-fn fires(fd: i32) -> bool {
-    readable(fd, 20_000)
 }
 
 /// Counts how often it was dropped, over all its clones made by `part`.

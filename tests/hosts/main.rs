@@ -20,12 +20,12 @@ mod fork;
 mod guests;
 
 use common::{
-    FOREVER, Journal, Kept, Ledger, alone, answer, echo, given, ns, run_at, status, timeless, wait_until,
-    watchdog,
+    FOREVER, Journal, Kept, Ledger, alone, answer, echo, fires, given, ms, ns, readable, run_at, status,
+    timeless, wait_until, watchdog,
 };
 use microbatch::{
-    Batch, Batcher, Builder, Clock, Failure, Handled, IfFull, Mode, Object, OnFull, Outcome, PushOptions,
-    Status, Tags, Timeout, Trigger, Value,
+    Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, IfFull, Mode, Object, OnFull, Outcome,
+    PushOptions, Status, Tags, Timeout, Trigger, Value,
 };
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,26 +35,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 // ---- What the tests of this file share
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-/// Whether the descriptor is readable, within `wait` milliseconds; -1 waits for ever.
-fn readable(fd: i32, wait: i32) -> bool {
-    let mut poll = libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    // SAFETY: one valid pollfd.
-    unsafe { libc::poll(&raw mut poll, 1, wait) == 1 }
-}
-
-/// Readable now, or as soon as the kernel has run the timer behind it.
-fn fires(fd: i32) -> bool {
-    readable(fd, 20_000)
-}
 
 fn tasks() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()

@@ -61,10 +61,8 @@ fn p29_several_threads_pull_batches() {
     }
 }
 
-/// Fails if the puller that takes the last batch, or ends it, leaves the others asleep.
-#[test]
-fn p29_the_end_is_told_to_every_puller() {
-    let _watchdog = watchdog();
+/// Two batches and one slot, which the first has.
+fn one_of_two_pulled() -> (Batcher, HeldBatch) {
     let batcher = Batcher::builder()
         .max_in_flight(1)
         .max_delay(FOREVER)
@@ -75,6 +73,14 @@ fn p29_the_end_is_told_to_every_puller() {
         batcher.seal().unwrap();
     }
     let first = batcher.next_batch(FOREVER).unwrap();
+    (batcher, first)
+}
+
+/// Fails if the puller that takes the last batch, or ends it, leaves the others asleep.
+#[test]
+fn p29_the_end_is_told_to_every_puller() {
+    let _watchdog = watchdog();
+    let (batcher, first) = one_of_two_pulled();
     thread::scope(|scope| {
         let pullers: Vec<_> = (0..3).map(|_| scope.spawn(|| pull_batches(&batcher))).collect();
         let closer = scope.spawn(|| batcher.close(FOREVER));
@@ -90,16 +96,7 @@ fn p29_the_end_is_told_to_every_puller() {
 #[test]
 fn p29_a_discarding_close_is_told_to_every_puller() {
     let _watchdog = watchdog();
-    let batcher = Batcher::builder()
-        .max_in_flight(1)
-        .max_delay(FOREVER)
-        .build()
-        .unwrap();
-    for tag in 0..2 {
-        batcher.push(1, tag).unwrap();
-        batcher.seal().unwrap();
-    }
-    let first = batcher.next_batch(FOREVER).unwrap();
+    let (batcher, first) = one_of_two_pulled();
     thread::scope(|scope| {
         let pullers: Vec<_> = (0..3).map(|_| scope.spawn(|| pull_batches(&batcher))).collect();
         thread::sleep(ms(10));

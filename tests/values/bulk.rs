@@ -6,12 +6,7 @@ use super::*;
 #[test]
 fn p06_typed_pushes_are_the_general_push() {
     let play = |push: &dyn Fn(&Batcher)| {
-        let journal = Journal::new();
-        let batcher = timeless()
-            .handler(journal.echo())
-            .on_result(journal.on_result())
-            .build()
-            .unwrap();
+        let (batcher, journal) = journaled(timeless());
         push(&batcher);
         batcher.flush(Timeout::ZERO).unwrap();
         // A producer's batcher has a batch in reserve.
@@ -193,12 +188,7 @@ fn p06_tags_come_as_an_array_or_count_up() {
 /// Fails if `push_with` leaves the deadline out (api/batcher.rs).
 #[test]
 fn p06_a_deadline_travels_in_the_options() {
-    let journal = Journal::new();
-    let batcher = timeless()
-        .handler(journal.echo())
-        .on_result(journal.on_result())
-        .build()
-        .unwrap();
+    let (batcher, journal) = journaled(timeless());
     for (tag, value) in [
         Value::Null,
         Value::Int64(1),

@@ -256,12 +256,7 @@ fn p01_an_object_result_that_comes_late_is_released() {
 /// Fails if `From<f64>` turns whole numbers into int64 (engine/value.rs), or `push_float64` pushes as int64.
 #[test]
 fn p02_the_kind_never_depends_on_the_number() {
-    let journal = Journal::new();
-    let batcher = timeless()
-        .handler(journal.echo())
-        .on_result(journal.on_result())
-        .build()
-        .unwrap();
+    let (batcher, journal) = journaled(timeless());
     batcher.push(1i64, 0).unwrap();
     batcher.push(1.0f64, 1).unwrap();
     batcher.push(1u8, 2).unwrap();

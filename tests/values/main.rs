@@ -17,7 +17,9 @@ mod taking;
 mod tags;
 mod bulk;
 
-use common::{Chance, Copied, Journal, Notes, Shelf, echo, given, int, ns, run_at, status, text, timeless};
+use common::{
+    Chance, Copied, Journal, Notes, Shelf, echo, given, int, journaled, ns, run_at, status, text, timeless,
+};
 use microbatch::{
     Batcher, Builder, Failure, Handled, Kind, Object, OnFull, Outcome, PushOptions, Split, Stats, Status,
     Tags, Timeout, Value, map,

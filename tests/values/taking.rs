@@ -102,12 +102,7 @@ fn p04_a_refusal_consumes_nothing() {
 /// that is overwritten.
 #[test]
 fn p04_pushed_bytes_are_copied_before_the_push_returns() {
-    let journal = Journal::new();
-    let batcher = timeless()
-        .handler(journal.echo())
-        .on_result(journal.on_result())
-        .build()
-        .unwrap();
+    let (batcher, journal) = journaled(timeless());
     let mut buffer = [0u8; 4];
     for round in 0..50u8 {
         buffer.fill(b'a' + round % 26);
@@ -203,12 +198,7 @@ fn p04_an_owned_push_keeps_the_pointer_until_after_delivery() {
 /// Fails if owned texts stay at their old rows when rows are closed up (`close_up` in engine/removal.rs), or weigh nothing.
 #[test]
 fn p04_an_owned_value_is_weighed_and_ends_like_any_other() {
-    let journal = Journal::new();
-    let batcher = timeless()
-        .handler(journal.echo())
-        .on_result(journal.on_result())
-        .build()
-        .unwrap();
+    let (batcher, journal) = journaled(timeless());
     for tag in 0..6u64 {
         let text = format!("text number {tag}");
         match tag % 2 {

@@ -29,7 +29,7 @@ pub fn fuzz(name: &str, seconds: u32, canary: bool) -> Result<Outcome> {
         cargo.arg(root().join("tests/conformance"));
     }
     cargo.arg("--").arg(format!("-max_total_time={seconds}")).args([
-        "-timeout=300",
+        "-timeout=20",
         "-max_len=4096",
         "-rss_limit_mb=3000",
     ]);

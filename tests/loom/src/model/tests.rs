@@ -24,6 +24,15 @@ fn times(bounded: u64, unbounded: u64) -> u64 {
     }
 }
 
+/// Starts a visitor, or leaves that to another thread where nothing bounds the preemptions.
+fn begin<V: FnOnce() -> thread::JoinHandle<()>>(visit: V) -> (Option<thread::JoinHandle<()>>, Option<V>) {
+    if times(1, 0) == 1 {
+        (Some(visit()), None)
+    } else {
+        (None, Some(visit))
+    }
+}
+
 /// A thread of a model with an id of its own.
 fn start<T: 'static>(number: usize, run: impl FnOnce() -> T + 'static) -> thread::JoinHandle<T> {
     thread::spawn(move || {
@@ -90,11 +99,7 @@ macro_rules! two_pushers_and_visitor {
             gate.push(|count| *count += 1);
             let (other, another) = (gate.clone(), gate.clone());
             let visit = move || start(3, move || another.visit(|count| *count += 100));
-            let (early, late) = if times(1, 0) == 1 {
-                (Some(visit()), None)
-            } else {
-                (None, Some(visit))
-            };
+            let (early, late) = begin(visit);
             let pusher = start(2, move || {
                 let before = times(0, 2);
                 for _ in 0..before {
@@ -161,11 +166,7 @@ macro_rules! owner_and_two_visitors {
             gate.push(|count| *count += 1);
             let (one, two) = (gate.clone(), gate.clone());
             let visit = move || start(3, move || two.visit(|count| *count += 100));
-            let (early, late) = if times(1, 0) == 1 {
-                (Some(visit()), None)
-            } else {
-                (None, Some(visit))
-            };
+            let (early, late) = begin(visit);
             let first = start(2, move || {
                 one.visit(|count| *count += 10);
                 if let Some(visit) = late {

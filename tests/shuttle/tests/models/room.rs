@@ -85,15 +85,8 @@ fn control_wakes_are_not_paid() {
     must_catch("unpaid", 300, block);
 }
 
-/// A batch leaves a full queue, and the host takes no other before all places that it left are taken again.
-fn passed_on() {
-    let queue = one_of(&[2, 3]);
-    let bounds = Bounds {
-        queue,
-        size: queue,
-        results: 16,
-        flights: 1,
-    };
+/// The first batch leaves a full queue for which so many pushes wait, and the host takes no other before they have found room.
+fn one_batch_of_room(bounds: Bounds, pushes: u64) {
     let account = Account::new(bounds);
     let builder = account
         .pulls(account.builder())
@@ -101,10 +94,10 @@ fn passed_on() {
         .push_timeout(FOREVER)
         .max_delay(FOREVER);
     let batcher = Arc::new(builder.build().expect("a batcher"));
-    for at in 0..queue {
+    for at in 0..bounds.queue {
         ensure_eq(account.push(&*batcher, 10 * PRODUCER + at), Status::OK, "room");
     }
-    let waiting: Vec<_> = (1..=queue)
+    let waiting: Vec<_> = (1..=pushes)
         .map(|number| producer(number, 1, &account, &batcher))
         .collect();
     world::dawdle(20);
@@ -114,7 +107,7 @@ fn passed_on() {
     account.end(first);
     ensure_eq(
         batcher.close(Timeout::ZERO).map(|closed| closed.left),
-        Ok(queue),
+        Ok(bounds.queue),
         "close",
     );
     while let Ok(results) = batcher.next_results(Timeout::ZERO) {
@@ -123,6 +116,18 @@ fn passed_on() {
     account.settle(&batcher);
     drop(batcher);
     account.finish();
+}
+
+/// A batch leaves a full queue, and the host takes no other before all places that it left are taken again.
+fn passed_on() {
+    let queue = one_of(&[2, 3]);
+    let bounds = Bounds {
+        queue,
+        size: queue,
+        results: 16,
+        flights: 1,
+    };
+    one_batch_of_room(bounds, queue);
 }
 
 #[test]
@@ -145,33 +150,7 @@ fn turns() {
         results: 32,
         flights: 1,
     };
-    let account = Account::new(bounds);
-    let builder = account
-        .pulls(account.builder())
-        .on_full(OnFull::Block)
-        .push_timeout(FOREVER)
-        .max_delay(FOREVER);
-    let batcher = Arc::new(builder.build().expect("a batcher"));
-    for at in 0..queue {
-        ensure_eq(account.push(&*batcher, 10 * PRODUCER + at), Status::OK, "room");
-    }
-    let waiting = [1, 2].map(|number| producer(number, 1, &account, &batcher));
-    world::dawdle(20);
-    let first = batcher.next_batch(FOREVER).expect("the first batch");
-    account.see(first.number(), first.tags());
-    world::join(waiting);
-    account.end(first);
-    ensure_eq(
-        batcher.close(Timeout::ZERO).map(|closed| closed.left),
-        Ok(queue),
-        "close",
-    );
-    while let Ok(results) = batcher.next_results(Timeout::ZERO) {
-        account.pulled(&results);
-    }
-    account.settle(&batcher);
-    drop(batcher);
-    account.finish();
+    one_batch_of_room(bounds, 2);
 }
 
 #[test]
