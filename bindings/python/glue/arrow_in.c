@@ -93,40 +93,48 @@ static PyObject *take(const struct ArrowSchema *schema, struct ArrowArray *from)
     return answer;
 }
 
-/* arrow_array(schema capsule, array capsule) -> (format, length, null count, offset, buffers) */
-PyObject *arrow_array(PyObject *module, PyObject *args)
+/* Refuses what a method of the protocol answered. */
+static PyObject *no_capsule(PyObject *source, const char *method, const char *wanted, PyObject *came)
 {
-    PyObject *schema_capsule, *array_capsule;
-    struct ArrowSchema *schema;
-    struct ArrowArray *array;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "OO", &schema_capsule, &array_capsule)) {
-        return NULL;
+    PyObject *type = PyType_GetName(Py_TYPE(source));
+    PyObject *text = type == NULL ? NULL
+                                  : PyUnicode_FromFormat("%s of a %U answers %s, as pyarrow's does, not %.200A", method, type,
+                                                         wanted, came);
+    Py_XDECREF(type);
+    if (text != NULL) {
+        raise_status(MB_ERR_INVALID_ARGUMENT, PyUnicode_AsUTF8AndSize(text, NULL));
+        Py_DECREF(text);
     }
-    schema = PyCapsule_GetPointer(schema_capsule, "arrow_schema");
-    array = schema == NULL ? NULL : PyCapsule_GetPointer(array_capsule, "arrow_array");
-    if (array == NULL) {
-        return NULL;
-    }
-    if (array->release == NULL) {
-        return raise_status(MB_ERR_INVALID_ARGUMENT, "the Arrow array was taken before");
-    }
-    return take(schema, array);
+    return NULL;
 }
 
-/* arrow_stream(capsule) -> list of what arrow_array answers */
-PyObject *arrow_stream(PyObject *module, PyObject *capsule)
+/* arrow_array(source) -> (format, length, null count, offset, buffers) of what its __arrow_c_array__ answers */
+PyObject *arrow_array(PyObject *module, PyObject *source)
 {
-    struct ArrowArrayStream *stream = PyCapsule_GetPointer(capsule, "arrow_array_stream");
-    struct ArrowSchema schema;
-    PyObject *chunks;
+    PyObject *pair = PyObject_CallMethod(source, "__arrow_c_array__", NULL);
+    PyObject *schema, *taken, *answer;
+    struct ArrowArray *array;
     (void)module;
-    if (stream == NULL) {
+    if (pair == NULL) {
         return NULL;
     }
-    if (stream->release == NULL) {
-        return raise_status(MB_ERR_INVALID_ARGUMENT, "the Arrow stream was taken before");
+    schema = PyTuple_Check(pair) && PyTuple_Size(pair) == 2 ? PyTuple_GetItem(pair, 0) : NULL;
+    taken = schema == NULL ? NULL : PyTuple_GetItem(pair, 1);
+    if (!PyCapsule_IsValid(schema, "arrow_schema") || !PyCapsule_IsValid(taken, "arrow_array")) {
+        answer = no_capsule(source, "__arrow_c_array__", "a schema and an array in capsules", pair);
+    } else if ((array = PyCapsule_GetPointer(taken, "arrow_array"))->release == NULL) {
+        answer = raise_status(MB_ERR_INVALID_ARGUMENT, "the Arrow array was taken before");
+    } else {
+        answer = take(PyCapsule_GetPointer(schema, "arrow_schema"), array);
     }
+    Py_DECREF(pair);
+    return answer;
+}
+
+static PyObject *chunks_of(struct ArrowArrayStream *stream)
+{
+    struct ArrowSchema schema;
+    PyObject *chunks;
     memset(&schema, 0, sizeof schema);
     if (stream->get_schema(stream, &schema) != 0) {
         const char *reason = stream->get_last_error(stream);
@@ -159,4 +167,28 @@ PyObject *arrow_stream(PyObject *module, PyObject *capsule)
         schema.release(&schema);
     }
     return chunks;
+}
+
+/* arrow_stream(source) -> list of what arrow_array answers, one for each chunk of what its __arrow_c_stream__ answers */
+PyObject *arrow_stream(PyObject *module, PyObject *source)
+{
+    PyObject *capsule = PyObject_CallMethod(source, "__arrow_c_stream__", NULL);
+    PyObject *answer;
+    struct ArrowArrayStream *given, stream;
+    (void)module;
+    if (capsule == NULL) {
+        return NULL;
+    }
+    if (!PyCapsule_IsValid(capsule, "arrow_array_stream")) {
+        answer = no_capsule(source, "__arrow_c_stream__", "a stream in a capsule", capsule);
+    } else if ((given = PyCapsule_GetPointer(capsule, "arrow_array_stream"))->release == NULL) {
+        answer = raise_status(MB_ERR_INVALID_ARGUMENT, "the Arrow stream was taken before");
+    } else {
+        stream = *given;
+        given->release = NULL; /* whoever took it before would find nothing in it, and no sign of that */
+        answer = chunks_of(&stream);
+        stream.release(&stream);
+    }
+    Py_DECREF(capsule);
+    return answer;
 }

@@ -296,6 +296,7 @@ extern PyType_Spec batch_spec;
    borrowed from the Python object; *keep, if it is not NULL afterwards, must live as long as the value. */
 mb_status value_read(struct host *host, PyObject *object, mb_value *value, PyObject **keep);
 bool read_unsigned(const char *what, PyObject *given, unsigned long long maximum, uint64_t *to);
+PyObject *unsigned_of(PyObject *module, PyObject *args);
 void value_forget(struct host *host, const mb_value *value);
 void value_handing(struct host *host, const mb_value *value);        /* before a call that hands it over */
 void value_handed(struct host *host, const mb_value *value);         /* after it succeeded */
@@ -364,8 +365,8 @@ PyObject *buffer_of(const void *data, size_t rows, char format, PyObject *owner)
 PyObject *buffer_copy(const void *data, size_t rows, char format);
 
 /* arrow_in.c, arrow_out.c */
-PyObject *arrow_array(PyObject *module, PyObject *args);
-PyObject *arrow_stream(PyObject *module, PyObject *capsule);
+PyObject *arrow_array(PyObject *module, PyObject *source);
+PyObject *arrow_stream(PyObject *module, PyObject *source);
 PyObject *arrow_export(PyObject *module, PyObject *args);
 PyObject *arrow_export_stream(PyObject *module, PyObject *args);
 

@@ -32,22 +32,37 @@ static PyObject *numpy_scalar(PyObject *object)
 /* Reads a number without a sign; false: an error says what it must be. */
 bool read_unsigned(const char *what, PyObject *given, unsigned long long maximum, uint64_t *to)
 {
-    PyObject *text;
-    bool is_integer = true;
-    *to = PyLong_AsUnsignedLongLong(given);
-    if (*to <= maximum && (*to != UINT64_MAX || PyErr_Occurred() == NULL)) {
-        return true;
+    PyObject *index = PyNumber_Index(given), *text;
+    bool is_integer = index != NULL;
+    if (is_integer) {
+        *to = PyLong_AsUnsignedLongLong(index);
+        Py_DECREF(index);
+        if (*to <= maximum && (*to != UINT64_MAX || PyErr_Occurred() == NULL)) {
+            return true;
+        }
+    } else if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
+        return false; /* an error of its own */
     }
-    if (PyErr_Occurred() != NULL) {
-        is_integer = PyErr_ExceptionMatches(PyExc_OverflowError);
-        PyErr_Clear();
-    }
+    PyErr_Clear();
     text = PyUnicode_FromFormat("%s is an integer from 0 to %llu, not %.200A", what, maximum, given);
     if (text != NULL) {
         raise_status(is_integer ? MB_ERR_OUT_OF_RANGE : MB_ERR_INVALID_ARGUMENT, PyUnicode_AsUTF8AndSize(text, NULL));
         Py_DECREF(text);
     }
     return false;
+}
+
+/* unsigned(what, given) -> int of 64 bits without a sign, as the engine's tags, marks and addresses are */
+PyObject *unsigned_of(PyObject *module, PyObject *args)
+{
+    const char *what;
+    PyObject *given;
+    uint64_t number;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "sO", &what, &given) || !read_unsigned(what, given, UINT64_MAX, &number)) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(number);
 }
 
 static mb_status read_object(struct host *host, PyObject *object, mb_value *value)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from . import _microbatch
 from ._columns import Numbers, Strings, arrow_column, chunks_of, listed
 from ._results import Results
-from ._error import CODES, FLOAT64, INT64, KINDS, TRIGGERS, describe, named, unsigned
+from ._error import CODES, FLOAT64, INT64, KINDS, TRIGGERS, describe, named
+from ._microbatch import unsigned
 
 T = TypeVar("T")
 

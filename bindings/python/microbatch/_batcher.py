@@ -11,9 +11,10 @@ from . import _exit, _microbatch, _threads
 from ._batch import HeldBatch
 from ._bulk import push_all
 from ._ending import Ending
-from ._error import named, unsigned
+from ._error import named
 from ._handlers import Handler, Handlers, pulled_kinds
 from ._loop import Driver
+from ._microbatch import unsigned
 from ._results import Results
 from ._stats import Stats, stats_of
 from ._time import FOREVER, Option, Seconds, nanoseconds, option_text, time_out

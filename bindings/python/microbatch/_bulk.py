@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._columns import Numbers, Strings, chunks_of
-from ._error import Error, make, named, unsigned
+from ._error import Error, make, named
+from ._microbatch import unsigned
 
 if TYPE_CHECKING:
     from ._batcher import Batcher
@@ -26,12 +27,17 @@ def push_all(batcher: Batcher[Any, Any], values: Iterable[Any], tags: Sequence[i
     chunks = chunks_of(values)
     count = sum(chunk.rows for chunk in chunks)
     if given is not None and len(given) != count:
-        raise _refused("INVALID_ARGUMENT", f"there must be one tag for each value: {len(given)} came for {count}", 0)
+        refused = named("INVALID_ARGUMENT", f"there must be one tag for each value: {len(given)} came for {count}")
+        refused.accepted = 0
+        raise refused
     for chunk in chunks:
         last = first + taken + chunk.rows - 1
         if given is None and last >= REPLY_TAGS:
-            if last >= 2**64:
-                raise _no_tag(last, taken)
+            try:
+                unsigned("a tag", last)
+            except Error as beyond:
+                beyond.accepted = taken
+                raise
             host.claim_tags()
         mine = None if given is None else given[taken : taken + chunk.rows]
         if isinstance(chunk, Numbers):
@@ -62,16 +68,6 @@ def _tags(tags: Any) -> tuple[int, array.array[int] | None]:
         raise named(
             "INVALID_ARGUMENT", f"tags are integers from 0 to {2**64 - 1}, one for each value or the first of them: {wrong}"
         ) from None
-
-
-def _no_tag(tag: int, taken: int) -> Error:
-    return _refused("OUT_OF_RANGE", f"a tag is an integer from 0 to {2**64 - 1}, not {tag}", taken)
-
-
-def _refused(name: str, message: str, taken: int) -> Error:
-    error = named(name, message)
-    error.accepted = taken
-    return error
 
 
 def _explain(batcher: Batcher[Any, Any], chunk: Any, place: int, status: int) -> Error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from . import _microbatch
-from ._error import CODES, Error, make
+from ._error import CODES, make
 
 _INTEGERS = frozenset("bBhHiIlLqQ")
 _ARROW_NUMBERS = dict(c="b", C="B", s="h", S="H", i="i", I="I", l="q", L="Q", e="e", f="f", g="d")
@@ -133,18 +133,6 @@ def _bytes_of(data: bytes, ends: Any, validity: bytes | None) -> list[bytes | No
     return [data[ends[at] : ends[at + 1]] if _bit(validity, at) else None for at in range(len(ends) - 1)]
 
 
-def _capsule_name(capsule: object) -> str | None:
-    """What a PyCapsule shows of itself: `<capsule object "arrow_array" at 0x...>`."""
-    parts = repr(capsule).split('"') if type(capsule).__name__ == "PyCapsule" else []
-    return parts[1] if len(parts) == 3 else None
-
-
-def _no_capsule(source: object, method: str, wanted: str, came: object) -> Error:
-    return make(
-        CODES["INVALID_ARGUMENT"], f"{method} of a {type(source).__name__} answers {wanted}, as pyarrow's does, not {came!r:.200}"
-    )
-
-
 def chunks_of(source: Iterable[Any], what: str = "values") -> list[Chunk]:
     """Reads a source of values or results in the cheapest way it offers."""
     if isinstance(source, list):
@@ -155,15 +143,9 @@ def chunks_of(source: Iterable[Any], what: str = "values") -> list[Chunk]:
     if chunk is not None:
         return [chunk]
     if hasattr(source, "__arrow_c_array__"):
-        pair = source.__arrow_c_array__()
-        if not isinstance(pair, tuple) or [_capsule_name(one) for one in pair] != ["arrow_schema", "arrow_array"]:
-            raise _no_capsule(source, "__arrow_c_array__", "a schema and an array in capsules", pair)
-        return [_from_arrow(_microbatch.arrow_array(*pair))]
+        return [_from_arrow(_microbatch.arrow_array(source))]
     if hasattr(source, "__arrow_c_stream__"):
-        stream = source.__arrow_c_stream__()
-        if _capsule_name(stream) != "arrow_array_stream":
-            raise _no_capsule(source, "__arrow_c_stream__", "a stream in a capsule", stream)
-        return [_from_arrow(taken) for taken in _microbatch.arrow_stream(stream)]
+        return [_from_arrow(taken) for taken in _microbatch.arrow_stream(source)]
     if not isinstance(source, Iterable) and not hasattr(source, "__getitem__"):
         raise make(CODES["INVALID_ARGUMENT"], f"{what} come as an iterable or an array, not {source!r}")
     return [Values(list(source))]

@@ -12,7 +12,8 @@ from typing import TypeVar
 from . import _exit, _threads
 from ._batch import report
 from ._core import Core
-from ._error import CODES, Error, make, named, unsigned
+from ._error import CODES, Error, make, named
+from ._microbatch import unsigned
 from ._time import FOREVER, Seconds, time_out
 
 B = TypeVar("B", bound="Ending")

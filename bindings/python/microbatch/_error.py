@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import NamedTuple
 
 from . import _microbatch
@@ -92,18 +91,6 @@ def of_row(code: int, type_name: str, message: str | None, outcome: int, handled
 
 def named(name: str, message: str | None = None) -> Error:
     return make(CODES[name], message)
-
-
-def unsigned(what: str, number: object) -> int:
-    """An argument of 64 bits without a sign, as the engine's tags, marks and addresses are."""
-    try:
-        index = operator.index(number)  # type: ignore[arg-type]
-    except TypeError:
-        index = None
-    if index is None or not 0 <= index < 2**64:
-        name = "INVALID_ARGUMENT" if index is None else "OUT_OF_RANGE"
-        raise named(name, f"{what} is an integer from 0 to {2**64 - 1}, not {number!r}")
-    return index
 
 
 class Failure(Exception):

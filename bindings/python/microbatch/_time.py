@@ -14,12 +14,17 @@ Seconds = Union[int, float, Fraction, timedelta, str]
 FOREVER = 2**63 - 1
 
 
+def _is_c_text(text: str) -> bool:
+    """Whether C's strings have it."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def nanoseconds(duration: Seconds | None) -> int:
     """What the engine counts in."""
     if duration is None:
         return FOREVER
     if isinstance(duration, str):
-        if "\0" in duration or any("\ud800" <= letter <= "\udfff" for letter in duration):
+        if not _is_c_text(duration):
             raise named("INVALID_ARGUMENT", f"a time as text is a number and a unit, such as '2ms', not {duration!a}")
         return _microbatch.duration(duration)
     if isinstance(duration, timedelta):
@@ -46,10 +51,10 @@ Option = Seconds
 
 def option_text(name: str, type_name: str, value: Option) -> str:
     """An option as the library reads it."""
-    if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+    if not _is_c_text(name):
         raise named("INVALID_OPTION", f"{name!a} is not an option")
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        if not _is_c_text(value):
             raise named("INVALID_OPTION", f"{name} = {value!a}: the text of an option has no NUL and no lone surrogate")
         return value
     if type_name == "duration":

@@ -140,10 +140,6 @@ def test_what_is_no_column_of_ours_is_refused_with_what_would_be() -> None:
     for column in (pa.array([[1]]), pa.array([{"a": 1}]), pa.array([1], type=pa.decimal128(5))):
         with pytest.raises(Error, match="numbers, booleans, strings, binary and nulls can"):
             values_of(column)
-    spent = pa.array([1, 2]).__arrow_c_array__()
-    microbatch._microbatch.arrow_array(*spent)
-    with pytest.raises(Error, match="taken before"):
-        microbatch._microbatch.arrow_array(*spent)
 
 
 def test_pandas_columns_go_in_and_come_out() -> None:

@@ -278,6 +278,28 @@ def test_a_stream_is_a_capsule_of_one(answer: Any) -> None:
         batcher.push_many(wrong(stream))
 
 
+def test_a_stream_is_taken_once() -> None:
+    capsule = pa.chunked_array([[1], [2, 3]]).__arrow_c_stream__()
+    taken = wrong(type("Taken", (), {"__arrow_c_stream__": lambda self: capsule})())
+    with Batcher(echoed, mode="manual") as batcher:
+        assert batcher.push_many(taken) == 3
+        with pytest.raises(Error, match="the Arrow stream was taken before"):
+            batcher.push_many(taken)
+        assert batcher.stats().accepted == 3
+
+
+def test_a_tag_is_whatever_is_an_index() -> None:
+    told: list[Any] = []
+    with Batcher(echoed, mode="manual", on_result=told.extend) as batcher, batcher.producer() as producer:
+        batcher.push(1, wrong(np.int64(7)))
+        producer.push(2, wrong(np.uint8(8)))
+        batcher.push_many([3], wrong(np.int16(9)))
+        batcher.push(4, 10)
+        assert batcher.cancel(wrong(np.uint64(10))) == 1
+        batcher.flush_end(wrong(np.uint64(batcher.flush_begin())))
+    assert sorted((one.tag, one.value) for one in told if one.error is None) == [(7, 1), (8, 2), (9, 3)]
+
+
 def test_what_a_source_raises_is_handed_on_and_nothing_is_taken() -> None:
     def failing() -> Iterator[int]:
         yield 1
