@@ -151,37 +151,57 @@ fn pytest(files: &[&str]) {
     assert!(!said.contains(" skipped"), "{said}");
 }
 
+const CONFORMANCE: &[&str] = &["tests/test_conformance.py"];
+const VALUES: &[&str] = &[
+    "tests/test_values.py",
+    "tests/test_columns.py",
+    "tests/test_refused.py",
+    "tests/test_wrong_input.py",
+];
+const BATCHERS: &[&str] = &[
+    "tests/test_batcher.py",
+    "tests/test_batched.py",
+    "tests/test_parts.py",
+    "tests/test_reply.py",
+    "tests/test_failing.py",
+];
+const HAZARDS: &[&str] = &[
+    "tests/test_hazards.py",
+    "tests/test_native.py",
+    "tests/test_reentrancy.py",
+];
+
 #[test]
 fn python_gives_the_expected_traces() {
-    pytest(&["tests/test_conformance.py"]);
+    pytest(CONFORMANCE);
 }
 
 #[test]
 fn python_values_and_columns() {
-    pytest(&[
-        "tests/test_values.py",
-        "tests/test_columns.py",
-        "tests/test_refused.py",
-        "tests/test_wrong_input.py",
-    ]);
+    pytest(VALUES);
 }
 
 #[test]
 fn python_batchers_and_replies() {
-    pytest(&[
-        "tests/test_batcher.py",
-        "tests/test_parts.py",
-        "tests/test_reply.py",
-    ]);
+    pytest(BATCHERS);
 }
 
 #[test]
 fn python_hazards() {
-    pytest(&[
-        "tests/test_hazards.py",
-        "tests/test_native.py",
-        "tests/test_reentrancy.py",
-    ]);
+    pytest(HAZARDS);
+}
+
+#[test]
+fn python_no_file_of_tests_is_left_out() {
+    let mut named: Vec<&str> = [CONFORMANCE, VALUES, BATCHERS, HAZARDS].concat();
+    let mut there: Vec<String> = fs::read_dir(directory().join("tests"))
+        .unwrap()
+        .map(|entry| format!("tests/{}", entry.unwrap().file_name().to_string_lossy()))
+        .filter(|name| name.starts_with("tests/test_"))
+        .collect();
+    named.sort_unstable();
+    there.sort_unstable();
+    assert_eq!(named, there);
 }
 
 #[test]
@@ -250,6 +270,22 @@ fn python_the_same_wheel_serves_later_versions() {
             include_str!("../examples/quickstart.expected"),
             "{version}"
         );
+    }
+    // Those without the lock say why they cannot.
+    for version in ["python3.13t", "python3.14t", "python3.15t"] {
+        let refused = Command::new(version)
+            .args(["-P", "-c", "import microbatch"])
+            .env("PYTHONPATH", &unpacked)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .output();
+        match refused {
+            Ok(output) => assert!(
+                text(&output.stderr).contains("microbatch does not support free-threaded Python"),
+                "{version}: {}",
+                text(&output.stderr)
+            ),
+            Err(_) => println!("{version} is not installed: what it is told is not tried there"),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic
@@ -166,7 +165,7 @@ class Batcher(Ending, Generic[T, R]):
     async def aroom(self, timeout: Seconds | None = None) -> None:
         """The same, on a loop."""
         if self._driver is None:
-            await asyncio.to_thread(self.room, timeout)
+            await _threads.waited(lambda: self.room(timeout))
         else:
             self._the_host()
             await self._driver.room(timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -133,12 +134,35 @@ def _bytes_of(data: bytes, ends: Any, validity: bytes | None) -> list[bytes | No
     return [data[ends[at] : ends[at + 1]] if _bit(validity, at) else None for at in range(len(ends) - 1)]
 
 
+def is_pandas(source: object) -> bool:
+    pandas = sys.modules.get("pandas")
+    if pandas is None or isinstance(source, pandas.MultiIndex):
+        return False
+    return isinstance(source, (pandas.Series, pandas.Index))
+
+
+def _from_pandas(column: Any) -> list[Chunk]:
+    """A column is an array of numpy's, or pandas has a way to Arrow for it, which needs pyarrow; or it is read one by one."""
+    if isinstance(column.dtype, sys.modules["numpy"].dtype):
+        chunk = _from_buffer(column.to_numpy())
+        if chunk is not None:
+            return [chunk]
+    elif hasattr(column, "__arrow_c_stream__"):
+        try:
+            return [_from_arrow(taken) for taken in _microbatch.arrow_stream(column)]
+        except ImportError:
+            pass
+    return [Values([None if missing else value for value, missing in zip(column, column.isna())])]
+
+
 def chunks_of(source: Iterable[Any], what: str = "values") -> list[Chunk]:
     """Reads a source of values or results in the cheapest way it offers."""
     if isinstance(source, list):
         return [Values(source)]
     if isinstance(source, (str, bytes, bytearray)):
         raise make(CODES["INVALID_ARGUMENT"], f"{type(source).__name__} is one value; many come as a list or an array")
+    if is_pandas(source):
+        return _from_pandas(source)
     chunk = _from_buffer(source)
     if chunk is not None:
         return [chunk]

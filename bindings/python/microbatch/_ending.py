@@ -61,7 +61,7 @@ class Ending(Core):
     async def aflush(self, timeout: Seconds | None = None) -> None:
         """flush, on a loop."""
         if self._driver is None:
-            await asyncio.to_thread(self.flush, timeout)
+            await _threads.waited(lambda: self.flush(timeout))
         else:
             self._the_host()
             await self._driver.flush(timeout)
@@ -110,7 +110,7 @@ class Ending(Core):
         """close, on a loop."""
         driver = self._driver
         if driver is None or self._host is None:
-            await asyncio.to_thread(self.close, timeout)
+            await _threads.waited(lambda: self.close(timeout))
         elif driver.is_here():
             self._closing_done(*await driver.close(time_out(timeout)))
         else:

@@ -55,7 +55,7 @@ class Error(Exception):
         super().__init__(f"{what}: {type_name + ': ' if type_name else ''}{self.message}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (self.code, self.message, self.type_name, self.handled, self.outcome, self.accepted)
+        return _rebuild, (type(self), self.args), self.__dict__
 
 
 class Timeout(Error, TimeoutError):
@@ -68,11 +68,10 @@ class MapError(Error):
     results: object
 
 
-def _rebuild(
-    code: int, message: str, type_name: str, handled: str | None, outcome: str | None, accepted: int | None
-) -> Error:
-    kind = Timeout if code == CODES["TIMEOUT"] else Error
-    return kind(code, message, type_name=type_name, handled=handled, outcome=outcome, accepted=accepted)
+def _rebuild(kind: type[Error], args: tuple[object, ...]) -> Error:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 def make(code: int, message: str | None = None) -> Error:
@@ -106,6 +105,9 @@ class Failure(Exception):
         self.code = code
         self.message = message
         self.type_name = type_name
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.code, self.message, self.type_name), self.__dict__
 
 
 class ForeignObject(NamedTuple):

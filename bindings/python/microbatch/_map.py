@@ -9,7 +9,7 @@ from typing import Any
 
 from . import _microbatch
 from ._batch import Batch, OnBatch, Work, on_batch
-from ._columns import Numbers, Strings, chunks_of, listed
+from ._columns import Numbers, Strings, chunks_of, is_pandas, listed
 from ._error import MapError, named
 from ._results import Results
 
@@ -17,12 +17,7 @@ from ._results import Results
 def _numpy_of(source: object) -> Any:
     """numpy, if the source is of numpy's or pandas' kind: then it is loaded already."""
     numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return None
-    pandas = sys.modules.get("pandas")
-    if isinstance(source, numpy.ndarray) or (pandas is not None and isinstance(source, (pandas.Series, pandas.Index))):
-        return numpy
-    return None
+    return numpy if numpy is not None and (isinstance(source, numpy.ndarray) or is_pandas(source)) else None
 
 
 def map(

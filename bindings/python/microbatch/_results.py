@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -46,6 +47,11 @@ class Results(Generic[R]):
     @property
     def all_ok(self) -> bool:
         return self._outcomes is None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        tags = array.array("Q", self.tags)
+        values = array.array("q" if self._kind == INT64 else "d", memoryview(self._values)) if self._is_numbers() else self._list()
+        return Results, ((self.batch, self._kind, tags, self._outcomes, self._handled, values, None),)
 
     def _list(self) -> list[Any]:
         if self._values is None:

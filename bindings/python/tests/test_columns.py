@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import array
 import gc
+import pickle
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -157,6 +160,56 @@ def test_pandas_columns_go_in_and_come_out() -> None:
     assert pa.schema([pa.field("x", pa.array(sets[0]).type)]).field("x").type == pa.large_string()
 
 
+WITHOUT_PYARROW = """
+import sys
+sys.modules["pyarrow"] = None
+import numpy as np, pandas as pd, microbatch
+inside = []
+prices = pd.Series([1.5, float("nan"), -0.0])
+back = microbatch.map(prices, lambda part: (inside.append(np.shares_memory(part, prices.to_numpy())), part)[1])
+assert inside == [True] and np.array_equal(back, prices, equal_nan=True), back
+columns = {
+    "int": (pd.Series([1, 2, 3], dtype="u2"), [1, 2, 3]),
+    "bool": (pd.Series([True, False]), [True, False]),
+    "strided": (pd.DataFrame({"a": [1, 2], "b": [3, 4]})["b"], [3, 4]),
+    "index": (pd.Index([5, 6]), [5, 6]),
+    "range": (pd.RangeIndex(3), [0, 1, 2]),
+    "str": (pd.Series(["a", None, "c"], dtype="str"), ["a", None, "c"]),
+    "object": (pd.Series(["a", None, 2.5], dtype="object"), ["a", None, 2.5]),
+    "nullable": (pd.Series([1, None, 3], dtype="Int64"), [1, None, 3]),
+    "levels": (pd.MultiIndex.from_tuples([(1, "a"), (2, "b")]), [(1, "a"), (2, "b")]),
+}
+for name, (column, values) in columns.items():
+    told = []
+    with microbatch.Batcher(lambda got: got, on_result=told.extend, mode="manual") as batcher:
+        assert batcher.push_many(column) == len(values)
+        batcher.flush()
+    assert [one.value for one in told] == values, (name, told)
+sets = []
+with microbatch.Batcher(lambda got: got, on_result=sets.append, mode="manual") as batcher:
+    batcher.push_many(["a", None, "b"])
+    batcher.flush()
+    batcher.push_many(sets[0])  # Arrow from one to the other
+    batcher.flush()
+assert list(sets[1].values) == ["a", None, "b"]
+"""
+
+
+def test_pandas_columns_and_arrow_without_pyarrow() -> None:
+    subprocess.run([sys.executable, "-P", "-c", WITHOUT_PYARROW], check=True, timeout=120)
+
+
+def test_nothing_of_others_is_imported() -> None:
+    program = (
+        "import sys, microbatch, array\n"
+        "with microbatch.Batcher(lambda xs: xs) as b:\n"
+        "    b.push_many(array.array('d', [1.5])); b.push_many(['a', None]); b.submit(object()).result(30)\n"
+        "microbatch.map(array.array('d', [1.5]), lambda xs: xs)\n"
+        "assert not {'numpy', 'pandas', 'pyarrow'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", program], check=True, timeout=120)
+
+
 def echo_batch(seen: list[Any], look: Callable[[Batch[Any]], Any]) -> Any:
     def handler(batch: Batch[Any]) -> None:
         seen.append(look(batch))
@@ -246,6 +299,23 @@ def test_a_batch_of_a_map_is_a_slice_of_the_callers_array() -> None:
     assert inside == [True] * 3
     texts = pa.array(["a", None, "ccc"])
     assert microbatch.map(texts, lambda part: [text and text.upper() for text in part]) == ["A", None, "CCC"]
+
+
+@pytest.mark.parametrize("values", [[1, 2], [1.5, -0.0], ["a", None], [b"x", True]], ids=str)
+def test_results_are_pickled_with_what_went_wrong(values: list[Any]) -> None:
+    def handler(given: list[Any]) -> list[Any]:
+        return given if fine else [given[0], microbatch.Failure(7, "no", "Odd")]
+
+    sets: list[Results[Any]] = []
+    with Batcher(handler, on_result=sets.append, mode="manual") as batcher:
+        for fine in (True, False):
+            batcher.push_many(values, 5)
+            batcher.flush()
+    for one in sets:
+        again: Results[Any] = pickle.loads(pickle.dumps(one))
+        assert (again.batch, again.kind, list(again.tags), again.all_ok) == (one.batch, one.kind, list(one.tags), one.all_ok)
+        for mine, its in zip(one, again):
+            assert mine[:3] == its[:3] and repr(mine.value) == repr(its.value) and str(mine.error) == str(its.error)
 
 
 def test_bulk_pushes_from_several_threads_lose_nothing() -> None:

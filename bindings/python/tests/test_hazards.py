@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import subprocess
@@ -51,7 +52,37 @@ def test_fork_with_values_outstanding() -> None:
         assert [reply.result(30) for reply in replies] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("where", ["handler", "queue"])
+def test_fork_with_a_batcher_of_a_loop(where: str) -> None:
+    async def main() -> None:
+        gate = asyncio.Event()
+
+        async def handler(values: list[int]) -> list[int]:
+            await gate.wait()
+            return values
+
+        async with Batcher(handler, max_batch_size=1) as batcher:
+            reply = batcher.submit(1)
+            while where == "handler" and not batcher.stats().in_flight:
+                await asyncio.sleep(0)
+            pid = os.fork()
+            if pid == 0:
+                good = 0
+                for call in (lambda: batcher.submit(9), batcher.seal, batcher.flush_begin, reply.result):
+                    try:
+                        call()
+                    except Error as refused:
+                        good += refused.name == "FORKED"
+                batcher.abandon()
+                os._exit(good)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
+            gate.set()
+            assert await reply == 1
+
+    asyncio.run(asyncio.wait_for(main(), 120))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(method: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
@@ -59,10 +90,20 @@ def test_multiprocessing(method: str, tmp_path: Path) -> None:
         "@microbatch.batched(max_delay='1ms')\n"
         "def double(values): return [2 * value for value in values]\n"
         "def work(value): return double(value).result(30)\n"
+        "@microbatch.batched\n"
+        "def refuse(values): raise microbatch.Failure(7, 'odd', 'Odd')\n"
+        "def fail(value):\n"
+        "    if value: return refuse(value).result(30)\n"
+        "    microbatch.map([1, 2], lambda values: values if values == [1] else 1 / 0, max_batch_size=1)\n"
         "if __name__ == '__main__':\n"
         "    assert work(1) == 2\n"
         f"    with multiprocessing.get_context('{method}').Pool(2) as pool:\n"
         "        assert pool.map(work, range(20)) == [2 * n for n in range(20)]\n"
+        "        for value, kind in ((1, microbatch.Failure), (0, microbatch.MapError)):\n"
+        "            try: pool.map(fail, [value])\n"
+        "            except kind as failure: told = failure\n"
+        "            if value: assert (told.code, told.message, told.type_name) == (7, 'odd', 'Odd'), told\n"
+        "            else: assert [row.outcome for row in told.results] == ['ok', 'failed'], told\n"
         "    assert work(3) == 6\n"
     )
     subprocess.run([sys.executable, str(program)], check=True, timeout=120)
@@ -81,6 +122,14 @@ def test_multiprocessing(method: str, tmp_path: Path) -> None:
         "submit(3)",
         "push_many([3] * 99)",
         "producer().push(4)",
+        # with a limit that is far off: in slices too
+        "flush(3600)",
+        "flush_end(b.flush_begin(), 3600)",
+        "close(3600)",
+        "submit(2).result(3600)",
+        "submit(2).exception(3600)",
+        "room(3600)",
+        "__exit__(None, None, None)",
     ],
 )
 def test_ctrl_c_ends_every_wait(wait: str) -> None:
@@ -95,7 +144,7 @@ def test_ctrl_c_ends_every_wait(wait: str) -> None:
         "b = microbatch.Batcher(handler, max_batch_size=1, queue_capacity=1, drain_at_exit='10ms')\n"
         "b.push(1)\n"
         "while not b.stats().in_flight: pass\n"
-        f"if {wait!r} in ('room()', 'push(3)', 'submit(3)', 'push_many([3] * 99)', 'producer().push(4)'): b.push(2)\n"
+        f"if {wait.startswith(('room', 'push', 'submit(3)', 'producer'))}: b.push(2)\n"
         "def press():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "threading.Timer(0.2, press).start()\n"
@@ -132,6 +181,63 @@ def test_ctrl_c_ends_a_flush_that_waits_for_on_result() -> None:
     assert run(program).stdout == "interrupted\n"
 
 
+@pytest.mark.parametrize("handler", ["def", "async def"])
+@pytest.mark.parametrize("wait", ["await b.aflush()", "await b.aclose()", "await b.aroom()", "await b.submit(2)", "async with b: pass"])
+def test_ctrl_c_ends_every_wait_on_a_loop(wait: str, handler: str) -> None:
+    program = (
+        "import asyncio, os, signal, threading, microbatch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "gate = threading.Event()\n"
+        f"{handler} handler(values):\n"
+        f"    {'await asyncio.Event().wait()' if 'async' in handler else 'gate.wait()'}\n"
+        "    return values\n"
+        "async def main():\n"
+        "    b = microbatch.Batcher(handler, max_batch_size=1, queue_capacity=1, drain_at_exit='10ms')\n"
+        "    b.push(1)\n"
+        "    while not b.stats().in_flight: await asyncio.sleep(0)\n"
+        f"    if {'aroom' in wait}: b.push(2)\n"
+        "    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        f"    {wait}\n"
+        "try:\n"
+        "    asyncio.run(main())\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+        "gate.set()\n"
+    )
+    assert run(program).stdout == "interrupted\n"
+
+
+@pytest.mark.parametrize("wait", ["flush()", "close()", "submit(2).result()"])
+def test_ctrl_c_ends_a_wait_for_the_loop_of_another_thread(wait: str) -> None:
+    program = (
+        "import asyncio, os, signal, threading, microbatch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "made, end = threading.Event(), None\n"
+        "async def handler(values):\n"
+        "    await asyncio.Event().wait()\n"
+        "    return values\n"
+        "async def main():\n"
+        "    global b, end\n"
+        "    b, end, loop = microbatch.Batcher(handler, max_batch_size=1), asyncio.Event(), asyncio.get_running_loop()\n"
+        "    end.soon = lambda: loop.call_soon_threadsafe(end.set)\n"
+        "    made.set()\n"
+        "    await end.wait()\n"
+        "    b.abandon()\n"
+        "other = threading.Thread(target=lambda: asyncio.run(main()))\n"
+        "other.start()\n"
+        "made.wait()\n"
+        "b.push(1)\n"
+        "threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n"
+        f"    b.{wait}\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', flush=True)\n"
+        "end.soon()\n"
+        "other.join()\n"
+    )
+    assert run(program).stdout == "interrupted\n"
+
+
 def test_exit_drains() -> None:
     program = (
         "import microbatch\n"
@@ -150,6 +256,40 @@ def test_exit_reports_what_did_not_drain() -> None:
         "b.push_many([1, 2, 3])\n"
     )
     assert "3 values were discarded at exit" in run(program).stderr
+
+
+def test_exit_drains_what_has_no_threads() -> None:
+    program = (
+        "import microbatch\n"
+        "b = microbatch.Batcher(lambda values: values, mode='manual', max_delay='forever',\n"
+        "    on_result=lambda results: print(*results.values, flush=True))\n"
+        "b.push_many([1, 2, 3])\n"
+    )
+    done = run(program)
+    assert (done.stdout, done.stderr) == ("1 2 3\n", "")
+
+
+def test_exit_reports_what_a_loop_that_is_gone_has_left() -> None:
+    program = (
+        "import asyncio, microbatch\n"
+        "async def handler(values): return values\n"
+        "async def main():\n"
+        "    global b\n"
+        "    b = microbatch.Batcher(handler, max_delay='forever')\n"
+        "    b.push_many([1, 2])\n"
+        "asyncio.run(main())\n"
+    )
+    assert "2 values were discarded at exit" in run(program).stderr
+
+
+def test_exit_is_silent_where_nobody_asked_for_a_drain() -> None:
+    program = (
+        "import microbatch\n"
+        "b = microbatch.Batcher(lambda values: values, max_delay='forever', drain_at_exit=0)\n"
+        "b.push_many([1, 2, 3])\n"
+    )
+    done = run(program)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_batcher_that_is_only_forgotten_is_freed_and_told() -> None:
@@ -210,7 +350,7 @@ def test_threaded_batchers_give_everything_back() -> None:
     assert descriptors() == files
 
 
-@pytest.mark.parametrize("wait", ["next_batch()", "next_results()"])
+@pytest.mark.parametrize("wait", ["next_batch()", "next_results()", "next_batch(3600)", "next_results(3600)"])
 def test_ctrl_c_ends_a_pull_and_loses_nothing(wait: str) -> None:
     program = (
         "import os, signal, threading, microbatch\n"
@@ -354,6 +494,62 @@ def test_objects_are_given_back_once_on_every_path(path: str) -> None:
     batcher.abandon()
     del batcher, handler
     things.check(given_back)
+
+
+def replacing(batch: Any) -> None:
+    for _ in range(3):
+        batch.set_all(batch.values)
+
+
+def setting_and_failing(batch: Any) -> None:
+    batch.set_all(batch.values)
+    raise ValueError
+
+
+@pytest.mark.parametrize("path", ["replace", "set and fail", "late", "push_many", "pull", "producer"])
+def test_objects_are_given_back_once_on_paths_that_are_rare(path: str) -> None:
+    things = Things()
+    options: dict[str, Any] = {"mode": "manual", "max_delay": "forever", "max_in_flight": 2}
+    kept: list[Any] = []
+    if path == "late":
+        options |= {"clock": "given", "handler_timeout": 1}
+    handler = {"replace": replacing, "set and fail": setting_and_failing, "late": lambda batch: kept.append(batch.keep())}
+    work = None if path == "pull" else microbatch.on_batch(handler.get(path, answered))
+    if path == "pull":
+        options["results"] = "pull"
+    with Batcher(work, on_release=things.on_release, on_result=None, **options) as batcher:
+        if path == "push_many":
+            with pytest.raises(Error, match="OUT_OF_RANGE") as refused:
+                batcher.push_many([things.make(), things.make(), 2**64, things.make()])
+            assert refused.value.accepted == 2
+            del refused  # its traceback has the list
+        elif path == "producer":
+            with batcher.producer() as producer:
+                for _ in range(2):
+                    producer.push(things.make())
+        else:
+            for _ in range(2):
+                batcher.push(things.make())
+        if path == "pull":
+            batcher.seal()
+            pulled = batcher.next_batch(0)
+            pulled.set_all(pulled.values)
+            pulled.complete()
+            del pulled
+        else:
+            batcher.seal()
+            batcher.run()
+        if path == "late":
+            batcher.advance(2)
+            batcher.run()
+            held = kept.pop()
+            with pytest.raises(Error, match="TOO_LATE"):
+                held.set(0, things.make())
+            with pytest.raises(Error, match="TOO_LATE"):
+                held.complete()
+            del held
+    del batcher
+    things.check({"replace": 2 + 6, "set and fail": 4, "late": 3}.get(path, 4))
 
 
 def test_sub_interpreters_are_refused_at_import() -> None:

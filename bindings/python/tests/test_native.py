@@ -69,10 +69,21 @@ def compiled(tmp_path: Path, source: str, function: str, *flags: str) -> int:
     return address
 
 
-def test_lines_of_log_come_from_threads_that_may_enter_python(tmp_path: Path) -> None:
+@pytest.mark.parametrize("good", [True, False], ids=["good", "raising"])
+def test_lines_of_log_come_from_threads_that_may_enter_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: bool
+) -> None:
     lines: list[tuple[int, str]] = []
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: told.append(one.exc_type))
+
+    def log(level: int, line: str) -> None:
+        lines.append((level, line))
+        if not good:
+            raise LookupError
+
     leave = compiled(tmp_path, LEAVING, "leave")
-    with Batcher(Native(leave), log=lambda level, line: lines.append((level, line)), max_batch_size=1) as batcher:
+    with Batcher(Native(leave), log=log, max_batch_size=1) as batcher:
         with pytest.raises(Error, match="THREAD_ENDED"):
             batcher.submit(1).result(30)
         for _ in range(3000):
@@ -80,6 +91,7 @@ def test_lines_of_log_come_from_threads_that_may_enter_python(tmp_path: Path) ->
                 break
             threading.Event().wait(0.01)
     assert lines[0][0] == 40 and "ended inside a callback" in lines[0][1]
+    assert told == ([] if good else [LookupError] * len(lines))
 
 
 @pytest.mark.parametrize("mode", ["threaded", "manual"])
@@ -98,11 +110,39 @@ def test_c_code_by_address_that_links_to_nothing(tmp_path: Path, mode: str) -> N
             refused.result(30)
         assert (failed.value.code, failed.value.type_name, failed.value.message) == (42, "native", "an object")
         del thing
-        batcher.stats()
-        gc.collect()
+        for _ in range(3000):  # the engine's own thread lets go of the batch when it likes
+            batcher.stats()
+            gc.collect()
+            if ghost() is None:
+                break
+            threading.Event().wait(0.01)
         assert ghost() is None
 
+PUSHING = r"""
+#include "microbatch.h"
 
+mb_status push(const mb_shared *shared);
+mb_status push(const mb_shared *shared)
+{
+    const mb_api *api = shared->api;
+    mb_status status = api->mb_abi_check(MB_ABI_VERSION);
+    int64_t value;
+    for (value = 0; value < 100 && status == MB_OK; value++)
+        status = api->mb_batcher_push_int64(shared->batcher, value, (uint64_t)value);
+    if (status == MB_OK)
+        status = api->mb_batcher_push_string(shared->batcher, "a\0b", 3, 100);
+    return status == MB_OK ? api->mb_batcher_flush(shared->batcher, 60 * MB_S) : status;
+}
+"""
+
+
+def test_c_code_that_links_to_nothing_pushes_to_a_batcher_of_pythons(tmp_path: Path) -> None:
+    push = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(compiled(tmp_path, PUSHING, "push", "-nostdlib"))
+    told: list[object] = []
+    with Batcher(lambda values: [2 * value for value in values], on_result=told.extend, max_batch_size=16) as batcher:
+        assert push(batcher.share()) == 0
+        batcher.flush(30)
+    assert [(one.tag, one.value) for one in told] == [*((n, 2 * n) for n in range(100)), (100, "a\0ba\0b")]  # type: ignore[attr-defined]
 
 
 @pytest.mark.skipif("MICROBATCH_STATICLIB" not in os.environ, reason="cargo test names the host's own copy of the engine")

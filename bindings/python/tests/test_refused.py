@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import array
-import dataclasses
-import gc
 import re
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -139,54 +136,3 @@ def test_fail_hands_on_the_very_exception() -> None:
     with Batcher(microbatch.on_batch(handler)) as batcher, pytest.raises(KeyError) as caught:
         batcher.submit(1).result()
     assert caught.value is why
-
-
-def test_batched_takes_functions_with_options_and_without() -> None:
-    @microbatch.batched
-    def bare(values: list[int]) -> list[int]:
-        return [value + 1 for value in values]
-
-    assert bare(1).result() == 2
-    bare.batcher.close()
-    no_function: Any = 5
-    with pytest.raises(TypeError, match="batched decorates a function of a list of values, not 5"):
-        microbatch.batched(max_batch_size=2)(no_function)
-
-
-@dataclasses.dataclass
-class Scale:
-    """Equal to others, and not hashable."""
-
-    by: int
-
-    @microbatch.batched(max_batch_size=4)
-    def scaled(self, values: list[int]) -> list[int]:
-        return [value * self.by for value in values]
-
-
-def test_equal_instances_have_batchers_of_their_own() -> None:
-    one, other = Scale(3), Scale(3)
-    assert one == other
-    assert one.scaled.batcher is not other.scaled.batcher
-    one.by = 5
-    assert (one.scaled(2).result(), other.scaled(2).result()) == (10, 6)
-    one.scaled.batcher.close()
-    gone = weakref.ref(one)
-    del one
-    gc.collect()
-    assert gone() is None
-    assert other.scaled(2).result() == 6
-    other.scaled.batcher.close()
-
-
-class Slim:
-    __slots__ = ()
-
-    @microbatch.batched()
-    def method(self, values: list[int]) -> list[int]:
-        return values
-
-
-def test_an_instance_without_weak_references_is_refused() -> None:
-    with pytest.raises(TypeError, match="add '__weakref__' to Slim.__slots__"):
-        Slim().method(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import inspect
+import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -344,6 +345,22 @@ def test_no_text_of_a_failure_loses_it(failure: Exception, how: str) -> None:
         batcher.push(1, 2)
     assert reply.exception(0) is failure
     assert told[0].error.code == failure.code  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure(7, "odd", "Odd"),
+        Error(-5, "why", handled="no", accepted=3),
+        microbatch.Timeout(microbatch._error.CODES["TIMEOUT"], "late"),
+        microbatch.MapError(-30, "all", outcome="failed"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_failures_are_pickled_as_they_are(failure: Exception) -> None:
+    failure.add_note("a note")
+    again = pickle.loads(pickle.dumps(failure))
+    assert (type(again), str(again), vars(again)) == (type(failure), str(failure), vars(failure))
 
 
 FREED_IS_FINE = {"abandon", "aclose", "attach", "close"}
