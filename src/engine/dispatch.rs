@@ -4,6 +4,7 @@
 //! everything, else a gathered batch of its own whose results are merged back. Whoever ends a flight's outcomes
 //! (the last part, a time-out, a close) fixes them once; the slot is free when no handler is inside either.
 
+use super::batch::Batch;
 use super::batcher::{DEFAULT, Inner, PULLED};
 use super::core::Core;
 use super::error::Status;
@@ -95,11 +96,10 @@ impl Inner {
             None
         };
         if let Some(which) = whole {
-            let batch = flight.batch.clone();
             flight.parts[0] = Some(FlightPart {
                 which: which as u8,
                 state: PartState::Waiting,
-                batch,
+                gathered: None,
             });
             flight.count = 1;
             return true;
@@ -126,7 +126,7 @@ impl Inner {
             let part = FlightPart {
                 which: which as u8,
                 state: PartState::Waiting,
-                batch,
+                gathered: Some(batch),
             };
             flight.parts[usize::from(flight.count)] = Some(part);
             flight.count += 1;
@@ -138,7 +138,7 @@ impl Inner {
     pub(crate) fn begin_part(
         &self,
         core: &mut Core,
-        engine: &Shared<Inner>,
+        engine: impl FnOnce() -> Shared<Inner>,
         number: u64,
     ) -> Option<(Part, usize)> {
         let pulled = self.routes.is_pulled();
@@ -154,13 +154,14 @@ impl Inner {
             let index = flight.next;
             flight.next += 1;
             flight.running = !pulled;
-            let part = flight.part(index)?;
+            let part = flight.parts.get_mut(usize::from(index))?.as_mut()?;
             part.state = state;
-            Some((index, usize::from(part.which), part.batch.clone()))
+            let batch = part.gathered.as_ref().unwrap_or(&flight.batch);
+            Some((index, usize::from(part.which), batch.clone()))
         })??;
         let owner = self.limits.owner;
         let part = Part {
-            engine: Some(engine.clone()),
+            engine: Some(engine()),
             owner,
             batch: Some(batch),
             flight: number,
@@ -183,14 +184,14 @@ impl Inner {
         let state = flight.part(index).map(|part| part.state);
         core.late += u64::from(state == Some(PartState::Cut));
         if state == Some(PartState::Running) {
-            // The outcomes are there: this only counts them.
-            self.end_part(core, number, index, Ending::Done, now);
+            self.part_is_done(core, number, index, now);
         }
         let Some(flight) = core.flight(number) else {
             return false;
         };
         if flight.fixed {
-            self.drop_flight(core, number);
+            drop(self.take_flight(core, number));
+            self.settle_lingering(core);
             return false;
         }
         flight.next < flight.count
@@ -209,13 +210,19 @@ impl Inner {
             return Status::TOO_LATE;
         };
         let fixed = flight.fixed;
-        let Some(part) = flight.part(index) else {
+        let Some(Some(part)) = flight.parts.get(usize::from(index)) else {
             return Status::INTERNAL;
         };
         if fixed || part.state == PartState::Done {
             return Status::TOO_LATE;
         }
-        part.batch.settle(ending);
+        part.gathered.as_ref().unwrap_or(&flight.batch).settle(ending);
+        self.part_is_done(core, number, index, now);
+        Status::OK
+    }
+
+    /// The outcomes of a part stand: so do the flight's if it was the last.
+    fn part_is_done(&self, core: &mut Core, number: u64, index: u8, now: i64) {
         let over = core.change(number, |flight| {
             if let Some(part) = flight.part(index) {
                 part.state = PartState::Done;
@@ -225,7 +232,6 @@ impl Inner {
         if over == Some(true) {
             self.fix_flight(core, number, now);
         }
-        Status::OK
     }
 
     /// Ends a flight from outside: parts that are done keep their results, the others get this outcome.
@@ -240,10 +246,11 @@ impl Inner {
                     PartState::Running => (Handled::Maybe, PartState::Cut),
                     PartState::Kept | PartState::Pulled => (Handled::Maybe, PartState::Done),
                 };
-                let was_first = part.batch.settle(Ending::Fixed(outcome, status, handled));
+                let batch = part.gathered.as_ref().unwrap_or(&flight.batch);
+                let was_first = batch.settle(Ending::Fixed(outcome, status, handled));
                 // A handler that returned this very moment has settled its part, though it has not come to say so.
                 part.state = if was_first { state } else { PartState::Done };
-                cut += if was_first { part.batch.len as u64 } else { 0 };
+                cut += if was_first { batch.len as u64 } else { 0 };
             }
             cut
         });
@@ -258,12 +265,17 @@ impl Inner {
         flight.fixed = true;
         let took = now.saturating_sub(flight.batch.dispatched_at);
         if flight.is_mixed() {
-            flight.batch.settle_from(flight.parts().map(|part| &*part.batch));
+            let parts = flight.parts().filter_map(|part| part.gathered.as_deref());
+            flight.batch.settle_from(parts);
         }
-        let batch = flight.batch.clone();
-        if !flight.running {
-            self.drop_flight(core, number);
-        }
+        let batch = if flight.running {
+            flight.batch.clone()
+        } else {
+            match self.take_flight(core, number) {
+                Some(batch) => batch,
+                None => return,
+            }
+        };
         if let Some(histograms) = core.histograms.open() {
             histograms.handler_time.record(took.max(0) as u64);
         }
@@ -291,22 +303,23 @@ impl Inner {
         }
     }
 
-    /// The flight's slot is free: its outcomes stand and no handler is inside.
-    fn drop_flight(&self, core: &mut Core, number: u64) {
-        if let Ok(at) = core.flights.binary_search_by_key(&number, |flight| flight.number) {
-            let mut flight = core.flights.remove(at);
-            self.recycle_parts(core, &mut flight);
-            drop(flight);
-            core.in_flight -= 1;
-            self.settle_lingering(core);
-        }
+    /// The flight's slot is free: its outcomes stand and no handler is inside. Answers the batch.
+    fn take_flight(&self, core: &mut Core, number: u64) -> Option<Shared<Batch>> {
+        let at = core
+            .flights
+            .binary_search_by_key(&number, |flight| flight.number)
+            .ok()?;
+        let mut flight = core.flights.remove(at);
+        self.recycle_parts(core, &mut flight);
+        core.in_flight -= 1;
+        Some(flight.batch)
     }
 
-    /// The gathered parts of a mixed batch go back to the pool; a part that is the whole batch is only let go.
+    /// The gathered parts of a mixed batch go back to the pool.
     fn recycle_parts(&self, core: &mut Core, flight: &mut Flight) {
         for part in flight.parts.iter_mut().filter_map(Option::take) {
-            if part.batch.is_part {
-                core.recycle(part.batch);
+            if let Some(batch) = part.gathered {
+                core.recycle(batch);
             }
         }
         flight.count = 0;

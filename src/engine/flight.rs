@@ -29,7 +29,8 @@ pub(crate) struct FlightPart {
     /// Kind code of the handler, DEFAULT or PULLED.
     pub(super) which: u8,
     pub(super) state: PartState,
-    pub(super) batch: Shared<Batch>,
+    /// The rows gathered for it; None if it has the whole batch.
+    pub(super) gathered: Option<Shared<Batch>>,
 }
 
 /// A dispatched batch.
@@ -59,8 +60,8 @@ impl Flight {
 
     /// Bytes of its batch, and of the parts gathered from it.
     pub(crate) fn memory(&self) -> u64 {
-        let parts = self.parts().filter(|part| part.batch.is_part);
-        self.batch.memory() + parts.map(|part| part.batch.memory()).sum::<u64>()
+        let gathered = self.parts().filter_map(|part| part.gathered.as_ref());
+        self.batch.memory() + gathered.map(|batch| batch.memory()).sum::<u64>()
     }
 
     pub(super) fn is_mixed(&self) -> bool {

@@ -191,7 +191,7 @@ impl Inner {
     /// The next part of a batch in flight, if its handler's turn has come.
     fn take_part(&self, core: &mut Core, engine: &Shared<Inner>) -> Option<(Part, usize)> {
         let number = core.next_due_flight()?;
-        let part = self.begin_part(core, engine, number);
+        let part = self.begin_part(core, || engine.clone(), number);
         self.touch_later(core);
         part
     }
@@ -217,7 +217,7 @@ impl Inner {
             let taken = if part.is_some() {
                 Some(part)
             } else {
-                this.take_sealed(&mut core, engine, u64::MAX, now)
+                this.take_sealed(&mut core, || engine.clone(), u64::MAX, now)
             };
             drop(core);
             let taken = taken.unwrap_or_else(|| this.take_open(engine, u64::MAX, now));

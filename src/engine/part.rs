@@ -105,10 +105,6 @@ impl Part {
         });
     }
 
-    pub(crate) fn engine(&self) -> Option<Shared<Inner>> {
-        self.engine.clone()
-    }
-
     pub(crate) fn flight(&self) -> u64 {
         self.flight
     }

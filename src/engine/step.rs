@@ -80,7 +80,7 @@ impl Inner {
             }
             let left_to_others =
                 record.role == Role::Time && self.can_deliver(&core) && self.wake_deliverer(&mut core);
-            if !left_to_others && let Some(step) = self.take_ready(&mut core, engine, record) {
+            if !left_to_others && let Some(step) = self.take_ready(&mut core, || engine.clone(), record) {
                 let alone = record.role == Role::Time && self.leave_clock(&mut core);
                 // A thread that was woken for a batch and goes into on_result passes the wake on.
                 self.wake_sleeper(&mut core);
@@ -146,7 +146,7 @@ impl Inner {
     pub(super) fn take_ready(
         &self,
         core: &mut Core,
-        engine: &Shared<Inner>,
+        engine: impl FnOnce() -> Shared<Inner>,
         record: &mut Record,
     ) -> Option<Step> {
         if core.delivering {
@@ -161,7 +161,7 @@ impl Inner {
                 core.delivering_values = set.len as u64;
                 record.ready_since = since;
                 record.set = Some(ResultSet {
-                    engine: Some(engine.clone()),
+                    engine: Some(engine()),
                     set: Some(set),
                     owner,
                     turn: 0,
@@ -206,7 +206,7 @@ impl Inner {
         limit: u64,
         now: i64,
     ) -> bool {
-        let part = if let Some(part) = self.take_sealed(&mut core, engine, limit, now) {
+        let part = if let Some(part) = self.take_sealed(&mut core, || engine.clone(), limit, now) {
             part
         } else {
             drop(core);
@@ -227,7 +227,7 @@ impl Inner {
     pub(super) fn take_sealed(
         &self,
         core: &mut Core,
-        engine: &Shared<Inner>,
+        engine: impl FnOnce() -> Shared<Inner>,
         limit: u64,
         now: i64,
     ) -> Option<Option<(Part, usize)>> {
@@ -278,7 +278,8 @@ impl Inner {
             {
                 self.seal(front, &mut core, trigger);
             }
-            self.take_sealed(&mut core, engine, limit, now).flatten()
+            self.take_sealed(&mut core, || engine.clone(), limit, now)
+                .flatten()
         })
     }
 
@@ -311,11 +312,12 @@ impl Inner {
 
     /// A handler returned: the batch's next part, or the delivery of its results, follows.
     pub(super) fn end_handle(&self, record: &mut Record, status: Status) -> Step {
-        let Some(part) = record.part.take() else {
+        let Some(mut part) = record.part.take() else {
             return Step::End;
         };
         part.settle(status);
-        let Some(engine) = part.engine() else {
+        // What follows gets the part's count of the engine. It is not the last: whoever drives has one.
+        let Some(engine) = part.engine.take() else {
             return Step::End;
         };
         let number = part.flight();
@@ -323,13 +325,13 @@ impl Inner {
         let mut core = self.lock_core();
         core.leave_callback();
         let again = self.end_handler(&mut core, part, now);
-        if again && let Some((part, which)) = self.begin_part(&mut core, &engine, number) {
+        if again && let Some((part, which)) = self.begin_part(&mut core, || engine.clone(), number) {
             core.enter_callback();
             record.part = Some(part);
             record.which = which;
             return Step::Handle;
         }
-        let step = self.take_ready(&mut core, &engine, record);
+        let step = self.take_ready(&mut core, || engine, record);
         self.touch_between_steps(&mut core);
         step.unwrap_or(Step::End)
     }
@@ -359,7 +361,7 @@ impl Inner {
             && core.ready.is_empty()
             && !core.stop
             && self.next_time_event(&core) > now
-            && let Some(Some((part, which))) = self.take_sealed(&mut core, &engine, u64::MAX, now)
+            && let Some(Some((part, which))) = self.take_sealed(&mut core, || engine, u64::MAX, now)
         {
             record.part = Some(part);
             record.which = which;

@@ -331,8 +331,8 @@ impl<T: Lendable> Pool<T> {
 
     /// Lends a handle that shows this; None if memory ran out.
     pub(crate) fn lend(&self, shown: &T::Shown, parent: u64) -> Option<Loan> {
-        self.forget_thread();
         let mut entries = self.entries.lock();
+        take_back(&mut entries);
         let entry = match entries.iter().position(|entry| entry.word == 0) {
             Some(at) => &mut entries[at],
             None => add(&mut entries)?,
@@ -352,17 +352,21 @@ impl<T: Lendable> Pool<T> {
         }
     }
 
-    /// Takes back what was lent to the calling thread. It is in no callback of the batcher: it is ending, or was made
-    /// after another thread of this number ended in one.
+    /// The calling thread ends, and leaves behind what it was lent.
     pub(crate) fn forget_thread(&self) {
-        let mut entries = self.entries.lock();
-        let thread = thread::current_id();
-        while let Some(at) = entries
-            .iter()
-            .position(|entry| entry.word != 0 && entry.thread == thread)
-        {
-            settle(&mut entries, at);
-        }
+        take_back(&mut self.entries.lock());
+    }
+}
+
+/// Takes back what was lent to the calling thread. It is in no callback of the batcher: it is ending, or was made after
+/// another thread of this number ended in one.
+fn take_back<T: Lendable>(entries: &mut Vec<Entry<T>>) {
+    let thread = thread::current_id();
+    while let Some(at) = entries
+        .iter()
+        .position(|entry| entry.word != 0 && entry.thread == thread)
+    {
+        settle(entries, at);
     }
 }
 
