@@ -77,6 +77,7 @@ const PROGRAMS: &[Program] = &[
     c99("keep.c"),
     c99("pin.c"),
     c99("late_results.c"),
+    c99("lengths.c"),
     c99("null.c"),
     c99("objects.c"),
     c99("old_struct_size.c"),
@@ -197,6 +198,7 @@ tests! {
     p29_pull_parts: "pull_parts.c", "A host with handlers of its own: parts, room, results as it completes.";
     p29_two_copies_in_one_process: "share.c", "Each copy's table is its own; handlers are given by address.";
     p30_double_free: "double_free.c", "Freeing again is a status, and frees nothing else.";
+    p30_lengths: "lengths.c", "Lengths, counts and rows that nothing in memory has, for each parameter that is one.";
     p30_null: "null.c", "NULL for each pointer of each function.";
     p30_stderr_is_silent: "stderr_silent.c", "Nothing is written to 1 and 2; no environment is read.";
     p30_use_after_free: "use_after_free.c", "Freed, completed, or borrowed too long.";
@@ -371,6 +373,45 @@ fn p30_every_function_is_misused() {
     }
 }
 
+/// The functions of the header with what stands between their parentheses.
+fn declarations() -> Vec<(String, String)> {
+    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/microbatch.h");
+    let header = fs::read_to_string(header).unwrap();
+    let table = header.split_once("struct mb_api {").unwrap().1;
+    let entries = table
+        .split("(*mb_")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(")("));
+    entries
+        .map(|(name, rest)| {
+            let parameters = rest.split(");").next().unwrap();
+            let parameters: Vec<_> = parameters.split_whitespace().collect();
+            (format!("mb_{name}"), parameters.join(" "))
+        })
+        .collect()
+}
+
+/// No parameter of the header that says how much there is, or which, is left out of `lengths.c`.
+#[test]
+fn p30_every_length_is_absurd_once() {
+    let table = fs::read_to_string(sources().join("lengths.c")).unwrap();
+    let mut found = 0;
+    for (function, parameters) in declarations() {
+        for parameter in parameters.split(", ") {
+            let (of_type, name) = parameter.rsplit_once(' ').unwrap_or(("", ""));
+            let says_how_much = of_type == "size_t" && !name.starts_with('*')
+                || (of_type, name) == ("uint64_t", "size")
+                || of_type == "const mb_value";
+            if says_how_much {
+                found += 1;
+                let row = format!("{{ \"{function}\", \"{}\", ", name.trim_start_matches('*'));
+                assert!(table.contains(&row), "tests/c/lengths.c has no {row}");
+            }
+        }
+    }
+    assert!(found > 40, "{found}");
+}
+
 /// A program together with a bug that it must find: one of `twins.c` in the place of the function that it wraps.
 struct Twin {
     source: &'static str,
@@ -391,6 +432,7 @@ const TWINS: &[Twin] = &[
     twin("fork_everywhere.c", "CHILD_IS_NOT_TOLD", "mb_batcher_seal"),
     twin("keep.c", "COMPLETES_TWICE", "mb_batch_complete"),
     twin("late_results.c", "LATE_CELLS_SHOW", "mb_results_get_view"),
+    twin("lengths.c", "ANY_LENGTH_IS_FINE", "mb_batch_fail_all"),
     twin("null.c", "NULL_IS_FINE", "mb_batcher_next_due"),
     twin("objects.c", "KEEPS_A_REFUSED_OBJECT", "mb_batcher_push_object"),
     twin("old_struct_size.c", "FILLS_TOO_MUCH", "mb_batcher_stats"),

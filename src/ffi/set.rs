@@ -66,15 +66,18 @@ fn set_numbers<'v>(
     caller: &Caller,
     batch: *mut mb_batch,
     validity: *const u8,
+    count: usize,
     (kind, cells): (Kind, Result<&[u64], Status>),
     value: impl Fn(u64) -> Value<'v>,
 ) -> Result<(), Status> {
     let part = caller.unfinished(batch)?.part();
-    let cells = cells?;
-    if validity.is_null() && cells.len() == part.batch().len {
-        return part.batch().set_cells(kind, |row| cells[row]).into_result();
+    if count == part.batch().len {
+        let cells = cells?;
+        if validity.is_null() {
+            return part.batch().set_cells(kind, |row| cells[row]).into_result();
+        }
     }
-    set_all(caller, batch, validity, cells.len(), |row| Ok(value(cells[row])))
+    set_all(caller, batch, validity, count, |row| Ok(value(cells?[row])))
 }
 
 /// Sets all rows; a wrong count fails the part.
@@ -242,7 +245,7 @@ pub unsafe extern "C" fn mb_batch_set_int64s(
     unsafe {
         guard::run(|caller| {
             let cells = caller.array(values, count).map(as_cells);
-            set_numbers(caller, batch, validity, (Kind::Int64, cells), |cell| {
+            set_numbers(caller, batch, validity, count, (Kind::Int64, cells), |cell| {
                 Value::Int64(cell as i64)
             })
         })
@@ -266,7 +269,7 @@ pub unsafe extern "C" fn mb_batch_set_float64s(
     unsafe {
         guard::run(|caller| {
             let cells = caller.array(values, count).map(as_cells);
-            set_numbers(caller, batch, validity, (Kind::Float64, cells), |cell| {
+            set_numbers(caller, batch, validity, count, (Kind::Float64, cells), |cell| {
                 Value::Float64(f64::from_bits(cell))
             })
         })

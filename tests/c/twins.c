@@ -32,6 +32,11 @@ WRAP(mb_batcher_fd, (mb_batcher *batcher, int32_t *fd),
 WRAP(mb_batcher_flush, (mb_batcher *batcher, int64_t timeout),
      INSTEAD(__real_mb_batcher_flush(batcher, timeout), MB_ERR_TIMEOUT, MB_ERR_REENTRANT))
 
+#elif defined(ANY_LENGTH_IS_FINE)
+WRAP(mb_batch_fail_all,
+     (mb_batch *batch, mb_status code, const char *type_name, const char *message, size_t length),
+     INSTEAD(__real_mb_batch_fail_all(batch, code, type_name, message, length), MB_OK, MB_ERR_TOO_LARGE))
+
 #elif defined(NULL_IS_FINE)
 WRAP(mb_batcher_next_due, (mb_batcher *batcher, int64_t *due),
      INSTEAD(__real_mb_batcher_next_due(batcher, due), MB_OK, MB_ERR_INVALID_ARGUMENT))
