@@ -87,6 +87,7 @@ const PROGRAMS: &[Program] = &[
     c99("pull.c"),
     c99("pull_parts.c"),
     c99("reentrant.c"),
+    c99("reentrant_everywhere.c"),
     c99("refused.c"),
     Program {
         arguments: &[Argument::Copy, Argument::ShareLib],
@@ -192,7 +193,8 @@ tests! {
     p18_pinned_batches: "pin.c", "Columns stay past the end of batch and batcher; nothing is set through them.";
     p21_late_results: "late_results.c", "What a handler stores past its time-out shows nowhere.";
     p24_use_after_close: "use_after_close.c", "Pushes, seal and new flushes answer CLOSED, the rest works.";
-    p25_reentrant: "reentrant.c", "Every call inside every callback.";
+    p25_reentrant: "reentrant.c", "What ends a batcher, and other batchers, inside every callback.";
+    p25_reentrant_everywhere: "reentrant_everywhere.c", "Every function inside every callback.";
     p26_user_data_is_released_once: "user_data.c", "Once, after the last call; not if no batcher was made.";
     p29_pull: "pull.c", "A host that takes whole batches and sets of results.";
     p29_pull_parts: "pull_parts.c", "A host with handlers of its own: parts, room, results as it completes.";
@@ -348,27 +350,73 @@ const WITHOUT_POINTER: &[&str] = &[
     "mb_api_table",
 ];
 
-/// No function of the header is left out where all are misused: `calls.h` has those with a handle, `null.c` the others.
+/// What is in a C table as `{ "name", `.
+fn is_listed(table: &str, name: &str) -> bool {
+    table.contains(&format!("{{ \"{name}\", "))
+}
+
+/// No function of the header is left out where all are called, with whatever is wrong or from wherever: `calls.h` has
+/// them all. Of those without a handle, `null.c` has each with NULL.
 #[test]
 fn p30_every_function_is_misused() {
-    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
-    let header = read(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/microbatch.h"));
-    let (calls, null) = (read(sources().join("calls.h")), read(sources().join("null.c")));
-    let functions: Vec<_> = header
-        .split("(*mb_")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(")("))
-        .map(|(name, _)| format!("mb_{name}"))
-        .filter(|name| !name.ends_with("_fn"))
-        .collect();
+    let read = |name: &str| fs::read_to_string(sources().join(name)).unwrap();
+    let (calls, null) = (read("calls.h"), read("null.c"));
+    let (with_handle, plain) = calls.split_once("static const plain_call PLAIN_CALLS[]").unwrap();
+    let functions = declarations();
     assert!(functions.len() > 90, "{functions:?}");
-    for function in functions {
-        let is_misused = calls.contains(&format!("{{ \"{function}\", "))
-            || null.contains(&format!("{function}("))
-            || WITHOUT_POINTER.contains(&function.as_str());
+    for (function, _) in &functions {
+        let takes_a_handle = is_listed(with_handle, function);
         assert!(
-            is_misused,
-            "{function} is missing: in tests/c/calls.h if it takes a handle, else in tests/c/null.c"
+            takes_a_handle != is_listed(plain, function),
+            "{function} is to be in one table of tests/c/calls.h: CALLS if it takes a handle, else PLAIN_CALLS"
+        );
+        assert!(
+            takes_a_handle
+                || null.contains(&format!("{function}("))
+                || WITHOUT_POINTER.contains(&function.as_str()),
+            "{function} is missing in tests/c/null.c"
+        );
+    }
+}
+
+/// Every place of the header where a callback goes: a field of a struct, or a parameter.
+fn callbacks() -> Vec<String> {
+    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/microbatch.h");
+    let header = fs::read_to_string(header).unwrap();
+    let mut found = Vec::new();
+    for body in header.split("typedef struct ").skip(1) {
+        let Some((name, rest)) = body.split_once(" {") else {
+            continue;
+        };
+        let fields = rest.split_once("\n}").map_or("", |(fields, _)| fields);
+        let lines = fields.lines().map(str::split_whitespace);
+        for (of_type, field) in lines.filter_map(|mut words| Some((words.next()?, words.next()?))) {
+            if of_type.starts_with("mb_") && of_type.ends_with("_fn") {
+                found.push(format!("{name}.{}", field.trim_end_matches(';')));
+            }
+        }
+    }
+    for (function, parameters) in declarations() {
+        for parameter in parameters.split(", ") {
+            let (of_type, name) = parameter.rsplit_once(' ').unwrap_or(("", ""));
+            if of_type.ends_with("_fn") {
+                found.push(format!("{function}.{name}"));
+            }
+        }
+    }
+    found
+}
+
+/// No callback of the header is left out where all functions are called from within each.
+#[test]
+fn p25_every_callback_is_a_place() {
+    let table = fs::read_to_string(sources().join("reentrant_everywhere.c")).unwrap();
+    let callbacks = callbacks();
+    assert!(callbacks.len() >= 15, "{callbacks:?}");
+    for callback in callbacks {
+        assert!(
+            is_listed(&table, &callback),
+            "tests/c/reentrant_everywhere.c does not call from {callback}"
         );
     }
 }
@@ -442,7 +490,9 @@ const TWINS: &[Twin] = &[
     twin("pthread_exit.c", "END_OF_THREAD_IS_NOT_TOLD", "mb_results_value"),
     twin("pull.c", "NEVER_SAYS_CLOSED", "mb_batcher_next_results"),
     twin("pull_parts.c", "NEVER_SAYS_WOULD_WAIT", "mb_batcher_push_value"),
-    twin("reentrant.c", "FLUSH_GIVES_UP", "mb_batcher_flush"),
+    twin("reentrant.c", "CLOSED_WITHIN", "mb_batcher_close"),
+    twin("reentrant_everywhere.c", "FLUSH_GIVES_UP", "mb_batcher_flush"),
+    twin("reentrant_everywhere.c", "FLUSH_WAITS", "mb_batcher_flush"),
     twin("refused.c", "WRONG_REASON", "mb_batcher_fd"),
     twin("share.c", "TABLE_OF_ANOTHER", "mb_api_table"),
     twin("signals.c", "THREADS_TAKE_SIGNALS", "pthread_sigmask"),

@@ -37,6 +37,18 @@ WRAP(mb_batch_fail_all,
      (mb_batch *batch, mb_status code, const char *type_name, const char *message, size_t length),
      INSTEAD(__real_mb_batch_fail_all(batch, code, type_name, message, length), MB_OK, MB_ERR_TOO_LARGE))
 
+#elif defined(FLUSH_WAITS)
+WRAP(mb_batcher_flush, (mb_batcher *batcher, int64_t timeout),
+     mb_status status;
+     do {
+         status = __real_mb_batcher_flush(batcher, timeout);
+     } while (status == MB_ERR_REENTRANT);
+     return status;)
+
+#elif defined(CLOSED_WITHIN)
+WRAP(mb_batcher_close, (mb_batcher *batcher, int64_t timeout, uint64_t *left),
+     INSTEAD(__real_mb_batcher_close(batcher, timeout, left), MB_OK, MB_ERR_IN_PROGRESS))
+
 #elif defined(NULL_IS_FINE)
 WRAP(mb_batcher_next_due, (mb_batcher *batcher, int64_t *due),
      INSTEAD(__real_mb_batcher_next_due(batcher, due), MB_OK, MB_ERR_INVALID_ARGUMENT))
