@@ -48,11 +48,28 @@ void on_result(void *user_data, const mb_results *results, const mb_api *api)
     PyGILState_Release(state);
 }
 
+static int drain_pending(void *user_data)
+{
+    struct host *host = user_data;
+    host_drain(host);
+    host_unhold(host);
+    return 0;
+}
+
+/* Asks the main thread to look at what was noted, for nobody may call in for long. */
+static void ask_for_drain(struct host *host)
+{
+    atomic_fetch_add(&host->holds, 1);
+    if (Py_AddPendingCall(drain_pending, host) < 0) {
+        host_unhold(host); /* whoever calls in next looks */
+    }
+}
+
 /* The engine's reference to an object ends. Its own threads only note it; in manual mode the thread may enter Python. */
 void release_object(void *user_data, uint64_t word)
 {
     struct host *host = user_data;
-    struct reference *reference = (struct reference *)(uintptr_t)word;
+    struct reference *reference = (struct reference *)(uintptr_t)word, *before;
     int handing = HANDING;
     if (atomic_compare_exchange_strong(&reference->state, &handing, RELEASED)) {
         return;
@@ -63,8 +80,12 @@ void release_object(void *user_data, uint64_t word)
         PyGILState_Release(state);
         return;
     }
-    reference->next = atomic_load(&host->released);
-    while (!atomic_compare_exchange_weak(&host->released, &reference->next, reference)) {
+    before = atomic_load(&host->released);
+    do {
+        reference->next = before;
+    } while (!atomic_compare_exchange_weak(&host->released, &before, reference));
+    if (before == NULL) {
+        ask_for_drain(host); /* the reference may be gone already */
     }
 }
 
@@ -89,15 +110,7 @@ static void tell(struct host *host, int32_t level, const char *message, size_t l
     Py_XDECREF(answer);
 }
 
-static int drain_pending(void *user_data)
-{
-    struct host *host = user_data;
-    host_drain(host);
-    host_unhold(host);
-    return 0;
-}
-
-/* The engine's own threads only note it, and ask the main thread to look. */
+/* The engine's own threads only note it. */
 void on_line(void *user_data, int32_t level, const char *message, size_t length)
 {
     struct host *host = user_data;
@@ -118,10 +131,7 @@ void on_line(void *user_data, int32_t level, const char *message, size_t length)
     line->next = atomic_load(&host->lines);
     while (!atomic_compare_exchange_weak(&host->lines, &line->next, line)) {
     }
-    atomic_fetch_add(&host->holds, 1);
-    if (Py_AddPendingCall(drain_pending, host) < 0) {
-        host_unhold(host); /* whoever calls in next looks */
-    }
+    ask_for_drain(host);
 }
 
 static void drain_lines(struct host *host)

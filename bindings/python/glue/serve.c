@@ -46,13 +46,13 @@ static void finish(BatchObject *batch, PusherObject *pusher)
     } else {
         status = host->api->mb_batch_complete_next(ended, &results);
     }
-    host_drain(host);
     if (results != NULL) {
         deliver(host, pusher, results);
     } else if (status != MB_OK && status != MB_ERR_TOO_LATE && status != MB_ERR_FORKED) {
         raise_status(status, NULL);
         told_of("microbatch: a batch could not be completed");
     }
+    host_drain(host); /* at once: nobody may call in for long, and the main thread be deaf */
 }
 
 PyObject *batch_finish(PyObject *object, PyObject *ignored)

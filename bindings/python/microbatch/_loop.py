@@ -43,7 +43,6 @@ class Driver:
         host = self.host
         self.pumping = True
         try:
-            host.run()
             while (batch := host.take_batch()) is not None:
                 task = self.loop.create_task(self.handle(batcher, batch))
                 self.tasks.add(task)

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -494,6 +495,47 @@ def test_objects_are_given_back_once_on_every_path(path: str) -> None:
     batcher.abandon()
     del batcher, handler
     things.check(given_back)
+
+
+@pytest.mark.parametrize("how", ["submit", "push", "counted"])
+def test_objects_are_given_back_though_nobody_calls_in(how: str) -> None:
+    things = Things()
+
+    def look() -> None:
+        with Batcher(lambda values: [0], on_release=things.on_release, count_results=how == "counted") as batcher:
+            (batcher.submit if how == "submit" else batcher.push)(things.make())
+            things.check(1)
+
+    if how == "counted":  # given back by a thread of the engine's, and told on the main thread
+        look()
+    else:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(look).result()  # while the main thread is deaf
+
+
+def test_batchers_that_cannot_be_made_leave_nothing() -> None:
+    def failures(count: int) -> None:
+        for _ in range(count):
+            with pytest.raises(Error, match="max_batch_size"):
+                Batcher(lambda values: values, log=print, on_result=print, max_batch_size=10, queue_capacity=1)
+
+    failures(1000)
+    gc.collect()
+    before = memory()
+    failures(20_000)  # of some 900 bytes each
+    gc.collect()
+    assert memory() - before < 4 << 20
+
+
+def test_a_pull_in_manual_mode_answers_at_once() -> None:
+    program = (
+        "import microbatch\n"
+        "with microbatch.Batcher(mode='manual', results='pull') as b:\n"
+        "    for wait in (b.next_batch, b.next_results):\n"
+        "        try: wait()\n"
+        "        except TimeoutError: print('nothing')\n"
+    )
+    assert run(program).stdout == "nothing\nnothing\n"
 
 
 def replacing(batch: Any) -> None:

@@ -118,6 +118,19 @@ def test_c_code_by_address_that_links_to_nothing(tmp_path: Path, mode: str) -> N
             threading.Event().wait(0.01)
         assert ghost() is None
 
+def test_lines_of_log_come_where_no_thread_of_pythons_works(tmp_path: Path) -> None:
+    lines: list[str] = []
+    leave = compiled(tmp_path, LEAVING, "leave")
+    options = {"log": lambda level, line: lines.append(line), "count_results": True, "max_batch_size": 1}
+    with Batcher(Native(leave), **options) as batcher:  # type: ignore[arg-type]
+        batcher.push(1)
+        for _ in range(3000):  # without a call into it
+            if lines:
+                break
+            threading.Event().wait(0.01)
+    assert lines
+
+
 PUSHING = r"""
 #include "microbatch.h"
 

@@ -183,11 +183,14 @@ const NOT_SANITIZED_IN_JAVA: [&str; 4] = [
 
 /// The suite of a language whose glue is linked with an engine that has the address sanitizer. gcc's runtime is loaded
 /// first into every process: rustc links none into libraries, and compilers are told to add it, since libraries may leave
-/// nothing undefined.
+/// nothing undefined. C++'s comes with it, for exceptions of libraries that are loaded later.
 fn host(language: &str) -> Result {
-    let mut find = Command::new("cc");
-    find.arg("-print-file-name=libasan.so");
-    let runtime = run(&mut find)?.text.trim().to_owned();
+    let find = |library: &str| -> Result<String> {
+        let mut compiler = Command::new("cc");
+        compiler.arg(format!("-print-file-name={library}"));
+        Ok(run(&mut compiler)?.text.trim().to_owned())
+    };
+    let (runtime, exceptions) = (find("libasan.so")?, find("libstdc++.so.6")?);
     let place = microbatch_checks::tool::target("host");
     let compilers = [("CC", "cc"), ("CXX", "c++")].map(|(variable, compiler)| {
         let wrapper = place.join(compiler);
@@ -201,7 +204,7 @@ fn host(language: &str) -> Result {
         )
         .env(
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
-            format!("env LD_PRELOAD={runtime}"),
+            format!("env LD_PRELOAD={runtime}:{exceptions}"),
         )
         // What is freed stays a while, but not so much that a test that looks for growth takes it for some.
         .env(
