@@ -1,9 +1,9 @@
 //! What the core lock guards: batches that wait, fly and are ready, the pool they come from, and the accounts.
 
+use super::accounts::Recorded;
 use super::batch::Batch;
 use super::flight::Flight;
 use super::forming::FOREVER;
-use super::histogram::Recorded;
 use super::ledger::Ledger;
 use super::open::OpenInfo;
 use super::ready::Ready;
@@ -118,7 +118,8 @@ pub(crate) struct Core {
     pub(crate) fd: Option<TimerFd>,
     /// What the descriptor is set to: i64::MIN now, FOREVER never.
     pub(crate) fd_due: Option<i64>,
-    pub(crate) triggers: [u64; 8],
+    /// What batches counted and took.
+    pub(crate) recorded: Recorded,
     /// Where the next batch that is made has its results.
     shelves: Shelves,
     /// Rows that a batch of the pool has room for: a set of another size is not kept.
@@ -142,10 +143,8 @@ pub(crate) struct Core {
     /// Delivered sets whose batch somebody still looks at.
     pub(crate) lingering: Vec<Shared<Batch>>,
     // ---- accounts
-    outcomes: [u64; 5],
     pub(crate) undelivered: u64,
     pub(crate) late: u64,
-    pub(crate) histograms: Recorded,
     // ---- endings
     /// Threads that drive steps: as long as there is one, what is ready is its to deliver.
     pub(crate) drivers: u32,
@@ -196,11 +195,9 @@ impl Core {
             left: 0,
             left_bytes: 0,
             delivered: 0,
-            outcomes: [0; 5],
             undelivered: 0,
-            triggers: [0; 8],
             late: 0,
-            histograms: Recorded::Nothing,
+            recorded: Recorded::default(),
             ledger: Ledger::default(),
             close: None,
             stop: false,
@@ -255,7 +252,7 @@ impl Core {
     /// As `reserve_for_batch`, for one that is made whatever the pool has.
     pub(super) fn reserve_for_new_batch(&mut self) -> bool {
         let batches = self.batches_alive as usize + 1;
-        self.histograms.unpack()
+        self.recorded.unpack()
             && self.ledger.reserve()
             && reserve(&mut self.sealed, batches)
             && reserve(&mut self.ready, batches)
@@ -316,7 +313,7 @@ impl Core {
             // Those need their places in the lists.
             return;
         }
-        self.histograms.pack();
+        self.recorded.pack();
         // All of them are empty: nothing is moved to a smaller place, for which memory may lack.
         self.pool.shrink_to_fit();
         self.flights.shrink_to_fit();
@@ -325,12 +322,11 @@ impl Core {
         self.ready.shrink_to_fit();
         self.turns.shrink_to_fit();
         self.ledger.shrink();
-        self.histograms.move_down();
     }
 
     /// There is something that `trim` gives back.
     pub(crate) fn has_stock(&self) -> bool {
-        self.has_pool() || (self.batches_alive == 0 && self.histograms.is_open())
+        self.has_pool() || (self.batches_alive == 0 && self.recorded.is_open())
     }
 
     fn has_pool(&self) -> bool {
@@ -354,12 +350,11 @@ impl Core {
 
     /// Counts outcomes that just became fixed.
     pub(crate) fn count(&mut self, outcome: Outcome, values: u64) {
-        self.outcomes[outcome as usize] += values;
+        debug_assert!(self.recorded.is_open());
+        if let Some(accounts) = self.recorded.open() {
+            accounts.outcomes[outcome as usize] += values;
+        }
         self.undelivered += values;
-    }
-
-    pub(crate) fn outcomes(&self) -> [u64; 5] {
-        self.outcomes
     }
 
     /// Values that wait in sealed batches.

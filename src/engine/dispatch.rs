@@ -40,9 +40,9 @@ impl Inner {
             core.find_deadline();
         }
         self.room_came(core, Room::Queue);
-        if let Some(histograms) = core.histograms.open() {
-            histograms.batch_size.record(rows);
-            histograms
+        if let Some(accounts) = core.recorded.open() {
+            accounts.batch_size.record(rows);
+            accounts
                 .queue_time
                 .record(now.saturating_sub(shared.opened_at).max(0) as u64);
         }
@@ -276,8 +276,8 @@ impl Inner {
                 None => return,
             }
         };
-        if let Some(histograms) = core.histograms.open() {
-            histograms.handler_time.record(took.max(0) as u64);
+        if let Some(accounts) = core.recorded.open() {
+            accounts.handler_time.record(took.max(0) as u64);
         }
         if batch.all_ok() {
             core.count(Outcome::Ok, batch.len as u64);

@@ -38,6 +38,7 @@ pub(crate) mod producer;
 pub(crate) mod map;
 pub(crate) mod stats;
 pub(crate) mod histogram;
+pub(crate) mod accounts;
 pub(crate) mod snapshot;
 pub(crate) mod prometheus;
 pub(crate) mod error;

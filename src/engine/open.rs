@@ -191,7 +191,9 @@ impl Inner {
         self.end_front(front);
         core.open = None;
         core.open_deadline = FOREVER;
-        core.triggers[trigger as usize] += 1;
+        if let Some(accounts) = core.recorded.open() {
+            accounts.triggers[trigger as usize] += 1;
+        }
         core.sealed.push_back(shared);
     }
 

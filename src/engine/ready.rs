@@ -100,8 +100,8 @@ impl Inner {
 
     /// The set counts as delivered, so long after it was ready: result places and flush marks.
     pub(crate) fn mark_delivered(&self, core: &mut Core, set: &Batch, took: i64) {
-        if let Some(histograms) = core.histograms.open() {
-            histograms.delivery_time.record(took.max(0) as u64);
+        if let Some(accounts) = core.recorded.open() {
+            accounts.delivery_time.record(took.max(0) as u64);
         }
         core.delivered += set.len as u64;
         core.undelivered -= set.len as u64;

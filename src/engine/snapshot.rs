@@ -16,14 +16,14 @@ impl Inner {
             let staged = self.stages.len();
             let core = self.core.lock();
             let load = front.load(&core);
-            let [ok, failed, expired, cancelled, discarded] = core.outcomes();
             let now = self.now();
             let oldest = core
                 .flights
                 .iter()
                 .find(|flight| !flight.fixed)
                 .map(|flight| flight.batch.dispatched_at);
-            let recorded = core.histograms.read();
+            let recorded = core.recorded.read();
+            let [ok, failed, expired, cancelled, discarded] = recorded.outcomes;
             Stats {
                 accepted: front.accepted() + staged,
                 ok,
@@ -33,7 +33,7 @@ impl Inner {
                 discarded,
                 outstanding: front.open_live() + core.sealed_live() + core.flying() + staged,
                 undelivered: core.undelivered,
-                triggers: core.triggers,
+                triggers: recorded.triggers,
                 refusals: front.refusals,
                 batches: core.dispatched,
                 late: core.late,
