@@ -96,7 +96,7 @@ void free(void *memory)
 
 /* ---- what happened ------------------------------------------------------------------------------------------- */
 
-#define TAGS 256
+#define TAGS 512
 
 static struct {
     int accepted[TAGS];
@@ -108,6 +108,7 @@ static struct {
     uint64_t objects_released;
     uint64_t data_released;
     uint64_t no_memory;
+    uint64_t logged;
 } now;
 
 static const char *scene;
@@ -150,13 +151,11 @@ static void note_result(uint64_t tag)
     count_up(&now.results[tag]);
 }
 
-static void on_result(void *user_data, const mb_results *results, const mb_api *api)
+static void read_all(const mb_results *results)
 {
     mb_results_view view;
     mb_column column;
     size_t row;
-    (void)user_data;
-    (void)api;
     view.struct_size = sizeof view;
     ALWAYS_OK(mb_results_get_view(results, &view));
     for (row = 0; row < view.count; row++) {
@@ -168,10 +167,23 @@ static void on_result(void *user_data, const mb_results *results, const mb_api *
         why.struct_size = sizeof why;
         one_of(__LINE__, "mb_results_error", mb_results_error(results, row, &why),
                status == MB_OK ? MB_ERR_NOT_FOUND : MB_OK);
-        note_result(view.tags[row]);
     }
     column.struct_size = sizeof column;
     OK_OR_NO_MEMORY(mb_results_strings(results, &column));
+}
+
+static void on_result(void *user_data, const mb_results *results, const mb_api *api)
+{
+    mb_results_view view;
+    size_t row;
+    (void)user_data;
+    (void)api;
+    view.struct_size = sizeof view;
+    ALWAYS_OK(mb_results_get_view(results, &view));
+    for (row = 0; row < view.count; row++) {
+        note_result(view.tags[row]);
+    }
+    read_all(results);
 }
 
 static void release_owned(void *user_data)
@@ -191,6 +203,13 @@ static void release_data(void *user_data)
 {
     (void)user_data;
     count_up(&now.data_released);
+}
+
+static void log_line(void *user_data, int32_t level, const char *message, size_t length)
+{
+    (void)user_data;
+    OOM_CHECK(level >= 0 && level <= 3 && length > 0 && message[0] != 0);
+    count_up(&now.logged);
 }
 
 /* ---- handlers: all that a handler can do -------------------------------------------------------------------- */
@@ -274,6 +293,73 @@ static void finish_kept(void)
     }
 }
 
+/* Sets all rows at once, in another way each time. The object comes last: it is given if all of them are. */
+#define MOST_ROWS 32
+
+static void answer_at_once(mb_batch *batch, int in_map)
+{
+    static const int64_t integers[MOST_ROWS];
+    static const double numbers[MOST_ROWS];
+    static const uint8_t validity[MOST_ROWS / 8] = { 0x55, 0xaa, 0x55, 0xaa };
+    int32_t offsets[MOST_ROWS + 1];
+    mb_value values[MOST_ROWS];
+    mb_batch_view view;
+    mb_batch *pinned = NULL;
+    size_t row;
+    view.struct_size = sizeof view;
+    ALWAYS_OK(mb_batch_get_view(batch, &view));
+    OOM_CHECK(view.count <= MOST_ROWS);
+    if (!in_map && OK_OR_NO_MEMORY(mb_batch_pin(batch, &pinned)) == MB_OK) {
+        ALWAYS_OK(mb_batch_free(pinned));
+    }
+    for (row = 0; row < view.count; row++) {
+        offsets[row] = (int32_t)(5 * row);
+        values[row] = row % 2 ? int64_value(1) : text_value(MB_KIND_BYTES, "some bytes as a result", 22);
+    }
+    offsets[view.count] = (int32_t)(5 * view.count);
+    switch (view.number % 4) {
+    case 0:
+        OK_OR_NO_MEMORY(mb_batch_set_int64s(batch, integers, validity, view.count));
+        break;
+    case 1:
+        OK_OR_NO_MEMORY(mb_batch_set_float64s(batch, numbers, NULL, view.count));
+        break;
+    case 2: {
+        static const char text[5 * MOST_ROWS] = "text of the first row, and nothing but NULs for the others";
+        OK_OR_NO_MEMORY(mb_batch_set_strings(batch, text, offsets, validity, view.count));
+        break;
+    }
+    default:
+        if (!in_map) {
+            values[view.count - 1] = object_value(owner, 9, 0);
+        }
+        if (OK_OR_NO_MEMORY(mb_batch_set_values(batch, values, view.count)) == MB_OK && !in_map) {
+            now.objects_given += 1;
+        }
+    }
+    if (view.number % 3 == 0) {
+        OK_OR_NO_MEMORY(mb_batch_set_bytes(batch, 0, "a row of its own once more", 26));
+        values[0] = text_value(MB_KIND_STRING, "and once more as a value", 24);
+        OK_OR_NO_MEMORY(mb_batch_set_value(batch, 0, &values[0]));
+    }
+}
+
+static mb_status at_once(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    (void)user_data;
+    (void)api;
+    answer_at_once(batch, 0);
+    return MB_OK;
+}
+
+static mb_status at_once_in_map(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    (void)user_data;
+    (void)api;
+    answer_at_once(batch, 1);
+    return MB_OK;
+}
+
 static mb_status fails(void *user_data, mb_batch *batch, const mb_api *api)
 {
     (void)user_data;
@@ -301,6 +387,8 @@ static void push_all(mb_batcher *batcher, mb_producer *producer)
     static const int64_t integers[5] = { 1, 2, 3, 4, 5 };
     static const uint8_t validity[1] = { 0x15 };
     static const int32_t offsets[4] = { 0, 3, 6, 9 };
+    static const int64_t large_offsets[4] = { 0, 3, 6, 9 };
+    static const double numbers[2] = { 0.5, 1.5 };
     mb_push_options options = push_options();
     mb_value value = int64_value(1);
     mb_value many[4];
@@ -355,7 +443,32 @@ static void push_all(mb_batcher *batcher, mb_producer *producer)
     for (at = 0; at < accepted; at++) {
         now.accepted[first + at] += 1;
     }
+    first = now.next_tag;
+    now.next_tag += 2;
+    OK_OR_NO_MEMORY(mb_batcher_push_float64s(batcher, numbers, NULL, 2, NULL, first, NULL, &accepted));
+    for (at = 0; at < accepted; at++) {
+        now.accepted[first + at] += 1;
+    }
+    first = now.next_tag;
+    now.next_tag += 3;
+    OK_OR_NO_MEMORY(
+        mb_batcher_push_large_strings(batcher, "onetwosix", large_offsets, validity, 3, NULL, first, NULL, &accepted));
+    for (at = 0; at < accepted; at++) {
+        now.accepted[first + at] += 1;
+    }
     if (producer) {
+        of = tag();
+        took(OK_OR_NO_MEMORY(mb_producer_push_null(producer, of)), of);
+        of = tag();
+        took(OK_OR_NO_MEMORY(mb_producer_push_bool(producer, 1, of)), of);
+        of = tag();
+        took(OK_OR_NO_MEMORY(mb_producer_push_float64(producer, 1, of)), of);
+        of = tag();
+        took(OK_OR_NO_MEMORY(mb_producer_push_bytes(producer, "bytes", 5, of)), of);
+        of = tag();
+        now.objects_given += (uint64_t)took(OK_OR_NO_MEMORY(mb_producer_push_object(producer, owner, 3, 0, of)), of);
+        of = tag();
+        now.owned_accepted += (uint64_t)took(OK_OR_NO_MEMORY(mb_producer_push_value(producer, &value, of, &options)), of);
         for (at = 0; at < 5; at++) {
             of = tag();
             took(OK_OR_NO_MEMORY(mb_producer_push_int64(producer, 1, of)), of);
@@ -374,6 +487,7 @@ static mb_batcher *new_batcher(mb_options options)
     mb_status status;
     options.owner = owner;
     options.object_release = release_object;
+    options.log = log_line;
     options.handler_release = options.result_release = options.object_data_release = options.log_release = release_data;
     status = mb_batcher_new(&options, &batcher, &error);
     if (status == MB_OK) {
@@ -504,6 +618,40 @@ static void kept_batches(void)
     by_hand(keeping);
 }
 
+static void set_at_once(void)
+{
+    by_hand(at_once);
+}
+
+/* Freed without waiting, with values in every state. */
+static void abandoned(void)
+{
+    mb_options options = timeless();
+    mb_batcher *batcher;
+    mb_producer *producer = NULL;
+    options.handler = keeping;
+    options.on_result = on_result;
+    options.max_batch_size = 10;
+    options.max_in_flight = 2;
+    batcher = new_batcher(options);
+    if (batcher == NULL) {
+        settle_accounts(0);
+        return;
+    }
+    OK_OR_NO_MEMORY(mb_producer_new(batcher, &producer));
+    push_all(batcher, producer);
+    ALWAYS_OK(mb_batcher_run(batcher));
+    push_all(batcher, producer);
+    ALWAYS_OK(mb_batcher_abandon(batcher));
+    while (kept_count > 0) {
+        mb_batch *batch = kept[--kept_count];
+        mb_status status = kept_count % 2 ? mb_batch_free(batch) : mb_batch_complete(batch);
+        OOM_CHECK(status == MB_OK || status == MB_ERR_TOO_LATE);
+    }
+    ALWAYS_OK(mb_producer_free(producer));
+    settle_accounts(1);
+}
+
 static void failing_parts(void)
 {
     by_hand(fails);
@@ -602,10 +750,81 @@ static void pulled(void)
     settle_accounts(1);
 }
 
+/* A host that pulls the parts of batches, holds some, and takes results as it completes others. */
+static void pulled_parts(void)
+{
+    mb_options options = timeless();
+    mb_batcher *batcher;
+    mb_producer *producer = NULL;
+    mb_batch *held[TAGS];
+    size_t count = 0;
+    mb_results *results;
+    mb_status status;
+    int lack = 0;
+    int way = 0;
+    options.pull_handlers = 1 << MB_KIND_INT64 | 1 << MB_KIND_STRING | MB_PULL_DEFAULT;
+    options.results = MB_RESULTS_PULL;
+    options.max_batch_size = 7;
+    options.max_in_flight = 3;
+    batcher = new_batcher(options);
+    if (batcher == NULL) {
+        settle_accounts(0);
+        return;
+    }
+    OK_OR_NO_MEMORY(mb_producer_new(batcher, &producer));
+    push_all(batcher, producer);
+    ALWAYS_OK(mb_batcher_seal(batcher));
+    for (;;) {
+        mb_batch *batch = NULL;
+        status = mb_batcher_next_batch(batcher, 0, &batch);
+        if (status == MB_ERR_TIMEOUT && count > 0) {
+            ALWAYS_OK(mb_batch_complete(held[--count]));
+            continue;
+        }
+        if (status != MB_OK) {
+            OOM_CHECK(status == MB_ERR_TIMEOUT || (status == MB_ERR_NO_MEMORY && counted(&failed) > 0));
+            if (status == MB_ERR_TIMEOUT || ++lack == 3) {
+                break;
+            }
+            continue;
+        }
+        answer_at_once(batch, 0);
+        way += 1;
+        results = NULL;
+        if (way % 4 == 0 && OK_OR_NO_MEMORY(mb_batch_keep(batch)) == MB_OK) {
+            held[count++] = batch;
+        } else if (way % 4 == 1) {
+            ALWAYS_OK(mb_batch_complete_next(batch, &results));
+            if (results != NULL) {
+                on_result(NULL, results, NULL);
+                ALWAYS_OK(mb_results_free(results));
+            }
+        } else {
+            ALWAYS_OK(way % 4 == 2 ? mb_batch_complete_ok(batch) : mb_batch_free(batch));
+        }
+    }
+    look(batcher);
+    while (count > 0) {
+        ALWAYS_OK(mb_batch_free(held[--count]));
+    }
+    /* With memory again the results are there: nothing was lost. */
+    failing = 0;
+    mb_batcher_close(batcher, 0, NULL);
+    while ((status = mb_batcher_next_results(batcher, 0, &results)) == MB_OK) {
+        on_result(NULL, results, NULL);
+        ALWAYS_OK(mb_results_free(results));
+    }
+    OOM_EQ(status, MB_ERR_CLOSED);
+    ALWAYS_OK(mb_producer_free(producer));
+    ALWAYS_OK(mb_batcher_free(batcher));
+    settle_accounts(1);
+}
+
 static void mapped(void)
 {
     static const int64_t integers[5] = { 1, 2, 3, 4, 5 };
     static const int32_t offsets[4] = { 0, 3, 6, 9 };
+    static const double numbers[5] = { 1, 2, 3, 4, 5 };
     mb_value values[3];
     mb_map_options options;
     mb_results *results = NULL;
@@ -619,17 +838,20 @@ static void mapped(void)
     values[0] = int64_value(1);
     values[1] = text_value(MB_KIND_STRING, "text", 4);
     values[2] = value_of(MB_KIND_NULL);
-    for (way = 0; way < 3; way++) {
+    for (way = 0; way < 5; way++) {
         results = NULL;
         error = NULL;
-        status = way == 0   ? mb_map_int64s(integers, NULL, 5, &options, echo, NULL, &results, &error)
+        status = way == 3   ? mb_map_float64s(numbers, NULL, 5, NULL, fails, NULL, &results, &error)
+                 : way == 4 ? mb_map_float64s(numbers, NULL, 5, &options, at_once_in_map, NULL, &results, &error)
+                 : way == 0 ? mb_map_int64s(integers, NULL, 5, &options, echo, NULL, &results, &error)
                  : way == 1 ? mb_map_strings("onetwosix", offsets, NULL, 3, &options, handler, NULL, &results, &error)
                             : mb_map_values(values, 3, &options, handler, NULL, &results, &error);
         if (OK_OR_NO_MEMORY(status) == MB_OK) {
             OOM_CHECK(error == NULL);
             view.struct_size = sizeof view;
             ALWAYS_OK(mb_results_get_view(results, &view));
-            OOM_EQ(view.count, way == 0 ? 5 : 3);
+            OOM_EQ(view.count, way == 1 || way == 2 ? 3 : 5);
+            read_all(results);
             ALWAYS_OK(mb_results_free(results));
         } else {
             OOM_CHECK(results == NULL && error != NULL);
@@ -643,6 +865,8 @@ static void mapped(void)
 static void asked_for(void)
 {
     mb_options options = timeless();
+    int64_t length;
+    uint32_t fresh;
     mb_error *error = NULL;
     mb_batcher *batcher;
     mb_status status;
@@ -657,6 +881,13 @@ static void asked_for(void)
     OOM_EQ(status, MB_ERR_INVALID_OPTION);
     mb_error_free(error);
     error = NULL;
+    status = mb_duration_parse("2 moons", &length, &error);
+    OOM_EQ(status, MB_ERR_INVALID_ARGUMENT);
+    OOM_EQ(mb_error_code(error), status);
+    OOM_CHECK(strlen(mb_error_message(error)) > 0);
+    mb_error_free(error);
+    error = NULL;
+    ALWAYS_OK(mb_owner_new(&fresh));
     options.threads = 99999;
     one_of(__LINE__, "mb_batcher_new", mb_batcher_new(&options, &batcher, &error), MB_ERR_INVALID_OPTION);
     OOM_CHECK(strlen(mb_error_message(error)) > 0);
@@ -699,6 +930,49 @@ static void threaded(void)
     ALWAYS_OK(mb_producer_free(producer));
     /* Where memory lacked once only, nothing needs to wait for this to end. */
     status = mb_batcher_close(batcher, for_good ? 20 * MB_MS : 5 * MB_S, NULL);
+    OOM_CHECK(status == MB_OK || (for_good && status == MB_ERR_TIMEOUT));
+    ALWAYS_OK(mb_batcher_free(batcher));
+    settle_accounts(1);
+}
+
+/* With threads, and pushes that wait for room, time-outs of handlers, deadlines, a descriptor. */
+static void waiting(void)
+{
+    mb_options options = defaults();
+    mb_batcher *batcher;
+    mb_status status;
+    uint64_t mark;
+    int32_t fd;
+    int at;
+    options.handler = handler;
+    options.on_result = on_result;
+    options.threads = 2;
+    options.queue_capacity = 6;
+    options.max_batch_size = 4;
+    options.handler_timeout = 60 * MB_S;
+    options.push_timeout = for_good ? 5 * MB_MS : 60 * MB_S;
+    batcher = new_batcher(options);
+    if (batcher == NULL) {
+        settle_accounts(0);
+        return;
+    }
+    ALWAYS_OK(mb_batcher_fd(batcher, &fd));
+    for (at = 0; at < 40; at++) {
+        uint64_t of = tag();
+        status = at % 3 ? mb_batcher_push_string(batcher, "a string", 8, of) : mb_batcher_push_int64(batcher, 1, of);
+        if (status != MB_ERR_QUEUE_FULL || !for_good) {
+            one_of(__LINE__, "a push that waits", status, MB_OK);
+        }
+        took(status, of);
+        if (at % 8 == 0) {
+            status = mb_batcher_room(batcher, options.push_timeout);
+            OOM_CHECK(status == MB_OK || (for_good && status == MB_ERR_QUEUE_FULL));
+        }
+    }
+    ALWAYS_OK(mb_batcher_flush_begin(batcher, &mark));
+    status = mb_batcher_flush_end(batcher, mark, for_good ? 5 * MB_MS : 60 * MB_S);
+    OOM_CHECK(status == MB_OK || (for_good && status == MB_ERR_TIMEOUT));
+    status = mb_batcher_close(batcher, for_good ? 20 * MB_MS : 60 * MB_S, NULL);
     OOM_CHECK(status == MB_OK || (for_good && status == MB_ERR_TIMEOUT));
     ALWAYS_OK(mb_batcher_free(batcher));
     settle_accounts(1);
@@ -787,6 +1061,8 @@ int main(void)
         { "discarded", discarded },       { "pulled", pulled },     { "mapped", mapped },
         { "threaded", threaded },         { "objects", with_objects },
         { "failing objects", failing_with_objects }, { "asked for", asked_for },
+        { "set at once", set_at_once },   { "abandoned", abandoned }, { "parts", pulled_parts },
+        { "waiting", waiting },
     };
     size_t at;
     int and_after;
