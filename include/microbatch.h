@@ -397,7 +397,7 @@ mb_status mb_owner_new(uint32_t *owner);
    close and free; never inside push, cancel, seal, stats or complete, and never with a lock of the library
    held. on_result never runs beside itself. A callback must return: an exception or a longjmp must not leave
    it. (A thread that ends in a callback by pthread_exit fails what it held, and the batcher goes on; not so
-   in a release function, which must return.)
+   in a release function or the log, which must return.)
 
    Every callback gets the function table of the library that calls it. A handler that lives in another shared
    library calls api->mb_batch_set_int64(...) and needs not be linked to anything.
@@ -686,7 +686,8 @@ mb_status mb_batcher_close(mb_batcher *batcher, int64_t timeout, uint64_t *left)
 
    Returns: MB_OK; MB_ERR_INVALID_HANDLE, also if another thread is freeing it; in a forked child, where the
      threads are not, the handle is freed and MB_OK or MB_ERR_FORKED answered.
-   Ownership: takes the batcher. Inside the callbacks that free runs the handle is good still.
+   Ownership: takes the batcher. Inside the callbacks that free runs the handle is good still, and if one of
+     them ends the thread it stays good: the batcher is closed, and to be freed again.
    Threads: any; no other thread may be in a call with this handle.
    Blocks: until running callbacks return.
    Calls back in manual mode.

@@ -96,6 +96,7 @@ const PROGRAMS: &[Program] = &[
     c99("signals.c"),
     c99("stats.c"),
     c99("stderr_silent.c"),
+    c99("thread_ends.c"),
     c99("threads.c"),
     c99("use_after_close.c"),
     c99("use_after_free.c"),
@@ -210,6 +211,7 @@ tests! {
     p32_dlclose: "dlclose.c", "Loaded, used from threads, unloaded; then the threads end.";
     p32_drain_at_exit: "exit.c", "exit() drains what asks for it, in bounded time.";
     p32_pthread_exit: "pthread_exit.c", "A thread that ends in a callback fails what it held.";
+    p32_threads_of_the_host_end: "thread_ends.c", "With producers and batches in their hands; cancelled in every call.";
     p32_signals: "signals.c", "A storm of signals; the library's threads block them.";
     p33_refused_by_the_system: "refused.c", "Threads, descriptors, keys, hooks and membarrier are refused in turn.";
     p33_out_of_memory: "oom.c", "Each allocation fails in turn, once and for good.";
@@ -498,6 +500,8 @@ const TWINS: &[Twin] = &[
     twin("signals.c", "THREADS_TAKE_SIGNALS", "pthread_sigmask"),
     twin("stats.c", "MISCOUNTS", "mb_batcher_stats"),
     twin("stderr_silent.c", "TALKS", "mb_batcher_seal"),
+    twin("thread_ends.c", "ENDS_A_THREAD", "mb_batcher_seal"),
+    twin("thread_ends.c", "LOSES_A_VALUE", "mb_batcher_push_int64"),
     twin("threads.c", "LOSES_A_VALUE", "mb_batcher_push_int64"),
     twin("threads.c", "PUSHES_TWICE", "mb_batcher_push_int64"),
     twin("use_after_close.c", "CLOSED_IS_FINE", "mb_batcher_push_int64"),

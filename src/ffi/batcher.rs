@@ -200,7 +200,8 @@ pub unsafe extern "C-unwind" fn mb_batcher_close(
 ///
 /// Returns: `MB_OK`; `MB_ERR_INVALID_HANDLE`, also if another thread is freeing it; in a forked child, where the threads are
 /// not, the handle is freed and `MB_OK` or `MB_ERR_FORKED` answered.
-/// Ownership: takes the batcher. Inside the callbacks that free runs the handle is good still.
+/// Ownership: takes the batcher. Inside the callbacks that free runs the handle is good still, and if one of them ends
+/// the thread it stays good: the batcher is closed, and to be freed again.
 /// Threads: any; no other thread may be in a call with this handle. Blocks: until running callbacks return. Calls back
 /// in manual mode. Since: 0.1.
 ///

@@ -7,8 +7,8 @@
 //! In threaded mode callbacks run on the batcher's own threads, in manual mode inside `mb_batcher_run`, flush, close and
 //! free; never inside push, cancel, seal, stats or complete, and never with a lock of the library held. `on_result`
 //! never runs beside itself. A callback must return: an exception or a longjmp must not leave it. (A thread that ends in
-//! a callback by pthread_exit fails what it held, and the batcher goes on; not so in a release function, which must
-//! return.)
+//! a callback by pthread_exit fails what it held, and the batcher goes on; not so in a release function or the log,
+//! which must return.)
 //!
 //! Every callback gets the function table of the library that calls it. A handler that lives in another shared library
 //! calls `api->mb_batch_set_int64(...)` and needs not be linked to anything.

@@ -7,13 +7,13 @@
 //! engine, which does not tell the hook; and [`calling_back`] for those that run the host's callbacks on the
 //! calling thread. There a `pthread_exit` inside the callback unwinds this stack with an exception that is not
 //! Rust's, and `catch_unwind` would abort the process when it passes. So such a call is not wrapped as a whole:
-//! the engine contains the panics of its own pieces between the callbacks, and no frame of this module holds
-//! anything that would have to be dropped while a callback runs.
+//! the engine contains the panics of its own pieces between the callbacks, and what frames of this module hold
+//! while a callback runs is right to be dropped by unwinding.
 
 use super::caller::Caller;
 use super::handle::mb_batcher;
 use super::status::mb_status;
-use super::table::FREEING;
+use super::table::{FREEING, Slot};
 use crate::engine::batcher::Inner;
 use crate::engine::error::Status;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -121,6 +121,7 @@ pub(crate) unsafe fn ending(batcher: *mut mb_batcher, end: fn(Shared<Inner>) -> 
     if !slot.set(FREEING) {
         return Status::INVALID_HANDLE.code();
     }
+    let unfinished = Unfinished(slot);
     let own = Shared::clone(&engine);
     let status = if engine.is_manual() {
         end(own).code()
@@ -128,12 +129,22 @@ pub(crate) unsafe fn ending(batcher: *mut mb_batcher, end: fn(Shared<Inner>) -> 
         // SAFETY: passed on.
         unsafe { value(Status::INTERNAL.code(), |_| end(own).code()) }
     };
+    std::mem::forget(unfinished);
     if slot.retire(batcher.addr() as u64) {
         slot.give_back();
         // The handle's own count, often the last: user data is released here.
         drop(ManuallyDrop::into_inner(engine));
     }
     status
+}
+
+/// The thread ended in a callback of what was to end a batcher: the handle is good still, and somebody else may end it.
+struct Unfinished(&'static Slot);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.unset(FREEING);
+    }
 }
 
 /// What `calling_back` borrows the engine as: the count stays the handle's.

@@ -324,6 +324,12 @@ impl Slot {
         self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0
     }
 
+    /// Takes a flag back, by the caller that set it.
+    pub(crate) fn unset(&self, flag: u32) {
+        // SYNC: AcqRel; pairs with `set` and `has`.
+        self.flags.fetch_and(!flag, Ordering::AcqRel);
+    }
+
     /// The batcher, as a handle word, that counts what comes too late for a batch that was here: that of the last one.
     pub(crate) fn counted_by(&self) -> u64 {
         // SYNC: Relaxed; a hint for counting.

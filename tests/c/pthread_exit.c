@@ -316,6 +316,74 @@ static void in_on_result_of_a_host(void)
     gone();
 }
 
+/* Inside free and abandon of a manual batcher, which are not over then: another thread does what is left. */
+static void *free_it(void *unused)
+{
+    (void)unused;
+    mb_batcher_free(batcher);
+    FAIL("free returns in a thread that ends");
+    return NULL;
+}
+
+static void *abandon_it(void *unused)
+{
+    (void)unused;
+    mb_batcher_abandon(batcher);
+    FAIL("abandon returns in a thread that ends");
+    return NULL;
+}
+
+static void in_free(void *(*ending)(void *), mb_status (*again)(mb_batcher *))
+{
+    mb_options options = noted(timeless(), 6);
+    uint64_t tag;
+    options.on_result = end_in_on_result;
+    options.max_batch_size = 1;
+    batcher = made(&options);
+    for (tag = 0; tag < 6; tag++) {
+        CHECK_OK(mb_batcher_push_object(batcher, 1, tag, 0, tag));
+        if (tag == 1) {
+            CHECK_OK(mb_batcher_cancel(batcher, 1, NULL));
+        }
+    }
+    joined(started(ending, NULL));
+    CHECK_EQ(released, 0);
+    CHECK_STATUS(mb_batcher_push_int64(batcher, 1, 1), MB_ERR_CLOSED);
+    CHECK_EQ(stats_of(batcher).outstanding, 0);
+    CHECK_OK(again(batcher));
+    CHECK_EXACTLY_ONCE(&book, 6);
+    CHECK_EQ(objects_released, 6);
+    CHECK_EQ(released, 3);
+    CHECK_STATUS(mb_batcher_free(batcher), MB_ERR_INVALID_HANDLE);
+    ledger_close(&book);
+}
+
+/* Inside map: nothing of it stays. */
+static mb_status end_in_map(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    (void)api;
+    CHECK_OK(mb_batch_set_string(batch, 0, "a string that is a result", 25));
+    count_up(user_data);
+    end_thread();
+    return MB_OK;
+}
+
+static void *map_it(void *count)
+{
+    static const int64_t numbers[3] = { 1, 2, 3 };
+    mb_results *results = NULL;
+    mb_map_int64s(numbers, NULL, 3, NULL, end_in_map, count, &results, NULL);
+    FAIL("map returns in a thread that ends");
+    return NULL;
+}
+
+static void in_map(void)
+{
+    uint64_t maps = 0;
+    joined(started(map_it, &maps));
+    CHECK_EQ(maps, 1);
+}
+
 /* ---- cancelling from outside -------------------------------------------------------------------------------- */
 
 static pthread_t handler_thread;
@@ -413,6 +481,11 @@ int main(void)
         in_manual_mode(flush_it);
         in_manual_mode(close_it);
         in_on_result_of_a_host();
+        in_free(free_it, mb_batcher_free);
+        in_free(free_it, mb_batcher_abandon);
+        in_free(abandon_it, mb_batcher_free);
+        in_free(abandon_it, mb_batcher_abandon);
+        in_map();
     }
     return 0;
 }

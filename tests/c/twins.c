@@ -71,6 +71,10 @@ WRAP(mb_batcher_push_int64, (mb_batcher *batcher, int64_t value, uint64_t tag),
 WRAP(mb_results_value, (const mb_results *results, size_t row, mb_value *value),
      INSTEAD(__real_mb_results_value(results, row, value), MB_ERR_HANDLER_FAILED, MB_ERR_THREAD_ENDED))
 
+#elif defined(ENDS_A_THREAD)
+/* A call that is a cancellation point. */
+WRAP(mb_batcher_seal, (mb_batcher *batcher), pthread_testcancel(); return __real_mb_batcher_seal(batcher);)
+
 #elif defined(THREADS_TAKE_SIGNALS)
 /* The library's own threads ask for it through this. */
 int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *before);
