@@ -12,7 +12,9 @@ use super::rows::Rows;
 use super::settled::Settled;
 use super::utf8::Short;
 use super::value::{Kind, Object, Trigger, Value};
-use crate::sync::{Mutex, OnceLock, Shared};
+use super::writer::{FETCH_AHEAD, LINE};
+use crate::sync::{Mutex, OnceLock, Shared, fetch_to_write};
+use std::ptr;
 
 /// Kind byte of a row whose value was cancelled, expired or discarded while it waited.
 pub(crate) const REMOVED: u8 = 7;
@@ -180,10 +182,17 @@ impl Batch {
     #[inline(always)]
     pub(crate) fn put_short_text(&mut self, row: usize, text: Short) {
         self.text.append_short(text);
+        let end = self.text.len();
         if let Some(offsets) = &mut self.offsets
-            && let Some(end) = offsets.get_mut(row + 1)
+            && let Some(place) = offsets.get_mut(row + 1)
         {
-            *end = self.text.len() as i32;
+            // Once a line of offsets: that many rows of 16 bytes of text come in as many lines.
+            if row.is_multiple_of(LINE / size_of::<i32>()) {
+                fetch_to_write(ptr::from_ref(place).wrapping_add(FETCH_AHEAD));
+                let text = self.text.as_ptr().wrapping_add(end + 16 * FETCH_AHEAD);
+                (0..4).for_each(|line| fetch_to_write(text.wrapping_add(LINE * line)));
+            }
+            *place = end as i32;
         }
         self.offsets_filled = row + 2;
     }

@@ -162,7 +162,7 @@ impl Front {
         let Some(batch) = self.open.as_mut().and_then(Shared::get_mut) else {
             return false;
         };
-        if !batch.takes_short_text(row, text) || !self.writer.put_inside(0, tag, kind as u8) {
+        if !batch.takes_short_text(row, text) || !self.writer.put_inside(None, tag, kind as u8) {
             return false;
         }
         batch.put_short_text(row, text);

@@ -291,11 +291,10 @@ impl Producer {
     #[inline(always)]
     pub(crate) fn push_inside(&self, kind: Kind, cell: u64, tag: u64) -> bool {
         self.engine.takes(kind)
-            && self
-                .stage
-                .gate
-                .push_if_owner(|staged| staged.writer.put_inside(cell, tag, kind as u8))
-                == Some(true)
+            && self.stage.gate.push_if_owner(
+                #[inline(always)]
+                |staged| staged.writer.put_inside(Some(cell), tag, kind as u8),
+            ) == Some(true)
     }
 
     /// The same for every other value.

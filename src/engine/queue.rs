@@ -38,10 +38,10 @@ impl Inner {
     #[inline(always)]
     pub(crate) fn push_inside(&self, kind: Kind, cell: u64, tag: u64) -> bool {
         self.takes(kind)
-            && self
-                .gate
-                .push_if_owner(|front| front.writer.put_inside(cell, tag, kind as u8))
-                == Some(true)
+            && self.gate.push_if_owner(
+                #[inline(always)]
+                |front| front.writer.put_inside(Some(cell), tag, kind as u8),
+            ) == Some(true)
     }
 
     /// The same for a thread that does not own the gate, and for the value that fills a batch or finds none open.
@@ -121,10 +121,10 @@ impl Inner {
     #[inline(always)]
     pub(crate) fn push_text_inside(&self, kind: Kind, text: Short, tag: u64) -> bool {
         self.takes(kind)
-            && self
-                .gate
-                .push_if_owner(|front| front.put_text_inside(kind, text, tag))
-                == Some(true)
+            && self.gate.push_if_owner(
+                #[inline(always)]
+                |front| front.put_text_inside(kind, text, tag),
+            ) == Some(true)
     }
 
     /// `push_text` in every other case.
@@ -151,7 +151,7 @@ impl Inner {
             if !batch.put_text(row, text) {
                 return false;
             }
-            if !front.writer.put_inside(0, tag, kind as u8) {
+            if !front.writer.put_inside(None, tag, kind as u8) {
                 front.writer.put(0, tag, kind as u8);
             }
             front.extra += text.len() as u64;

@@ -51,10 +51,10 @@ const KINDS: u32 = 1 << 9;
 
 /// How many rows ahead of the one written lines are asked for. On `job/1` of the bench 64 and 128 gain half of what 32
 /// does.
-const FETCH_AHEAD: usize = 32;
+pub(super) const FETCH_AHEAD: usize = 32;
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// Appends rows to a batch.
 ///
@@ -136,9 +136,9 @@ impl Writer {
     }
 
     /// Appends a row of a batch of one kind, unless it would be the last below the limit: whoever writes that one has
-    /// more to do. False also where `put` has to write the kind, or to spell something out first.
+    /// more to do. False also where `put` has to write the kind, or to spell something out first. Text has no cell.
     #[inline(always)]
-    pub(crate) fn put_inside(&mut self, cell: u64, tag: u64, kind: u8) -> bool {
+    pub(crate) fn put_inside(&mut self, cell: Option<u64>, tag: u64, kind: u8) -> bool {
         let after = self.next.wrapping_add(1);
         if after >= self.end {
             return false;
@@ -158,11 +158,13 @@ impl Writer {
         } else {
             return false;
         }
-        if at_line {
-            fetch_to_write(self.next.wrapping_add(FETCH_AHEAD));
+        if let Some(cell) = cell {
+            if at_line {
+                fetch_to_write(self.next.wrapping_add(FETCH_AHEAD));
+            }
+            // SAFETY: as above.
+            unsafe { store(self.next, 0, cell) };
         }
-        // SAFETY: as above.
-        unsafe { store(self.next, 0, cell) };
         self.next = after;
         true
     }
@@ -285,7 +287,7 @@ mod tests {
     type Put = fn(&mut Writer, u64, u64, u8) -> bool;
 
     fn put_either(writer: &mut Writer, cell: u64, tag: u64, kind: u8) -> bool {
-        writer.put_inside(cell, tag, kind) || writer.put(cell, tag, kind)
+        writer.put_inside(Some(cell), tag, kind) || writer.put(cell, tag, kind)
     }
 
     fn put_as_many(writer: &mut Writer, cell: u64, tag: u64, kind: u8) -> bool {
@@ -300,8 +302,8 @@ mod tests {
     fn a_writer_stops_at_its_limit() {
         let mut rows = Rows::new(2).expect("memory");
         let mut writer = rows.writer(2);
-        assert!(writer.put_inside(6, 60, 2) || writer.put(7, 70, 2));
-        assert!(!writer.put_inside(8, 71, 2), "the last row is for put");
+        assert!(writer.put_inside(Some(6), 60, 2) || writer.put(7, 70, 2));
+        assert!(!writer.put_inside(Some(8), 71, 2), "the last row is for put");
         assert!(writer.put(8, 80, 2));
         assert!(writer.is_full());
         assert!(!writer.put(9, 90, 2));
@@ -311,7 +313,7 @@ mod tests {
         assert_eq!(rows.values(2), [7, 8]);
         assert_eq!(rows.tags(2), [70, 80]);
         assert!(!Writer::detached().put(1, 1, 1));
-        assert!(!Writer::detached().put_inside(1, 1, 1));
+        assert!(!Writer::detached().put_inside(Some(1), 1, 1));
     }
 
     #[test]

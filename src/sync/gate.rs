@@ -141,7 +141,7 @@ impl<T> Gate<T> {
     }
 
     /// As `push` if the calling thread owns the gate and nobody takes it away; else None, and nothing happened. `f` is
-    /// inlined here and nowhere else, so what it captures stays in registers.
+    /// inlined here and nowhere else, so what it captures stays in registers: closures for it say `inline(always)`.
     #[inline(always)]
     pub(crate) fn push_if_owner<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
         let inside = self.enter(current_id())?;
