@@ -29,12 +29,15 @@ function readCount(what, value) {
   return value;
 }
 
-function readTag(tag) {
-  if (!isWhole(tag) && !fitsWord(tag)) {
-    throw wrong('the tag', tag, 'a whole number from 0 to 2^53 - 1, or a bigint below 2^64,');
+/** 64 bits that mean something to the caller only. */
+function readWord(what, word) {
+  if (!isWhole(word) && !fitsWord(word)) {
+    throw wrong(what, word, 'a whole number from 0 to 2^53 - 1, or a bigint below 2^64,');
   }
-  return tag;
+  return word;
 }
+
+const readTag = (tag) => readWord('the tag', tag);
 
 /** An address of memory or of a function. */
 function readAddress(what, address, status) {
@@ -125,5 +128,5 @@ function readSignal(options, ...names) {
 
 module.exports = {
   INSIDE, fitsWord, isWhole, readAddress, readCode, readCore, readCount, readFlag, readFunction, readList, readOptions, readRow, readSignal, readTag,
-  readText,
+  readText, readWord,
 };

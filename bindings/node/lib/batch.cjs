@@ -225,7 +225,7 @@ class Batch {
 
   #failWith(row, thrown) {
     const [code, typeName, message] = failureOf(thrown);
-    check(native.batchFail(this.#core.host, this.#word, readRow(row, this.count), code, typeName, message));
+    check(native.batchFail(this.#core.host, this.#word, row, code, typeName, message));
     this.#core.noteThrown(this.number, this.tags[row], thrown);
   }
 

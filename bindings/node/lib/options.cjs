@@ -1,7 +1,7 @@
 'use strict';
 // Options, as the library's own table has them: camelCase of their names, numbers in milliseconds where they are durations.
 
-const { tables, KIND, STATUS, DEFAULT_HANDLER } = require('./native.cjs');
+const { native, tables, KIND, STATUS, DEFAULT_HANDLER } = require('./native.cjs');
 const { fitsWord, readAddress, readFlag, readFunction } = require('./arguments.cjs');
 const { nanoseconds } = require('./duration.cjs');
 const { MicrobatchError, wrong } = require('./error.cjs');
@@ -10,9 +10,6 @@ const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase(
 const BY_NAME = new Map(tables.options.map((info) => [camel(info.name), info]));
 /** What concerns JavaScript only. */
 const OWN = ['handlers', 'pullHandlers', 'onResult', 'onRelease', 'log', 'typedArrays'];
-
-/** Texts of a number that leave it at its default. */
-const UNSET = [undefined, '0', 'default'];
 
 const refuse = (message) => new MicrobatchError(STATUS.INVALID_OPTION, message);
 
@@ -25,8 +22,7 @@ function textOf(name, { type }, value) {
   if (!isText && typeof value !== 'number' && (typeof value !== 'bigint' || type === 'duration')) {
     throw wrong(name, value, type === 'duration' ? 'a number of milliseconds or a text' : 'a number or a text', STATUS.INVALID_OPTION);
   }
-  // the library reads choices so
-  return type === 'choice' && isText ? value.trim().toLowerCase() : String(value);
+  return String(value);
 }
 
 /** The texts of the library's own options by name. */
@@ -47,29 +43,40 @@ function readChosen(given) {
   return chosen;
 }
 
+/** Names and values as the glue takes them. */
+const textsOf = (chosen) => Object.entries(chosen).flatMap(([name, text]) => [BY_NAME.get(name).name, text]);
+
+const MANAGED = textsOf(Object.fromEntries(['closeTimeout', 'drainAtExit'].map((name) => [name, String(BY_NAME.get(name).managedDefault)])));
+
+/** What the library reads in texts, where this side has to know: [manual, pulls, givenClock, threads]. */
+function asRead(texts) {
+  const read = native.readOptions(texts);
+  if (read.length === 2) {
+    throw new MicrobatchError(...read);
+  }
+  return read;
+}
+
 /** Names and values as the glue takes them, and what JavaScript keeps for itself. */
 function read(handler, given, owner) {
   const chosen = readChosen(given);
   const handlers = readHandlers(handler, given.handlers);
-  const manual = chosen.mode === 'manual';
-  const pulls = chosen.results === 'pull';
+  const texts = [...MANAGED, ...textsOf(chosen)];
+  const [manual, pulls, givenClock, threads] = asRead(texts);
   const takesResults = !pulls && given.onResult !== null;
   // Native handlers run on the engine's threads. Others, and whoever pulls, are on the thread of the loop, which calls in:
   // what only the engine's threads could mean is refused in the words of this side.
   const threaded = handlers.native && !manual;
-  if (!threaded && !UNSET.includes(chosen.threads)) {
+  if (!threaded && threads !== 0) {
     throw refuse(`threads = ${chosen.threads}: handlers run in the event loop, which has one; maxInFlight is for several batches`);
   }
-  if (chosen.clock === 'given' && !manual) {
+  if (givenClock && !manual) {
     throw refuse('clock = "given": the event loop has the system\'s time; choose mode = "manual" with it');
   }
-  const managed = Object.fromEntries(['closeTimeout', 'drainAtExit'].map((name) => [name, String(BY_NAME.get(name).managedDefault)]));
   const how = threaded ? (takesResults ? { results: 'pull' } : {}) : { mode: 'manual' };
-  // in this order: also what is replaced is read, and may be refused
-  const texts = [managed, chosen, how].flatMap(Object.entries).flatMap(([name, text]) => [BY_NAME.get(name).name, text]);
   return {
     ...handlers,
-    texts,
+    texts: [...texts, ...textsOf(how)],
     manual,
     threaded,
     pulls,
@@ -98,7 +105,7 @@ function placeOf(kind) {
   return places[kind];
 }
 
-function readWord(what, word) {
+function readPointer(what, word) {
   if (!fitsWord(word)) {
     throw wrong(what, word, 'an address, as a bigint, or 0n', STATUS.INVALID_OPTION);
   }
@@ -138,8 +145,8 @@ function readHandlers(handler, byKind = {}) {
       mask |= 1 << which;
     } else if (isRecord(one) && 'address' in one) {
       const { address, data = 0n, release = 0n } = one;
-      natives.push(which, readAddress(`the address of ${what}`, address, STATUS.INVALID_OPTION), readWord(`the data of ${what}`, data));
-      natives.push(readWord(`the release function of ${what}`, release));
+      natives.push(which, readAddress(`the address of ${what}`, address, STATUS.INVALID_OPTION), readPointer(`the data of ${what}`, data));
+      natives.push(readPointer(`the release function of ${what}`, release));
     } else {
       throw wrong(what, one, 'a function, or {address, data, release} of a native one,', STATUS.INVALID_OPTION);
     }

@@ -2,7 +2,7 @@
 // What each JavaScript value is to the engine. A kind never depends on the number's value.
 
 const { KIND, STATUS } = require('./native.cjs');
-const { fitsWord, isWhole, readCount } = require('./arguments.cjs');
+const { readCount, readWord } = require('./arguments.cjs');
 const { MicrobatchError, wrong } = require('./error.cjs');
 
 /** An object whose owner is somebody else: any batcher but that owner's refuses it with WRONG_OWNER. */
@@ -11,11 +11,8 @@ class ForeignObject {
     if (!Number.isInteger(owner) || owner >>> 0 !== owner) {
       throw wrong('the owner', owner, 'a whole number from 0 to 2^32 - 1');
     }
-    if (!isWhole(word) && !fitsWord(word)) {
-      throw wrong('the word', word, 'a whole number from 0 to 2^53 - 1, or a bigint below 2^64,');
-    }
     this.owner = owner;
-    this.word = word;
+    this.word = readWord('the word', word);
     this.size = readCount('size', size);
   }
 }

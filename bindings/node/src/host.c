@@ -128,6 +128,40 @@ static mb_status set_options(napi_env env, mb_options *options, napi_value texts
     return status;
 }
 
+/* [status, message] */
+static napi_value refusal(napi_env env, mb_status status, mb_error *error)
+{
+    napi_value answer;
+    napi_create_array_with_length(env, 2, &answer);
+    napi_set_element(env, answer, 0, number_of(env, status));
+    napi_set_element(env, answer, 1, text_of(env, mb_error_message(error), NAPI_AUTO_LENGTH));
+    mb_error_free(error);
+    return answer;
+}
+
+/* readOptions(texts) -> [manual, results are pulled, the clock is given, threads], or [status, message] */
+static napi_value read_options(napi_env env, napi_callback_info info)
+{
+    mb_options options;
+    mb_error *error = NULL;
+    mb_status status;
+    napi_value answer, flag;
+    ARGUMENTS(1)
+    status = set_options(env, &options, argv[0], &error);
+    if (status != MB_OK) {
+        return refusal(env, status, error);
+    }
+    napi_create_array_with_length(env, 4, &answer);
+    napi_get_boolean(env, options.mode == MB_MODE_MANUAL, &flag);
+    napi_set_element(env, answer, 0, flag);
+    napi_get_boolean(env, options.results == MB_RESULTS_PULL, &flag);
+    napi_set_element(env, answer, 1, flag);
+    napi_get_boolean(env, options.clock == MB_CLOCK_GIVEN, &flag);
+    napi_set_element(env, answer, 2, flag);
+    napi_set_element(env, answer, 3, number_of(env, options.threads));
+    return answer;
+}
+
 static void set_handlers(napi_env env, struct host *host, mb_options *options, uint32_t script, napi_value natives)
 {
     uint32_t count = 0;
@@ -174,7 +208,7 @@ static napi_value new_batcher(napi_env env, napi_callback_info info)
     mb_error *error = NULL;
     mb_status status;
     bool takes_results = false, logs = false;
-    napi_value external, answer;
+    napi_value external;
     ARGUMENTS(8)
     host = host_new(env, argv[0], &external);
     status = host == NULL ? MB_ERR_NO_MEMORY : set_options(env, &options, argv[1], &error);
@@ -223,11 +257,7 @@ static napi_value new_batcher(napi_env env, napi_callback_info info)
     if (host != NULL) {
         mail_close(host);
     }
-    napi_create_array_with_length(env, 2, &answer);
-    napi_set_element(env, answer, 0, number_of(env, status));
-    napi_set_element(env, answer, 1, text_of(env, mb_error_message(error), NAPI_AUTO_LENGTH));
-    mb_error_free(error);
-    return answer;
+    return refusal(env, status, error);
 }
 
 /* newMap(core, owner) -> external: what the batches of a map belong to. */
@@ -245,6 +275,7 @@ static napi_value new_map(napi_env env, napi_callback_info info)
 
 void host_functions(napi_env env, napi_value exports)
 {
+    define(env, exports, "readOptions", read_options);
     define(env, exports, "newBatcher", new_batcher);
     define(env, exports, "newMap", new_map);
     define(env, exports, "free", free_batcher);

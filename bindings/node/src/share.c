@@ -4,6 +4,7 @@
 #include "glue.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -86,11 +87,14 @@ static napi_value share(napi_env env, napi_callback_info info)
     return word_of(env, &host->share->shared);
 }
 
-/* Whether something can be read there: a word that is no address is refused, not followed. Where the system does not say, it
-   is taken to be one. */
+/* The part of a table that says which functions it has. */
+#define TABLE_HEAD (offsetof(mb_api, mb_abi_check) + sizeof(void *))
+
+/* Whether something can be read there: nothing else stands between a wrong number and a crash, which JavaScript does not know.
+   Where the system does not say, it is taken to be so. */
 static bool can_read(const void *place, size_t size)
 {
-    char room[sizeof(mb_shared)];
+    char room[TABLE_HEAD > sizeof(mb_shared) ? TABLE_HEAD : sizeof(mb_shared)];
     struct iovec to = {room, size}, from = {(void *)place, size};
     return place != NULL
         && (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)size || errno == EPERM || errno == ENOSYS);
@@ -102,12 +106,17 @@ static napi_value attach(napi_env env, napi_callback_info info)
     const mb_shared *shared;
     struct share *share;
     struct host *host;
+    mb_status status;
     napi_value external;
     ARGUMENTS(2)
     shared = (const mb_shared *)(uintptr_t)word_from(env, argv[1]);
     if ((uintptr_t)shared % _Alignof(mb_shared) != 0 || !can_read(shared, sizeof *shared)
-        || shared->struct_size < sizeof *shared || !can_read(shared->api, sizeof shared->api->struct_size)) {
+        || shared->struct_size < sizeof *shared || !can_read(shared->api, TABLE_HEAD)) {
         return number_of(env, MB_ERR_INVALID_ARGUMENT);
+    }
+    status = shared->api->mb_abi_check(MB_ABI_VERSION);
+    if (status != MB_OK) {
+        return number_of(env, status);
     }
     host = host_new(env, argv[0], &external);
     if (host == NULL) {

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { Batcher, Producer, SharedBatcher } from 'microbatch';
+import { Batcher, Producer, SharedBatcher, nativeSymbol } from 'microbatch';
+import { library } from './build_handlers.mjs';
 
 const WATCHDOG = 120_000;
 const MODULE = JSON.stringify(import.meta.resolve('microbatch'));
@@ -165,5 +166,11 @@ test('producers: order within one; an object is released once; freed twice is an
 });
 
 test('an address that is none', () => {
-  assert.throws(() => new SharedBatcher(0n), { name: 'INVALID_ARGUMENT' });
+  for (const address of [0n, 4n, 8n, 4096n, 2n ** 64n - 8n]) {
+    assert.throws(() => new SharedBatcher(address), { name: 'INVALID_ARGUMENT' });
+  }
+});
+
+test('p37 a copy of the library that is too old for this one is refused', () => {
+  assert.throws(() => new SharedBatcher(nativeSymbol(library, 'of_another_age')), { name: 'UNSUPPORTED' });
 });

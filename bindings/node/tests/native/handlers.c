@@ -94,3 +94,20 @@ mb_status count(void *user_data, mb_batch *batch, const mb_api *api)
 {
     return api->mb_batch_set_int64(batch, 0, *(int *)user_data);
 }
+
+static mb_status serves_nobody(uint32_t header_abi_version)
+{
+    (void)header_abi_version;
+    return MB_ERR_UNSUPPORTED;
+}
+
+static mb_api nothing;
+
+/* A batcher of a copy of the library that has no function but to say that it does not serve others. */
+mb_shared of_another_age = {sizeof(mb_shared), &nothing, 0};
+
+__attribute__((constructor)) static void make(void)
+{
+    nothing.struct_size = sizeof nothing;
+    nothing.mb_abi_check = serves_nobody;
+}
