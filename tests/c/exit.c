@@ -161,6 +161,129 @@ static void own_in_a_fork(void)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
 }
 
+/* Exit inside a callback: what that callback holds cannot end before it, and nobody waits for it. */
+static uint64_t exits_in_handler;
+static uint64_t exits_in_on_result;
+
+static mb_status exits(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    if (counted(&exits_in_handler)) {
+        exit(42);
+    }
+    return slow(user_data, batch, api);
+}
+
+static void exits_on_result(void *user_data, const mb_results *results, const mb_api *api)
+{
+    on_result(user_data, results, api);
+    if (counted(&exits_in_on_result)) {
+        exit(42);
+    }
+}
+
+static void in_a_callback(uint32_t mode)
+{
+    mb_options options = mode == MB_MODE_MANUAL ? timeless() : defaults();
+    mb_batcher *batcher;
+    int at;
+    options.handler = exits;
+    options.on_result = exits_on_result;
+    options.drain_at_exit = 20 * MB_S;
+    options.max_batch_size = 10;
+    batcher = made(&options);
+    for (at = 0; at < 20; at++) {
+        CHECK_OK(mb_batcher_push_int64(batcher, at, (uint64_t)at));
+    }
+    mb_batcher_flush(batcher, MB_FOREVER);
+    FAIL("exit returns");
+}
+
+static void in_a_handler(void)
+{
+    exits_in_handler = 1;
+    in_a_callback(MB_MODE_THREADED);
+}
+
+static void in_on_result(void)
+{
+    exits_in_on_result = 1;
+    in_a_callback(MB_MODE_THREADED);
+}
+
+static void in_a_handler_by_hand(void)
+{
+    exits_in_handler = 1;
+    in_a_callback(MB_MODE_MANUAL);
+}
+
+static void in_on_result_by_hand(void)
+{
+    exits_in_on_result = 1;
+    in_a_callback(MB_MODE_MANUAL);
+}
+
+/* While threads push, through producers too, and others wait for results. */
+static mb_batcher *busy;
+
+static void *pushes(void *unused)
+{
+    mb_producer *producer = NULL;
+    (void)unused;
+    CHECK_OK(mb_producer_new(busy, &producer));
+    count_up(&board->released);
+    for (;;) {
+        mb_status status = mb_batcher_push_string(busy, "a string", 8, 0);
+        mb_status other = mb_producer_push_int64(producer, 1, 0);
+        CHECK(status == MB_OK || status == MB_ERR_CLOSED);
+        CHECK(other == MB_OK || other == MB_ERR_CLOSED);
+    }
+    return NULL;
+}
+
+static void *waits_for_all(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        mb_status status = mb_batcher_flush(busy, MB_FOREVER);
+        CHECK(status == MB_OK || status == MB_ERR_CLOSED);
+    }
+    return NULL;
+}
+
+static mb_status quick(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    (void)user_data;
+    (void)api;
+    mb_batch_complete_ok(batch);
+    return MB_OK;
+}
+
+static void while_others_push(int64_t drain)
+{
+    mb_options options = defaults();
+    int at;
+    options.handler = quick;
+    options.on_result = on_result;
+    options.drain_at_exit = drain;
+    busy = made(&options);
+    for (at = 0; at < 3; at++) {
+        started(pushes, NULL);
+    }
+    started(waits_for_all, NULL);
+    wait_count(&board->released, 3);
+    wait_count(&board->delivered, 1000);
+}
+
+static void while_others_push_and_drain(void)
+{
+    while_others_push(20 * MB_S);
+}
+
+static void while_others_push_and_do_not(void)
+{
+    while_others_push(0);
+}
+
 /* Runs a part in a child that ends with exit, as main's return does. */
 static void in_child(void (*part)(void), uint64_t handled, uint64_t delivered, int exactly)
 {
@@ -202,5 +325,11 @@ int main(void)
     in_child(is_bounded, 0, PUSHED, 0);
     CHECK_EQ(board->delivered, PUSHED);
     in_child(own_in_a_fork, 2 * PUSHED, 2 * PUSHED, 1);
+    in_child(in_a_handler, 0, 10, 0);
+    in_child(in_on_result, 20, 20, 0);
+    in_child(in_a_handler_by_hand, 0, 10, 0);
+    in_child(in_on_result_by_hand, 20, 20, 0);
+    in_child(while_others_push_and_drain, UINT64_MAX, UINT64_MAX, 0);
+    in_child(while_others_push_and_do_not, UINT64_MAX, UINT64_MAX, 0);
     return 0;
 }
