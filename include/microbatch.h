@@ -91,7 +91,8 @@
    FORK
 
    A child process may free the batchers of its parent, and make its own. Every other call on an old handle
-   answers MB_ERR_FORKED there, at once. The parent notices nothing. */
+   answers MB_ERR_FORKED there, at once; errors and what map made belong to no batcher and are as good as
+   before. The parent notices nothing. */
 
 #include <stddef.h>
 #include <stdint.h>

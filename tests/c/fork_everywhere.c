@@ -199,6 +199,221 @@ static void pulled(uint32_t mode)
     batcher = NULL;
 }
 
+/* Free may come while it runs. */
+static mb_status may_be_late(void *user_data, mb_batch *given, const mb_api *api)
+{
+    mb_status status = mb_batch_complete_ok(given);
+    (void)user_data;
+    (void)api;
+    CHECK(status == MB_OK || status == MB_ERR_TOO_LATE);
+    return MB_OK;
+}
+
+/* ---- in all other callbacks, and between all other calls ------------------------------------------------------ */
+
+static uint64_t releases;
+static uint64_t objects;
+static uint64_t lines;
+static uint64_t ended;
+static mb_batch *kept;
+static uint64_t keeps;
+
+static void forks_in_release(void *user_data)
+{
+    (void)user_data;
+    HERE;
+    count_up(&releases);
+}
+
+static void forks_in_object_release(void *user_data, uint64_t word)
+{
+    (void)user_data;
+    (void)word;
+    HERE;
+    count_up(&objects);
+}
+
+static void forks_in_log(void *user_data, int32_t level, const char *message, size_t length)
+{
+    (void)user_data;
+    (void)level;
+    (void)message;
+    (void)length;
+    HERE;
+    count_up(&lines);
+}
+
+/* Keeps integers, ends its thread once over a string, answers the rest. */
+static mb_status of_all_sorts(void *user_data, mb_batch *given, const mb_api *api)
+{
+    mb_batch_view view = batch_view(given);
+    (void)user_data;
+    (void)api;
+    batch = given;
+    HERE;
+    batch = NULL;
+    if (view.kind == MB_KIND_INT64) {
+        CHECK_OK(mb_batch_keep(given));
+        kept = given;
+        count_up(&keeps);
+    } else if (view.kind == MB_KIND_STRING && count_up(&ended) == 1) {
+        pthread_exit(NULL);
+    } else {
+        may_be_late(NULL, given, api);
+    }
+    return MB_OK;
+}
+
+static void *run_it(void *unused)
+{
+    (void)unused;
+    mb_batcher_run(batcher);
+    return NULL;
+}
+
+static void drive(uint32_t mode)
+{
+    CHECK_OK(mb_batcher_seal(batcher));
+    if (mode == MB_MODE_MANUAL) {
+        joined(started(run_it, NULL));
+    }
+}
+
+static void all_sorts(uint32_t mode, mb_status (*ending)(mb_batcher *))
+{
+    mb_options options = mode == MB_MODE_MANUAL ? timeless() : defaults();
+    mb_push_options push = push_options();
+    mb_value text = text_value(MB_KIND_STRING, "stays where it is", 17);
+    mb_batcher *gone;
+    mb_batch *pinned = NULL;
+    mb_shared shared;
+    mb_stats stats;
+    int64_t time;
+    int32_t fd;
+    uint64_t mark;
+    char page[64];
+    releases = objects = lines = ended = keeps = 0;
+    options.owner = 1;
+    options.max_delay = MB_FOREVER;
+    options.max_in_flight = 4;
+    options.handler = of_all_sorts;
+    options.on_result = forks_and_notes;
+    options.result_data = &book;
+    options.object_release = forks_in_object_release;
+    options.log = forks_in_log;
+    options.handler_release = options.result_release = options.object_data_release = options.log_release =
+        forks_in_release;
+    ledger_open(&book, 40);
+    batcher = made(&options);
+    CHECK_OK(mb_batcher_fd(batcher, &fd));
+    HERE;
+    CHECK_OK(mb_batcher_push_object(batcher, 1, 5, 0, 0));
+    HERE;
+    CHECK_OK(mb_batcher_push_null(batcher, 1));
+    drive(mode);
+    wait_count(&objects, 1);
+    /* A kept batch. */
+    CHECK_OK(mb_batcher_push_int64s(batcher, call_int64s, NULL, 2, NULL, 2, NULL, NULL));
+    HERE;
+    drive(mode);
+    wait_count(&keeps, 1);
+    batch = kept;
+    HERE;
+    CHECK_OK(mb_batch_pin(kept, &pinned));
+    HERE;
+    batch = NULL;
+    CHECK_OK(mb_batch_complete_ok(kept));
+    HERE;
+    CHECK_OK(mb_batch_free(pinned));
+    HERE;
+    /* A thread that ends, of which the log tells; an owned push. */
+    CHECK_OK(mb_batcher_push_string(batcher, "ends the thread", 15, 4));
+    drive(mode);
+    wait_count(&lines, 1);
+    push.release = forks_in_release;
+    CHECK_OK(mb_batcher_push_value(batcher, &text, 5, &push));
+    HERE;
+    drive(mode);
+    wait_count(&releases, 1);
+    /* What does not last. */
+    CHECK_OK(mb_batcher_push_null(batcher, 6));
+    CHECK_OK(mb_batcher_cancel(batcher, 6, NULL));
+    HERE;
+    push.release = NULL;
+    push.deadline = 1;
+    CHECK_OK(mb_batcher_push_value(batcher, &text, 7, &push));
+    HERE;
+    CHECK_OK(mb_batcher_room(batcher, 0));
+    HERE;
+    CHECK_OK(mb_batcher_check(batcher, &text, NULL));
+    HERE;
+    stats.struct_size = sizeof stats;
+    CHECK_OK(mb_batcher_stats(batcher, &stats));
+    HERE;
+    CHECK_OK(mb_batcher_stats_text(batcher, page, sizeof page, NULL));
+    HERE;
+    shared.struct_size = sizeof shared;
+    CHECK_OK(mb_batcher_share(batcher, &shared));
+    HERE;
+    CHECK_OK(mb_batcher_next_due(batcher, &time));
+    CHECK_OK(mb_batcher_now(batcher, &time));
+    HERE;
+    if (mode == MB_MODE_MANUAL) {
+        CHECK_OK(mb_batcher_advance(batcher, time + 10));
+        HERE;
+    }
+    CHECK_OK(mb_batcher_flush_begin(batcher, &mark));
+    CHECK(mb_batcher_flush_reached(batcher, mark) <= MB_OK);
+    HERE;
+    CHECK_OK(mb_batcher_flush(batcher, MB_FOREVER));
+    HERE;
+    CHECK_OK(mb_batcher_push_object(batcher, 1, 6, 0, 8));
+    CHECK_OK(mb_batcher_push_float64(batcher, 0.5, 9));
+    /* Forgotten first, as it is no handle in the last releases. */
+    gone = batcher;
+    batcher = NULL;
+    CHECK_OK(ending(gone));
+    wait_count(&releases, 5);
+    HERE;
+    CHECK_EQ(releases, 5);
+    CHECK_EQ(objects, 2);
+    CHECK_EXACTLY_ONCE(&book, 10);
+    ledger_close(&book);
+}
+
+/* Inside map, where there is no batcher: it goes on in both processes, and its results are both's. */
+static pid_t forked_in_map;
+
+static mb_status forks_in_map(void *user_data, mb_batch *given, const mb_api *api)
+{
+    HERE;
+    if (batch_view(given).number == 1) {
+        forked_in_map = fork();
+        CHECK(forked_in_map >= 0);
+    }
+    return echo(user_data, given, api);
+}
+
+static void mapped(void)
+{
+    mb_map_options halves;
+    mb_results *all = NULL;
+    int status = 0;
+    memset(&halves, 0, sizeof halves);
+    halves.struct_size = sizeof halves;
+    halves.batches = 2;
+    CHECK_OK(mb_map_int64s(call_int64s, NULL, 2, &halves, forks_in_map, NULL, &all, NULL));
+    CHECK_EQ(results_view(all).count, 2);
+    CHECK_EQ(((const int64_t *)results_view(all).values)[1], 2);
+    HERE;
+    CHECK_OK(mb_results_free(all));
+    if (forked_in_map == 0) {
+        _exit(42);
+    }
+    CHECK_EQ(waitpid(forked_in_map, &status, 0), forked_in_map);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+}
+
 #ifndef WITHOUT_BUSY_FORKS
 
 /* ---- while other threads live ------------------------------------------------------------------------------- */
@@ -216,16 +431,6 @@ static void *pushes(void *unused)
         count_up(&pushed);
     }
     return NULL;
-}
-
-/* Free may come while it runs. */
-static mb_status may_be_late(void *user_data, mb_batch *given, const mb_api *api)
-{
-    mb_status status = mb_batch_complete_ok(given);
-    (void)user_data;
-    (void)api;
-    CHECK(status == MB_OK || status == MB_ERR_TOO_LATE);
-    return MB_OK;
 }
 
 /* Makes and frees batchers all the time: so may what the library has once for all of them. */
@@ -318,6 +523,11 @@ int main(void)
     handled(MB_MODE_MANUAL);
     pulled(MB_MODE_THREADED);
     pulled(MB_MODE_MANUAL);
+    all_sorts(MB_MODE_THREADED, mb_batcher_free);
+    all_sorts(MB_MODE_MANUAL, mb_batcher_free);
+    all_sorts(MB_MODE_THREADED, mb_batcher_abandon);
+    all_sorts(MB_MODE_MANUAL, mb_batcher_abandon);
+    mapped();
 #ifndef WITHOUT_BUSY_FORKS
     at_any_moment();
 #endif
