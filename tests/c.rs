@@ -462,6 +462,36 @@ fn p30_every_length_is_absurd_once() {
     assert!(found > 40, "{found}");
 }
 
+/// No function of the header that fills or reads a struct that knows its size is left out of `old_struct_size.c`, and no
+/// such struct.
+#[test]
+fn p34_every_sized_struct_has_every_size() {
+    let table = fs::read_to_string(sources().join("old_struct_size.c")).unwrap();
+    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/microbatch.h");
+    let header = fs::read_to_string(header).unwrap();
+    let structs = header.split("typedef struct ").skip(1);
+    let mut sized: Vec<_> = structs
+        .filter_map(|body| body.split_once(" {\n    size_t struct_size;"))
+        .map(|(name, _)| name)
+        .filter(|name| !name.contains('\n'))
+        .collect();
+    assert!(sized.len() >= 9, "{sized:?}");
+    for (function, parameters) in declarations() {
+        for parameter in parameters.split(", ") {
+            let of_type = parameter.trim_start_matches("const ").split(' ').next().unwrap();
+            let Some(at) = sized.iter().position(|name| *name == of_type) else {
+                continue;
+            };
+            let row = format!("{{ \"{function}\", \"{}\", ", sized[at]);
+            let is_there =
+                table.contains(&row) || ["mb_options_init", "mb_options_set"].contains(&function.as_str());
+            assert!(is_there, "tests/c/old_struct_size.c has no {row}");
+        }
+    }
+    sized.retain(|name| !table.contains(&format!(", \"{name}\", ")));
+    assert!(sized.is_empty(), "nothing fills or reads {sized:?}");
+}
+
 /// A program together with a bug that it must find: one of `twins.c` in the place of the function that it wraps.
 struct Twin {
     source: &'static str,
@@ -486,6 +516,7 @@ const TWINS: &[Twin] = &[
     twin("null.c", "NULL_IS_FINE", "mb_batcher_next_due"),
     twin("objects.c", "KEEPS_A_REFUSED_OBJECT", "mb_batcher_push_object"),
     twin("old_struct_size.c", "FILLS_TOO_MUCH", "mb_batcher_stats"),
+    twin("old_struct_size.c", "TAKES_ANY_SIZE", "mb_producer_push_value"),
     twin("oom.c", "NO_MEMORY_IS_NOT_TOLD", "mb_batcher_push_string"),
     twin("owned.c", "RELEASES_INSIDE_PUSH", "mb_batcher_push_value"),
     twin("pin.c", "SETS_THROUGH_A_PIN", "mb_batch_set_int64"),

@@ -34,6 +34,9 @@ static mb_batch *batch;
 static mb_results *results;
 static mb_results *failed;
 
+/* Sizes that no version will ever have, and memory that was never set. */
+static const size_t ABSURD[] = { (size_t)-1, (size_t)-8, SIZE_MAX / 2 + 1, 1 << 20, (size_t)0x5a5a5a5a5a5a5a5au };
+
 /* ---- outputs -------------------------------------------------------------------------------------------- */
 
 static mb_status fill_batch_view(void *to) { return mb_batch_get_view(batch, to); }
@@ -59,6 +62,7 @@ static void check_filled(const char *name, mb_status (*fill)(void *), size_t fir
 {
     static unsigned char exact[4096];
     size_t given;
+    size_t at;
 
     memset(&place, 0x5a, sizeof place);
     place.struct_size = size;
@@ -103,9 +107,12 @@ static void check_filled(const char *name, mb_status (*fill)(void *), size_t fir
         CHECK_EQ(place.struct_size, given);
         CHECK(all_are(sizeof(size_t), sizeof place.bytes, 0x5a));
     }
-    memset(&place, 0x5a, sizeof place);
-    CHECK_STATUS(fill(&place), MB_ERR_INVALID_ARGUMENT);
-    CHECK(all_are(0, sizeof place.bytes, 0x5a));
+    for (at = 0; at < sizeof ABSURD / sizeof ABSURD[0]; at++) {
+        memset(&place, 0x5a, sizeof place);
+        place.struct_size = ABSURD[at];
+        CHECK_STATUS(fill(&place), MB_ERR_INVALID_ARGUMENT);
+        CHECK(all_are(sizeof(size_t), sizeof place.bytes, 0x5a));
+    }
 }
 
 /* ---- inputs --------------------------------------------------------------------------------------------- */
@@ -126,21 +133,35 @@ static const int64_t numbers[3] = { 1, 2, 3 };
 
 static mb_status take_options(const void *from) { return mb_batcher_new(from, &new_batcher, NULL); }
 
-static mb_status take_push_options(const void *from)
-{
-    mb_value value = int64_value(1);
-    return mb_batcher_push_value(batcher, &value, 1, from);
-}
+static const double fractions[3] = { 0.5, 1.5, 2.5 };
+static const int32_t offsets[4] = { 0, 1, 2, 3 };
+static const int64_t large_offsets[4] = { 0, 1, 2, 3 };
+static mb_value values[3];
+static mb_producer *producer;
 
-static mb_status take_bulk_options(const void *from)
-{
-    return mb_batcher_push_int64s(batcher, numbers, NULL, 1, NULL, 0, from, NULL);
-}
+#define PUSHES(name, expression) \
+    static mb_status name(const void *from) { return expression; }
 
-static mb_status take_map_options(const void *from)
-{
-    return mb_map_int64s(numbers, NULL, 3, from, refuses ? never : echo, NULL, &new_results, NULL);
-}
+PUSHES(take_push_value, mb_batcher_push_value(batcher, values, 1, from))
+PUSHES(take_push_int64s, mb_batcher_push_int64s(batcher, numbers, NULL, 1, NULL, 0, from, NULL))
+PUSHES(take_push_float64s, mb_batcher_push_float64s(batcher, fractions, NULL, 1, NULL, 0, from, NULL))
+PUSHES(take_push_strings, mb_batcher_push_strings(batcher, "abc", offsets, NULL, 1, NULL, 0, from, NULL))
+PUSHES(take_push_large_strings,
+       mb_batcher_push_large_strings(batcher, "abc", large_offsets, NULL, 1, NULL, 0, from, NULL))
+PUSHES(take_push_values, mb_batcher_push_values(batcher, values, 1, NULL, 0, from, NULL))
+PUSHES(take_producer_push_value, mb_producer_push_value(producer, values, 1, from))
+
+#define MAPS(name, expression) \
+    static mb_status name(const void *from) \
+    { \
+        mb_handler_fn handler = refuses ? never : echo; \
+        return expression; \
+    }
+
+MAPS(take_map_int64s, mb_map_int64s(numbers, NULL, 3, from, handler, NULL, &new_results, NULL))
+MAPS(take_map_float64s, mb_map_float64s(fractions, NULL, 3, from, handler, NULL, &new_results, NULL))
+MAPS(take_map_strings, mb_map_strings("abc", offsets, NULL, 3, from, handler, NULL, &new_results, NULL))
+MAPS(take_map_values, mb_map_values(values, 3, from, handler, NULL, &new_results, NULL))
 
 static void undo(void)
 {
@@ -188,10 +209,10 @@ static void check_read(mb_status (*take)(const void *), const void *exact, size_
         place.struct_size = given;
         CHECK_STATUS(take(&place), MB_ERR_INVALID_ARGUMENT);
     }
-    place.struct_size = (size_t)-1;
-    CHECK_STATUS(take(&place), MB_ERR_INVALID_ARGUMENT);
-    place.struct_size = 1 << 20;
-    CHECK_STATUS(take(&place), MB_ERR_INVALID_ARGUMENT);
+    for (at = 0; at < sizeof ABSURD / sizeof ABSURD[0]; at++) {
+        place.struct_size = ABSURD[at];
+        CHECK_STATUS(take(&place), MB_ERR_INVALID_ARGUMENT);
+    }
     CHECK(new_batcher == NULL && new_results == NULL);
 }
 
@@ -229,16 +250,48 @@ static void options_of_other_versions(void)
     mb_error_free(error);
 }
 
+/* Every function that fills a struct that knows its size, and every one that reads one, but for mb_options_init and
+   mb_options_set, which are below. tests/c.rs compares both with the header. */
+static const struct { const char *function, *type; mb_status (*fill)(void *); size_t first, size; } FILLED[] = {
+    { "mb_batch_get_view", "mb_batch_view", fill_batch_view, FIRST_BATCH_VIEW, sizeof(mb_batch_view) },
+    { "mb_batch_gather", "mb_column", fill_batch_column, FIRST_COLUMN, sizeof(mb_column) },
+    { "mb_results_get_view", "mb_results_view", fill_results_view, FIRST_RESULTS_VIEW, sizeof(mb_results_view) },
+    { "mb_results_strings", "mb_column", fill_results_column, FIRST_COLUMN, sizeof(mb_column) },
+    { "mb_results_error", "mb_row_error", fill_row_error, FIRST_ROW_ERROR, sizeof(mb_row_error) },
+    { "mb_batcher_stats", "mb_stats", fill_stats, FIRST_STATS, sizeof(mb_stats) },
+    { "mb_batcher_share", "mb_shared", fill_shared, FIRST_SHARED, sizeof(mb_shared) },
+};
+
+static const struct { const char *function, *type; mb_status (*take)(const void *); size_t first, size; } READ[] = {
+    { "mb_batcher_new", "mb_options", take_options, FIRST_OPTIONS, sizeof(mb_options) },
+    { "mb_batcher_push_value", "mb_push_options", take_push_value, FIRST_PUSH_OPTIONS, sizeof(mb_push_options) },
+    { "mb_batcher_push_int64s", "mb_push_options", take_push_int64s, FIRST_PUSH_OPTIONS, sizeof(mb_push_options) },
+    { "mb_batcher_push_float64s", "mb_push_options", take_push_float64s, FIRST_PUSH_OPTIONS, sizeof(mb_push_options) },
+    { "mb_batcher_push_strings", "mb_push_options", take_push_strings, FIRST_PUSH_OPTIONS, sizeof(mb_push_options) },
+    { "mb_batcher_push_large_strings", "mb_push_options", take_push_large_strings, FIRST_PUSH_OPTIONS,
+      sizeof(mb_push_options) },
+    { "mb_batcher_push_values", "mb_push_options", take_push_values, FIRST_PUSH_OPTIONS, sizeof(mb_push_options) },
+    { "mb_producer_push_value", "mb_push_options", take_producer_push_value, FIRST_PUSH_OPTIONS,
+      sizeof(mb_push_options) },
+    { "mb_map_int64s", "mb_map_options", take_map_int64s, FIRST_MAP_OPTIONS, sizeof(mb_map_options) },
+    { "mb_map_float64s", "mb_map_options", take_map_float64s, FIRST_MAP_OPTIONS, sizeof(mb_map_options) },
+    { "mb_map_strings", "mb_map_options", take_map_strings, FIRST_MAP_OPTIONS, sizeof(mb_map_options) },
+    { "mb_map_values", "mb_map_options", take_map_values, FIRST_MAP_OPTIONS, sizeof(mb_map_options) },
+};
+
 int main(void)
 {
     mb_options options = timeless();
     mb_push_options push = push_options();
     mb_map_options map;
+    size_t at;
     watchdog();
+    values[0] = values[1] = values[2] = int64_value(1);
 
     options.results = MB_RESULTS_PULL;
     options.max_in_flight = 2;
     batcher = made(&options);
+    CHECK_OK(mb_producer_new(batcher, &producer));
     CHECK_OK(mb_batcher_push_int64(batcher, 1, 1));
     CHECK_OK(mb_batcher_seal(batcher));
     CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
@@ -255,22 +308,19 @@ int main(void)
     CHECK_OK(mb_batcher_seal(batcher));
     CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
 
-    check_filled("mb_batch_view", fill_batch_view, FIRST_BATCH_VIEW, sizeof(mb_batch_view));
-    check_filled("mb_column", fill_batch_column, FIRST_COLUMN, sizeof(mb_column));
-    check_filled("mb_results_view", fill_results_view, FIRST_RESULTS_VIEW, sizeof(mb_results_view));
-    check_filled("mb_column", fill_results_column, FIRST_COLUMN, sizeof(mb_column));
-    check_filled("mb_row_error", fill_row_error, FIRST_ROW_ERROR, sizeof(mb_row_error));
-    check_filled("mb_stats", fill_stats, FIRST_STATS, sizeof(mb_stats));
-    check_filled("mb_shared", fill_shared, FIRST_SHARED, sizeof(mb_shared));
-
+    for (at = 0; at < sizeof FILLED / sizeof FILLED[0]; at++) {
+        check_filled(FILLED[at].type, FILLED[at].fill, FILLED[at].first, FILLED[at].size);
+    }
     options = timeless();
-    check_read(take_options, &options, FIRST_OPTIONS, sizeof options);
-    check_read(take_push_options, &push, FIRST_PUSH_OPTIONS, sizeof push);
-    check_read(take_bulk_options, &push, FIRST_PUSH_OPTIONS, sizeof push);
     memset(&map, 0, sizeof map);
     map.struct_size = sizeof map;
     map.max_batch_size = 2;
-    check_read(take_map_options, &map, FIRST_MAP_OPTIONS, sizeof map);
+    for (at = 0; at < sizeof READ / sizeof READ[0]; at++) {
+        const void *exact = READ[at].size == sizeof options ? (const void *)&options
+                            : READ[at].size == sizeof push  ? (const void *)&push
+                                                            : (const void *)&map;
+        check_read(READ[at].take, exact, READ[at].first, READ[at].size);
+    }
 
     options_of_other_versions();
     CHECK_EQ(sizeof(mb_value), 24);
@@ -279,6 +329,7 @@ int main(void)
     CHECK_OK(mb_batch_complete_ok(batch));
     CHECK_OK(mb_results_free(results));
     CHECK_OK(mb_results_free(failed));
+    CHECK_OK(mb_producer_free(producer));
     CHECK_OK(mb_batcher_free(batcher));
     return 0;
 }

@@ -129,6 +129,13 @@ WRAP(mb_batcher_stats, (mb_batcher *batcher, mb_stats *stats),
      stats->struct_size = given;
      return status;)
 
+#elif defined(TAKES_ANY_SIZE)
+WRAP(mb_producer_push_value,
+     (mb_producer *producer, const mb_value *value, uint64_t tag, const mb_push_options *options),
+     mb_push_options wrong = push_options();
+     memcpy(&wrong.deadline, &options->deadline, sizeof wrong - sizeof wrong.struct_size);
+     return __real_mb_producer_push_value(producer, value, tag, &wrong);)
+
 #elif defined(TALKS)
 WRAP(mb_batcher_seal, (mb_batcher *batcher), fputs("sealed\n", stderr); return __real_mb_batcher_seal(batcher);)
 
