@@ -189,13 +189,19 @@ static void in_a_callback(uint32_t mode)
     options.handler = exits;
     options.on_result = exits_on_result;
     options.drain_at_exit = 20 * MB_S;
-    options.max_batch_size = 10;
+    options.max_delay = MB_FOREVER;
     batcher = made(&options);
     for (at = 0; at < 20; at++) {
         CHECK_OK(mb_batcher_push_int64(batcher, at, (uint64_t)at));
     }
-    mb_batcher_flush(batcher, MB_FOREVER);
-    FAIL("exit returns");
+    CHECK_OK(mb_batcher_seal(batcher));
+    if (mode == MB_MODE_MANUAL) {
+        mb_batcher_run(batcher);
+        FAIL("exit returns");
+    }
+    for (;;) {
+        pause();
+    }
 }
 
 static void in_a_handler(void)
@@ -325,9 +331,9 @@ int main(void)
     in_child(is_bounded, 0, PUSHED, 0);
     CHECK_EQ(board->delivered, PUSHED);
     in_child(own_in_a_fork, 2 * PUSHED, 2 * PUSHED, 1);
-    in_child(in_a_handler, 0, 10, 0);
+    in_child(in_a_handler, 0, 20, 0);
     in_child(in_on_result, 20, 20, 0);
-    in_child(in_a_handler_by_hand, 0, 10, 0);
+    in_child(in_a_handler_by_hand, 0, 20, 0);
     in_child(in_on_result_by_hand, 20, 20, 0);
     in_child(while_others_push_and_drain, UINT64_MAX, UINT64_MAX, 0);
     in_child(while_others_push_and_do_not, UINT64_MAX, UINT64_MAX, 0);
