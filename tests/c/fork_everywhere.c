@@ -519,16 +519,16 @@ int main(void)
 {
     watchdog();
     calls_ready();
-    handled(MB_MODE_THREADED);
     handled(MB_MODE_MANUAL);
     pulled(MB_MODE_THREADED);
     pulled(MB_MODE_MANUAL);
-    all_sorts(MB_MODE_THREADED, mb_batcher_free);
     all_sorts(MB_MODE_MANUAL, mb_batcher_free);
-    all_sorts(MB_MODE_THREADED, mb_batcher_abandon);
     all_sorts(MB_MODE_MANUAL, mb_batcher_abandon);
     mapped();
 #ifndef WITHOUT_BUSY_FORKS
+    handled(MB_MODE_THREADED);
+    all_sorts(MB_MODE_THREADED, mb_batcher_free);
+    all_sorts(MB_MODE_THREADED, mb_batcher_abandon);
     at_any_moment();
 #endif
     return 0;
