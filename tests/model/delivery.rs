@@ -1,7 +1,7 @@
 //! From fixed outcomes to delivered results and given-back references, called back or pulled.
 
-use super::parts::Payload;
-use super::rules::{Batcher, Entry, Host, Release, ResultSet, Row, Status};
+use super::payload::Payload;
+use super::state::{Batcher, Entry, Host, Release, ResultSet, Row, Status};
 use super::text::Value;
 
 impl Batcher {

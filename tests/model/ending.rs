@@ -1,7 +1,7 @@
 //! Flush, close and free, and when there is something to do next.
 
 use super::options::FOREVER;
-use super::rules::{Batcher, Entry, Host, Status};
+use super::state::{Batcher, Entry, Host, Status};
 
 impl Batcher {
     // ---- flush and close ----

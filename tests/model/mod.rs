@@ -5,8 +5,10 @@
 //!
 //! - `text`: the tokens of a scenario (values, escaped strings).
 //! - `options`: the options by name, their defaults and contradictions.
-//! - `rules`: the state; push, cancel and seal.
+//! - `state`: the state and its gauges.
+//! - `queue`: push, cancel and seal.
 //! - `run`: what is overdue, what is due, dispatch.
+//! - `payload`: what a result carries.
 //! - `parts`: the life of a batch in flight: parts, what is set in them, completion.
 //! - `delivery`: results and releases, called back or pulled.
 //! - `ending`: flush, close, free; when something is due next.
@@ -14,8 +16,10 @@
 
 pub(crate) mod text;
 mod options;
-mod rules;
+mod state;
+mod queue;
 mod run;
+mod payload;
 mod parts;
 mod delivery;
 mod ending;

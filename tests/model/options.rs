@@ -1,6 +1,6 @@
 //! The options by name, their defaults and their contradictions.
 
-use super::rules::Status;
+use super::state::Status;
 
 /// No time limit.
 pub(crate) const FOREVER: i64 = i64::MAX;

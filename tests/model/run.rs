@@ -2,7 +2,7 @@
 
 use super::options::FOREVER;
 use super::parts::Flight;
-use super::rules::{Batch, Batcher, Entry, Host, Outcome, Row, RowResult, Status};
+use super::state::{Batch, Batcher, Entry, Host, Outcome, Row, RowResult, Status};
 use super::text::Value;
 
 impl Batcher {

@@ -120,3 +120,11 @@ pub(crate) fn escape_or_dash(data: &[u8]) -> String {
 pub(crate) fn unescape_or_dash(text: &str) -> Vec<u8> {
     if text == "-" { Vec::new() } else { unescape(text) }
 }
+
+/// The number after `key=`.
+pub(crate) fn option(words: &[impl AsRef<str>], key: &str) -> Option<i64> {
+    let found = words
+        .iter()
+        .find_map(|word| word.as_ref().strip_prefix(key)?.strip_prefix('='));
+    found.map(|text| text.parse().expect("a number"))
+}
