@@ -15,7 +15,7 @@
 mod c_runner;
 #[allow(dead_code, reason = "random histories ask the model more")]
 mod model;
-#[path = "conformance/runner.rs"]
+#[path = "conformance/runner/mod.rs"]
 mod runner;
 
 use std::fs;

@@ -13,7 +13,7 @@
 mod history;
 #[allow(dead_code, reason = "the vectors are played elsewhere")]
 mod model;
-#[path = "conformance/runner.rs"]
+#[path = "conformance/runner/mod.rs"]
 #[allow(dead_code, reason = "histories have nothing that Rust lacks")]
 mod runner;
 #[path = "fuzz/src/targets/mod.rs"]

@@ -10,7 +10,7 @@
 #[path = "../model/mod.rs"]
 #[allow(dead_code, reason = "the vectors are played elsewhere")]
 mod model;
-#[path = "../conformance/runner.rs"]
+#[path = "../conformance/runner/mod.rs"]
 #[allow(dead_code, reason = "no scenario here needs what Rust lacks")]
 mod runner;
 
