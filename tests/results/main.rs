@@ -18,6 +18,7 @@ mod law;
 mod answers;
 mod kept;
 mod delivery;
+mod callbacks;
 mod deadlines;
 mod time_outs;
 
