@@ -6,7 +6,7 @@
           -lsqlite3 -lpthread -lm -ldl -o target/quickstart                 (Debian: apt install libsqlite3-dev)
        target/quickstart [flights.csv [seconds]]
 
-   tests/examples.rs builds it with the SQLite that comes with Rust's rusqlite instead of a system package.
+   tests/examples builds it with the SQLite that comes with Rust's rusqlite instead of a system package.
 
    `seconds` bounds the one-transaction-a-row run (default 3). Lines that begin with `rate` are measured and differ
    from run to run; every other line is always the same. examples/quickstart is the same program in Rust. */

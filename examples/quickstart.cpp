@@ -8,7 +8,7 @@
 //
 // or with CMake: cmake -S bindings/cpp -B build -DMICROBATCH_EXAMPLES=ON; cmake --build build.
 //
-// The database is SQLite by its C API: every C++ programmer can read it, and every system has it. tests/examples.rs
+// The database is SQLite by its C API: every C++ programmer can read it, and every system has it. tests/examples
 // builds it with the SQLite that comes with Rust's rusqlite, the very one that the other quickstarts use.
 //
 // `seconds` bounds the one-transaction-a-row run (default 3). Lines that begin with `rate` are measured and differ from
