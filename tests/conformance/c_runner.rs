@@ -1,4 +1,4 @@
-//! The C runner: `runner.c`, compiled and linked with the shared library of this build.
+//! The C runner: `c_runner/runner.c`, compiled and linked with the shared library of this build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub(crate) fn program_with(place: &str, arguments: &[String]) -> Option<PathBuf>
         ])
         .arg("-I")
         .arg(manifest.join("include"))
-        .arg(manifest.join("tests/conformance/runner.c"))
+        .arg(manifest.join("tests/conformance/c_runner/runner.c"))
         .args(arguments)
         .arg(&soname)
         .arg(format!("-Wl,-rpath,{}", place.display()))

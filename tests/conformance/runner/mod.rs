@@ -1,4 +1,4 @@
-//! Plays a scenario through the public Rust API and returns its trace, as `runner.c` does through the C API.
+//! Plays a scenario through the public Rust API and returns its trace, as `c_runner/` does through the C API.
 
 mod values;
 mod batches;
