@@ -426,7 +426,7 @@ impl Drop for Batcher {
 impl fmt::Debug for Batcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batcher")
-            .field("limits", &self.engine().limits)
+            .field("limits", &*self.engine().limits)
             .finish_non_exhaustive()
     }
 }

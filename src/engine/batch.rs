@@ -12,8 +12,8 @@ use super::rows::Rows;
 use super::settled::Settled;
 use super::utf8::Short;
 use super::value::{Kind, Object, Trigger, Value};
-use super::writer::{FETCH_AHEAD, LINE};
-use crate::sync::{Mutex, OnceLock, Shared, fetch_to_write};
+use super::writer::FETCH_AHEAD;
+use crate::sync::{LINE, Mutex, OnceLock, Shared, fetch_to_write};
 use std::ptr;
 
 /// Kind byte of a row whose value was cancelled, expired or discarded while it waited.

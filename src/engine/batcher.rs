@@ -8,6 +8,7 @@ use super::delivery::ResultSet;
 use super::driver::{Seat, thread_main};
 use super::error::{Error, Status};
 use super::front::Front;
+use super::list::List;
 use super::options::{Clock, Limits, Mode, Options, ResultsMode};
 use super::part::Part;
 use super::producer::Stages;
@@ -15,7 +16,9 @@ use super::step::Role;
 use super::value::Kind;
 use crate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::sync::thread::Thread;
-use crate::sync::{Apart, Condvar, Gate, Mutex, MutexGuard, Shared, clock, fetch_to_write, fork, thread};
+use crate::sync::{
+    Common, Condvar, Gate, LINE, Mutex, MutexGuard, Shared, clock, fetch_to_write, fork, rest_of_line, thread,
+};
 use std::ffi::c_void;
 use std::fmt;
 
@@ -23,6 +26,9 @@ use std::fmt;
 pub(crate) const DEFAULT: usize = Kind::COUNT;
 /// `which` of a batch that is pulled.
 pub(crate) const PULLED: usize = Kind::COUNT + 1;
+
+/// The limits that the last batcher was made with.
+pub(super) static LIMITS: Common<Limits> = Common::new();
 
 /// Cache lines of the core's head: see `Core`.
 const HEAD_LINES: usize = 6;
@@ -107,20 +113,16 @@ impl Routes {
     }
 }
 
+/// Bytes between what seldom changes and the core.
+const BEFORE_CORE: usize = rest_of_line(size_of::<(AtomicU32, Mutex<List<Thread>>, Stages)>());
+
 /// The engine behind every handle. In this order, what every push reads does not share a cache line with what handler
-/// threads write.
+/// threads write. A test says where lines begin.
 #[repr(C)]
 pub(crate) struct Inner {
-    pub(crate) limits: Limits,
-    pub(crate) routes: Routes,
-    /// By kind, the epoch in which pushes are taken at once: the batcher's own, or none.
-    taken_in: [u32; 8],
-    fork_epoch: u32,
-    pub(crate) callbacks: Box<dyn Callbacks>,
-    pub(crate) gate: Gate<Front>,
-    pub(super) threads: Mutex<Vec<Thread>>,
-    pub(crate) stages: Stages,
-    pub(crate) core: Apart<Mutex<Core>>,
+    // ---- beside the count of references: what wakes and waits
+    /// `room_changes` for those who spin.
+    pub(super) room_hints: [AtomicU64; 2],
     /// Handler threads and callers of next_batch wait here.
     pub(crate) work: Condvar,
     pub(super) time: Condvar,
@@ -128,13 +130,27 @@ pub(crate) struct Inner {
     pub(crate) room: [Condvar; 2],
     pub(crate) done: Condvar,
     pub(crate) results: Condvar,
-    pub(super) given_now: AtomicI64,
     /// Counts work that came while somebody spins for it.
     pub(super) hint: AtomicU32,
-    /// `room_changes` for those who spin.
-    pub(super) room_hints: [AtomicU64; 2],
+    pub(super) given_now: AtomicI64,
+    // ---- what every push reads and nobody writes
+    /// Batchers made alike share them.
+    pub(crate) limits: Shared<Limits>,
+    pub(crate) callbacks: Box<dyn Callbacks>,
+    /// By kind, the epoch in which pushes are taken at once: the batcher's own, or none.
+    taken_in: [u32; 8],
+    fork_epoch: u32,
+    pub(crate) routes: Routes,
+    // ---- what pushes write
+    pub(crate) gate: Gate<Front>,
+    // ---- what every push reads that took a lock, and what seldom changes
     /// Wakes that wait until the locks are left: see `wake.rs`.
-    pub(super) wakes: Apart<AtomicU32>,
+    pub(super) wakes: AtomicU32,
+    pub(super) threads: Mutex<List<Thread>>,
+    pub(crate) stages: Stages,
+    _core_line: [u8; BEFORE_CORE],
+    // ---- what opens, seals, dispatches and delivers
+    pub(crate) core: Mutex<Core>,
 }
 
 impl Inner {
@@ -172,19 +188,21 @@ impl Inner {
                 }
             }
         };
-        let core = Core::new(threads + 2, limits.max_in_flight, limits.max_batch_size as usize)
-            .ok_or_else(no_memory)?;
-        let mut handles = Vec::new();
-        handles.try_reserve(threads).map_err(|_| no_memory())?;
+        let core = Core::new(threads + 2, &limits).ok_or_else(no_memory)?;
+        let mut handles = List::new();
+        if threads > 0 && !handles.reserve(threads) {
+            return Err(no_memory());
+        }
         let engine = Shared::try_new(Inner {
-            limits,
+            limits: LIMITS.get(limits).ok_or_else(no_memory)?,
             routes,
             taken_in: routes.taken_in(fork::epoch()),
             callbacks,
             fork_epoch: fork::epoch(),
             gate: Gate::new(Front::new(), Front::accepted),
             stages: Stages::new(),
-            core: Apart::new(Mutex::new(core)),
+            _core_line: [0; BEFORE_CORE],
+            core: Mutex::new(core),
             work: Condvar::new(),
             time: Condvar::new(),
             room: [const { Condvar::new() }; 2],
@@ -192,7 +210,7 @@ impl Inner {
             results: Condvar::new(),
             given_now: AtomicI64::new(0),
             hint: AtomicU32::new(0),
-            wakes: Apart::new(AtomicU32::new(0)),
+            wakes: AtomicU32::new(0),
             room_hints: [const { AtomicU64::new(0) }; 2],
             threads: Mutex::new(handles),
         })
@@ -207,7 +225,7 @@ impl Inner {
         for thread in engine.threads.lock().iter() {
             thread.wait_named();
         }
-        if limits.drain_at_exit > 0
+        if engine.limits.drain_at_exit > 0
             && let Err(error) = super::exit::register(&engine)
         {
             engine.stop_threads();
@@ -219,7 +237,7 @@ impl Inner {
     pub(super) fn spawn(engine: &Shared<Inner>, worker: bool) -> Result<(), Error> {
         let name = if worker { "mb-handler" } else { "mb-time" };
         let mut threads = engine.threads.lock();
-        if threads.try_reserve(1).is_err() {
+        if !threads.reserve(1) {
             return Err(Error::bare(Status::NO_MEMORY));
         }
         let role = if worker { Role::Worker } else { Role::Time };
@@ -274,9 +292,9 @@ impl Inner {
     /// whole, so that its lines come side by side and not one after another.
     #[inline(always)]
     pub(super) fn lock_core(&self) -> MutexGuard<'_, Core> {
-        let head = (&raw const *self.core).cast::<u8>();
+        let head = (&raw const self.core).cast::<u8>();
         for line in 0..HEAD_LINES {
-            fetch_to_write(head.wrapping_add(64 * line));
+            fetch_to_write(head.wrapping_add(LINE * line));
         }
         self.core.lock()
     }
@@ -358,3 +376,23 @@ impl Inner {
 
 /// Log level of something that should not happen.
 pub(crate) const LOG_ERROR: i32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::shared::IN_LINE;
+    use std::mem::offset_of;
+
+    #[test]
+    fn what_different_threads_write_stands_on_different_lines() {
+        for (what, offset) in [
+            ("limits", offset_of!(Inner, limits)),
+            ("gate", offset_of!(Inner, gate)),
+            ("wakes", offset_of!(Inner, wakes)),
+            ("core", offset_of!(Inner, core)),
+        ] {
+            assert_eq!((IN_LINE + offset) % LINE, 0, "{what} at {offset}");
+        }
+        println!("{}", size_of::<Inner>());
+    }
+}

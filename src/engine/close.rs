@@ -271,6 +271,7 @@ impl Drop for Inner {
         if !self.is_foreign() {
             self.drop_ready();
         }
+        super::batcher::LIMITS.forget(&self.limits);
     }
 }
 

@@ -2,17 +2,20 @@
 
 use super::accounts::Recorded;
 use super::batch::Batch;
+use super::callers::Callers;
 use super::flight::Flight;
 use super::forming::FOREVER;
 use super::ledger::Ledger;
+use super::list::List;
 use super::open::OpenInfo;
+use super::options::{Delivery, Limits};
 use super::ready::Ready;
 use super::room::{Room, RoomWanted, Turn};
 use super::rows::Rows;
 use super::shelf::Shelves;
 use super::value::Outcome;
 use crate::sync::fd::TimerFd;
-use crate::sync::{Shared, thread};
+use crate::sync::{Shared, try_box};
 use std::collections::VecDeque;
 
 /// A close under way.
@@ -61,6 +64,9 @@ impl Spin {
     }
 }
 
+/// Sets of dispatched batches in their order, those that are not there yet included.
+pub(crate) type Turns = VecDeque<Option<Shared<Batch>>>;
+
 /// The state behind the core lock. What a push looks at that opens or seals a batch stands together at the head, so that
 /// few cache lines travel with it.
 #[repr(C)]
@@ -104,7 +110,7 @@ pub(crate) struct Core {
     pub(crate) parts_due: u32,
     /// What the text of the last batch came to.
     pub(super) text_bytes: u32,
-    pub(super) room_wanted: Vec<RoomWanted>,
+    pub(super) room_wanted: List<RoomWanted>,
     // ---- what every batch is taken from and entered in
     /// The batch that came back last: the next to be opened.
     spare: Option<Shared<Batch>>,
@@ -115,7 +121,7 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) ready: VecDeque<Ready>,
     pub(crate) close: Option<Closing>,
-    pub(crate) fd: Option<TimerFd>,
+    pub(crate) fd: Option<Box<TimerFd>>,
     /// What the descriptor is set to: i64::MIN now, FOREVER never.
     pub(crate) fd_due: Option<i64>,
     /// What batches counted and took.
@@ -123,15 +129,15 @@ pub(crate) struct Core {
     /// Where the next batch that is made has its results.
     shelves: Shelves,
     /// Rows that a batch of the pool has room for: a set of another size is not kept.
-    pooled_rows: usize,
+    pooled_rows: u32,
+    max_flights: u32,
     // ---- what is in flight, in dispatch order
     pub(crate) flights: Vec<Flight>,
-    max_flights: usize,
     /// Batches dispatched so far.
     pub(crate) dispatched: u64,
     // ---- what is ready
-    /// Sets of dispatched batches that wait for their turn (ordered delivery): index 0 is number `turn + 1`.
-    pub(crate) turns: VecDeque<Option<Shared<Batch>>>,
+    /// Sets that wait for their turn, if delivery is ordered: index 0 is number `turn + 1`.
+    pub(crate) turns: Option<Box<Turns>>,
     pub(crate) turn: u64,
     /// Values of the set that is being delivered.
     pub(crate) delivering_values: u64,
@@ -141,7 +147,7 @@ pub(crate) struct Core {
     /// Counts deliveries begun, so that close can tell a running one from the next.
     pub(crate) deliveries: u64,
     /// Delivered sets whose batch somebody still looks at.
-    pub(crate) lingering: Vec<Shared<Batch>>,
+    pub(crate) lingering: List<Shared<Batch>>,
     // ---- accounts
     pub(crate) undelivered: u64,
     pub(crate) late: u64,
@@ -151,10 +157,10 @@ pub(crate) struct Core {
     /// Nobody joins the threads any more.
     pub(crate) detached: bool,
     /// Flush marks that were begun and not ended, for the descriptor.
-    pub(super) flush_marks: Vec<u64>,
+    pub(super) flush_marks: List<u64>,
     // ---- who else waits
     /// Threads in a callback of this batcher.
-    callers: Vec<usize>,
+    callers: Callers,
     /// Pushes that wait, and changes that they wait for, by kind of room.
     pub(crate) room_waiters: [u32; 2],
     pub(crate) room_changes: [u64; 2],
@@ -170,7 +176,7 @@ pub(crate) struct Core {
 
 impl Core {
     /// None if memory ran out.
-    pub(crate) fn new(callers: usize, max_in_flight: u32, batch_rows: usize) -> Option<Core> {
+    pub(crate) fn new(callers: usize, limits: &Limits) -> Option<Core> {
         let mut core = Core {
             open: None,
             sealed: VecDeque::new(),
@@ -178,12 +184,12 @@ impl Core {
             open_deadline: FOREVER,
             staged_since: FOREVER,
             flights: Vec::new(),
-            max_flights: max_in_flight as usize,
+            max_flights: limits.max_in_flight,
             in_flight: 0,
             parts_due: 0,
             dispatched: 0,
             ready: VecDeque::new(),
-            turns: VecDeque::new(),
+            turns: None,
             turn: 0,
             delivering: false,
             delivering_values: 0,
@@ -191,7 +197,7 @@ impl Core {
             pulled: 0,
             taker: false,
             deliveries: 0,
-            lingering: Vec::new(),
+            lingering: List::new(),
             left: 0,
             left_bytes: 0,
             delivered: 0,
@@ -203,8 +209,8 @@ impl Core {
             stop: false,
             drivers: 0,
             detached: false,
-            flush_marks: Vec::new(),
-            callers: Vec::new(),
+            flush_marks: List::new(),
+            callers: Callers::new(),
             sleepers: 0,
             waking: 0,
             watch_due: FOREVER,
@@ -221,7 +227,7 @@ impl Core {
             room_spinner: None,
             room_told: [false; 2],
             room_turn: Turn::new(),
-            room_wanted: Vec::new(),
+            room_wanted: List::new(),
             done_waiters: 0,
             result_waiters: 0,
             fd: None,
@@ -231,11 +237,14 @@ impl Core {
             batches_alive: 0,
             shelves: Shelves::default(),
             text_bytes: 0,
-            pooled_rows: Rows::room_for(batch_rows)?,
+            // At most 2^24.
+            pooled_rows: Rows::room_for(limits.max_batch_size as usize)? as u32,
             idle_since: 0,
         };
-        core.callers.try_reserve(callers).ok()?;
-        Some(core)
+        if limits.delivery == Delivery::Ordered {
+            core.turns = Some(try_box(Turns::new())?);
+        }
+        core.callers.reserve(callers).then_some(core)
     }
 
     // ---- memory ----------------------------------------------------------------------------------------------
@@ -256,9 +265,11 @@ impl Core {
             && self.ledger.reserve()
             && reserve(&mut self.sealed, batches)
             && reserve(&mut self.ready, batches)
-            && reserve(&mut self.turns, batches)
-            && reserve_vec(&mut self.flights, batches.min(self.max_flights))
-            && reserve_vec(&mut self.lingering, batches)
+            && self.turns.as_mut().is_none_or(|turns| reserve(turns, batches))
+            && reserve_vec(&mut self.flights, batches.min(self.max_flights as usize))
+            && self
+                .lingering
+                .reserve(batches.saturating_sub(self.lingering.len()))
             && reserve_vec(&mut self.pool, batches)
     }
 
@@ -267,7 +278,9 @@ impl Core {
         if let Some(batch) = self.spare.take().or_else(|| self.pool.pop()) {
             return Some(batch);
         }
-        let place = self.shelves.place(self.pooled_rows, self.batches_alive)?;
+        let place = self
+            .shelves
+            .place(self.pooled_rows as usize, self.batches_alive)?;
         self.enter_batch(Batch::of(Rows::with(place)?))
     }
 
@@ -288,7 +301,7 @@ impl Core {
             self.batches_alive -= 1;
             return;
         };
-        if batch.rows.capacity() != self.pooled_rows {
+        if batch.rows.capacity() != self.pooled_rows as usize {
             self.batches_alive -= 1;
             return;
         }
@@ -317,10 +330,12 @@ impl Core {
         // All of them are empty: nothing is moved to a smaller place, for which memory may lack.
         self.pool.shrink_to_fit();
         self.flights.shrink_to_fit();
-        self.lingering.shrink_to_fit();
+        self.lingering.shrink();
+        self.flush_marks.shrink();
+        self.room_wanted.shrink();
         self.sealed.shrink_to_fit();
         self.ready.shrink_to_fit();
-        self.turns.shrink_to_fit();
+        self.turns.iter_mut().for_each(|turns| turns.shrink_to_fit());
         self.ledger.shrink();
     }
 
@@ -333,6 +348,14 @@ impl Core {
         self.spare.is_some() || !self.pool.is_empty()
     }
 
+    /// The next set whose turn it is, if it is there.
+    pub(crate) fn next_in_turn(&mut self) -> Option<Shared<Batch>> {
+        let turns = self.turns.as_mut()?;
+        turns.front()?.as_ref()?;
+        self.turn += 1;
+        turns.pop_front().flatten()
+    }
+
     /// Bytes of batch memory in use or pooled, without the open batch.
     pub(crate) fn memory(&self) -> u64 {
         let flights = self.flights.iter().map(Flight::memory).sum::<u64>();
@@ -341,7 +364,8 @@ impl Core {
             Ready::Releases(releases) => releases.set.memory(),
         });
         let sealed = self.sealed.iter().map(|batch| batch.memory());
-        let turns = self.turns.iter().flatten().map(|batch| batch.memory());
+        let turns = self.turns.iter().flat_map(|turns| turns.iter().flatten());
+        let turns = turns.map(|batch| batch.memory());
         let pool = self.spare.iter().chain(&self.pool).map(|batch| batch.memory());
         flights + ready.chain(sealed).chain(turns).chain(pool).sum::<u64>()
     }
@@ -366,24 +390,20 @@ impl Core {
 
     /// The calling thread is inside a callback of this batcher.
     pub(crate) fn in_callback(&self) -> bool {
-        let me = thread::current_id();
-        self.callers.contains(&me)
+        self.callers.has_me()
     }
 
     /// Room for one more thread in a callback was reserved by `reserve_caller`.
     pub(crate) fn enter_callback(&mut self) {
-        self.callers.push(thread::current_id());
+        self.callers.enter();
     }
 
     pub(crate) fn reserve_caller(&mut self) -> bool {
-        self.callers.try_reserve(1).is_ok()
+        self.callers.reserve(1)
     }
 
     pub(crate) fn leave_callback(&mut self) {
-        let me = thread::current_id();
-        if let Some(at) = self.callers.iter().rposition(|caller| *caller == me) {
-            self.callers.swap_remove(at);
-        }
+        self.callers.leave();
     }
 
     pub(crate) fn callbacks_run(&self) -> usize {

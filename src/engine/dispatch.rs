@@ -10,7 +10,6 @@ use super::core::Core;
 use super::error::Status;
 use super::flight::{Flight, FlightPart, MAX_PARTS, PartState};
 use super::forming::{self, FOREVER};
-use super::options::Delivery;
 use super::part::Part;
 use super::results::Reason;
 use super::room::Room;
@@ -46,8 +45,8 @@ impl Inner {
                 .queue_time
                 .record(now.saturating_sub(shared.opened_at).max(0) as u64);
         }
-        if self.limits.delivery == Delivery::Ordered {
-            core.turns.push_back(None);
+        if let Some(turns) = &mut core.turns {
+            turns.push_back(None);
         }
         let number = core.dispatched;
         let expires_at = match self.limits.handler_timeout {
@@ -286,18 +285,15 @@ impl Inner {
                 core.count(batch.outcome(row), 1);
             }
         }
-        match self.limits.delivery {
-            Delivery::AsCompleted => self.make_ready(core, batch, now),
-            Delivery::Ordered => {
-                let at = (number - core.turn - 1) as usize;
-                if let Some(turn) = core.turns.get_mut(at) {
+        let at = (number - core.turn - 1) as usize;
+        match &mut core.turns {
+            None => self.make_ready(core, batch, now),
+            Some(turns) => {
+                if let Some(turn) = turns.get_mut(at) {
                     *turn = Some(batch);
                 }
-                while let Some(Some(_)) = core.turns.front() {
-                    core.turn += 1;
-                    if let Some(Some(batch)) = core.turns.pop_front() {
-                        self.make_ready(core, batch, now);
-                    }
+                while let Some(batch) = core.next_in_turn() {
+                    self.make_ready(core, batch, now);
                 }
             }
         }

@@ -9,7 +9,10 @@ use super::options::Limits;
 use super::utf8::Short;
 use super::value::Kind;
 use super::writer::Writer;
-use crate::sync::Shared;
+use crate::sync::{Shared, try_box};
+
+/// Codes of the library at most.
+const REFUSALS: usize = 24;
 
 /// What stands behind the gate: the open batch and how far pushes may go on without asking.
 pub(crate) struct Front {
@@ -35,8 +38,10 @@ pub(crate) struct Front {
     /// A batch for staged values that fit the open one no more: they were accepted, so memory must not be lacking. There is
     /// one while values may be staged, and no more of them than it holds.
     pub(crate) in_reserve: Option<Shared<Batch>>,
-    /// Refused pushes by negated code.
-    pub(crate) refusals: [u64; 24],
+    /// Refused pushes by negated code, once there was one.
+    refusals: Option<Box<[u64; REFUSALS]>>,
+    /// Refused pushes for whose count there was no memory.
+    uncounted: u32,
 }
 
 impl Front {
@@ -55,7 +60,8 @@ impl Front {
             reserved: 0,
             stages_are_watched: false,
             in_reserve: None,
-            refusals: [0; 24],
+            refusals: None,
+            uncounted: 0,
         }
     }
 
@@ -179,9 +185,24 @@ impl Front {
     }
 
     pub(super) fn count_refusal(&mut self, status: Status) {
-        if let Some(count) = self.refusals.get_mut(status.code().unsigned_abs() as usize) {
-            *count += 1;
+        if self.refusals.is_none() {
+            self.refusals = try_box([0; REFUSALS]);
         }
+        match &mut self.refusals {
+            Some(counts) => {
+                if let Some(count) = counts.get_mut(status.code().unsigned_abs() as usize) {
+                    *count += 1;
+                }
+            }
+            None => self.uncounted = self.uncounted.saturating_add(1),
+        }
+    }
+
+    /// Refused pushes by negated code. Where memory lacked even for the count, that was the reason.
+    pub(crate) fn refusals(&self) -> [u64; REFUSALS] {
+        let mut counts = self.refusals.as_deref().copied().unwrap_or([0; REFUSALS]);
+        counts[Status::NO_MEMORY.code().unsigned_abs() as usize] += u64::from(self.uncounted);
+        counts
     }
 
     pub(crate) fn memory(&self) -> u64 {

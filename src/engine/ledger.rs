@@ -81,7 +81,7 @@ impl Core {
         if self.flush_marks.contains(&mark) {
             return;
         }
-        if self.flush_marks.len() >= MARKS || self.flush_marks.try_reserve(1).is_err() {
+        if self.flush_marks.len() >= MARKS || !self.flush_marks.reserve(1) {
             if self.flush_marks.is_empty() {
                 return;
             }

@@ -18,6 +18,8 @@ pub(crate) mod queue;
 pub(crate) mod open;
 pub(crate) mod room;
 pub(crate) mod removal;
+pub(crate) mod list;
+pub(crate) mod callers;
 pub(crate) mod core;
 pub(crate) mod ledger;
 pub(crate) mod dispatch;

@@ -10,13 +10,15 @@ use super::batcher::Inner;
 use super::error::Status;
 use super::forming;
 use super::front::Front;
+use super::list::List;
 use super::push::{IfFull, Push};
 use super::release::Release;
 use super::rows::Rows;
 use super::value::{Kind, Value};
 use super::writer::{Common, Tags, Writer};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Gate, Mutex, Shared};
+use crate::sync::shared::IN_LINE;
+use crate::sync::{Gate, LINE, Mutex, Shared};
 
 /// Values a stage holds at most.
 const STAGE: usize = 64;
@@ -70,10 +72,12 @@ impl Staged {
 }
 
 /// One producer's buffer behind a gate of its own.
+#[repr(C)]
 pub(crate) struct Stage {
-    gate: Gate<Staged>,
     /// It has a grant: others need not take the gate from its producer to see that there is none. Behind the front.
     granted: AtomicBool,
+    _line: [u8; LINE - IN_LINE - size_of::<AtomicBool>()],
+    gate: Gate<Staged>,
 }
 
 impl Stage {
@@ -95,13 +99,13 @@ impl Stage {
 
 /// The stages of a batcher's producers.
 pub(crate) struct Stages {
-    list: Mutex<Vec<Shared<Stage>>>,
+    list: Mutex<List<Shared<Stage>>>,
 }
 
 impl Stages {
     pub(crate) const fn new() -> Stages {
         Stages {
-            list: Mutex::new(Vec::new()),
+            list: Mutex::new(List::new()),
         }
     }
 
@@ -264,12 +268,15 @@ impl Producer {
         }
         let staged = Staged::new().ok_or(Status::NO_MEMORY)?;
         let stage = Shared::try_new(Stage {
-            gate: Gate::new(staged, |_| 0),
             granted: AtomicBool::new(false),
+            _line: [0; LINE - IN_LINE - size_of::<AtomicBool>()],
+            gate: Gate::new(staged, |_| 0),
         })
         .ok_or(Status::NO_MEMORY)?;
         let mut list = engine.stages.list.lock();
-        list.try_reserve(1).map_err(|_| Status::NO_MEMORY)?;
+        if !list.reserve(1) {
+            return Err(Status::NO_MEMORY);
+        }
         list.push(stage.clone());
         drop(list);
         Ok(Producer {

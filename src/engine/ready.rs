@@ -132,12 +132,11 @@ impl Inner {
     /// Delivered sets that nobody looks at any more.
     pub(crate) fn settle_lingering(&self, core: &mut Core) {
         let mut at = 0;
-        while at < core.lingering.len() {
-            if core.lingering[at].get_mut().is_some() {
-                let set = core.lingering.remove(at);
-                self.let_go(core, set, true);
-            } else {
+        while let Some(set) = core.lingering.get_mut(at) {
+            if set.get_mut().is_none() {
                 at += 1;
+            } else if let Some(set) = core.lingering.remove(at) {
+                self.let_go(core, set, true);
             }
         }
     }

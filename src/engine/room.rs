@@ -138,7 +138,7 @@ impl Core {
         let before = self.room_wanted.iter().position(|other| other.by == by);
         match before {
             Some(at) => self.room_wanted[at] = wanted,
-            None if self.room_wanted.try_reserve(1).is_ok() => self.room_wanted.push(wanted),
+            None if self.room_wanted.reserve(1) => self.room_wanted.push(wanted),
             // Without memory the last one is told, and others find room when they look for themselves.
             None => self
                 .room_wanted

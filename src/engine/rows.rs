@@ -165,13 +165,7 @@ impl Rows {
     pub(crate) fn writer(&mut self, limit: usize) -> Writer {
         self.own_values();
         self.common = Common::default();
-        let kinds = self.at::<u8>(16).as_ptr();
-        Writer::attached(
-            self.values.as_ptr(),
-            self.capacity,
-            kinds,
-            limit.min(self.capacity),
-        )
+        Writer::attached(self.values.as_ptr(), self.capacity, limit.min(self.capacity))
     }
 
     /// Notes what the rows have in common, which the columns do not hold.

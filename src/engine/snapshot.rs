@@ -34,7 +34,7 @@ impl Inner {
                 outstanding: front.open_live() + core.sealed_live() + core.flying() + staged,
                 undelivered: core.undelivered,
                 triggers: recorded.triggers,
-                refusals: front.refusals,
+                refusals: front.refusals(),
                 batches: core.dispatched,
                 late: core.late,
                 stuck: core.flights.iter().filter(|flight| flight.is_stuck()).count() as u64,

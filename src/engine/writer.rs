@@ -6,7 +6,7 @@
 //! whoever dispatches the batch, on the core where the column is read.
 
 use super::rows::{Rows, fill, store};
-use crate::sync::fetch_to_write;
+use crate::sync::{LINE, fetch_to_write};
 
 /// The tags of many values.
 #[derive(Clone, Copy, Debug)]
@@ -53,9 +53,6 @@ const KINDS: u32 = 1 << 9;
 /// does.
 pub(super) const FETCH_AHEAD: usize = 32;
 
-/// Bytes of a cache line.
-pub(super) const LINE: usize = 64;
-
 /// Appends rows to a batch.
 ///
 /// Whoever keeps a Writer keeps the Rows it came from alive and unread below `row` until the writer is detached;
@@ -72,7 +69,6 @@ pub(crate) struct Writer {
     /// Cells from a row's value to its tag.
     to_tag: usize,
     values: *mut u64,
-    kinds: *mut u8,
 }
 
 // SAFETY: the pointers belong to the Rows kept beside the writer, which are Send.
@@ -88,12 +84,11 @@ impl Writer {
             mode: 0,
             to_tag: 0,
             values: std::ptr::null_mut(),
-            kinds: std::ptr::null_mut(),
         }
     }
 
     /// A writer at the first row of `rows`, whose columns are `to_tag` cells apart.
-    pub(super) fn attached(values: *mut u64, to_tag: usize, kinds: *mut u8, limit: usize) -> Writer {
+    pub(super) fn attached(values: *mut u64, to_tag: usize, limit: usize) -> Writer {
         Writer {
             next: values,
             end: values.wrapping_add(limit),
@@ -101,7 +96,6 @@ impl Writer {
             mode: 0,
             to_tag,
             values,
-            kinds,
         }
     }
 
@@ -125,6 +119,11 @@ impl Writer {
     #[inline(always)]
     pub(crate) fn is_full(&self) -> bool {
         self.next >= self.end
+    }
+
+    /// The kind of the first row: kinds stand behind the tags, which take as much room as the values.
+    fn kinds(&self) -> *mut u8 {
+        self.values.wrapping_add(2 * self.to_tag).cast()
     }
 
     /// What the rows have in common and the columns do not hold.
@@ -178,7 +177,7 @@ impl Writer {
         self.agree_on(kind, Tags::From(tag), 1);
         if self.mode & KINDS != 0 {
             // SAFETY: the row is below the limit, so inside the columns.
-            unsafe { store(self.kinds, row, kind) };
+            unsafe { store(self.kinds(), row, kind) };
         }
         if self.mode & TAGS != 0 {
             // SAFETY: as above.
@@ -200,7 +199,7 @@ impl Writer {
         self.agree_on(kind, tags, count);
         if self.mode & KINDS != 0 {
             // SAFETY: row + count <= limit, so the span lies inside the columns.
-            unsafe { fill(self.kinds, row, count, |_| kind) };
+            unsafe { fill(self.kinds(), row, count, |_| kind) };
         }
         if self.mode & TAGS != 0 {
             let tag = |index| tags.of(index).unwrap_or_default();
@@ -246,7 +245,7 @@ impl Writer {
     fn spell_kinds(&mut self) {
         let kind = self.mode as u8;
         // SAFETY: the rows written lie inside the column.
-        unsafe { fill(self.kinds, 0, self.row(), |_| kind) };
+        unsafe { fill(self.kinds(), 0, self.row(), |_| kind) };
         self.mode = self.mode & TAGS | KINDS;
     }
 

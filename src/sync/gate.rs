@@ -34,9 +34,9 @@
 
 use super::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::lock::{Held, ShortLock};
-use super::{BIAS_AFTER, BIAS_AFTER_MAX, Backoff, GATE_SLOTS, UnsafeCell};
+use super::{BIAS_AFTER, BIAS_AFTER_MAX, Backoff, GATE_SLOTS, UnsafeCell, rest_of_line};
 use super::{DENSE_NS, DENSE_RUN, PAID_RUN, TURN_NS};
-use super::{current_id, heavy_fence, light_fence, monotonic_ns, register, sleep_ns};
+use super::{current_id, heavy_fence, light_fence, monotonic_ns, register, sleep_ns, try_box};
 
 /// Thread ids are multiples of this; what they leave free holds the slot.
 pub(super) const ID_ALIGN: usize = 16;
@@ -53,27 +53,31 @@ const INSIDE: u32 = ID_ALIGN as u32;
 /// The functions given to `push` and `visit` must not come back to the same gate: that panics or hangs. They
 /// must not run in a signal handler that may have interrupted either. If one panics, the gate is released and
 /// stays usable.
+///
+/// Whoever keeps a gate has it begin a cache line; its parts begin lines of their own then.
+#[repr(C)]
 pub(crate) struct Gate<T> {
     pub(super) line: Line,
+    _after_line: [u8; rest_of_line(size_of::<Line>())],
     pub(super) lock: ShortLock,
-    pub(super) meta: UnsafeCell<Meta>,
     /// Pushes the value has seen, by which the gate sees how dense they come.
     count: fn(&T) -> u64,
-    data: Padded<T>,
+    pub(super) meta: UnsafeCell<Meta>,
+    _after_meta: [u8; BEHIND_LOCK],
+    data: UnsafeCell<T>,
 }
+
+/// Bytes between what is under the lock and the value.
+const BEHIND_LOCK: usize = rest_of_line(size_of::<(ShortLock, fn(), UnsafeCell<Meta>)>());
 
 /// What the owner looks at, on one cache line: in biased mode only the owner writes it, in shared mode
 /// nobody.
-#[repr(align(64))]
 pub(super) struct Line {
     /// Thread id | slot of the owner, or 0. Stored under the lock only.
     pub(super) bias: AtomicUsize,
     /// INSIDE while the owner that has this slot is inside, or about to find that it may not; else 0.
     busy: [AtomicU32; GATE_SLOTS],
 }
-
-#[repr(align(64))]
-struct Padded<T>(UnsafeCell<T>);
 
 /// Who pushed and who owned; under the lock.
 pub(super) struct Meta {
@@ -85,10 +89,14 @@ pub(super) struct Meta {
     pub(super) threshold: u32,
     /// False once the heavy fence is known not to work: then the gate stays shared.
     may_bias: bool,
+    /// Made when the bias is first given: few gates of many ever see so many pushes.
+    biased: Option<Box<Biased>>,
+}
+
+/// Who owned, and how dense it pushed.
+struct Biased {
     /// By slot, the thread that owns or owned it and was not seen since; 0 = free.
     owners: [usize; GATE_SLOTS],
-    /// Count of owners that are not 0.
-    owned: u32,
     /// Threads that take turns, the latest last; 0 = none.
     takers: [usize; TAKERS],
     /// When the bias was given, and how many pushes there had been.
@@ -123,10 +131,12 @@ impl<T> Gate<T> {
                 bias: AtomicUsize::new(0),
                 busy: core::array::from_fn(|_| AtomicU32::new(0)),
             },
+            _after_line: [0; rest_of_line(size_of::<Line>())],
             lock: ShortLock::new(),
-            meta: UnsafeCell::new(Meta::new(may_bias)),
             count,
-            data: Padded(UnsafeCell::new(value)),
+            meta: UnsafeCell::new(Meta::new(may_bias)),
+            _after_meta: [0; BEHIND_LOCK],
+            data: UnsafeCell::new(value),
         }
     }
 
@@ -168,7 +178,7 @@ impl<T> Gate<T> {
     fn run_inside<R>(&self, inside: Inside<'_>, f: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: inside as the owner: whoever wants the value revokes the bias under the lock and then waits for
         // `inside` to be dropped, so this is the only reference.
-        let result = self.data.0.with_mut(|data| f(unsafe { &mut *data }));
+        let result = self.data.with_mut(|data| f(unsafe { &mut *data }));
         drop(inside);
         result
     }
@@ -259,7 +269,7 @@ impl<T> Gate<T> {
     fn run_held<R>(&self, _held: &Held<'_>, f: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: the caller has the lock; the bias is 0, or revoked and its owner seen outside, or the
         // caller's, who is here and not inside. So this is the only reference.
-        self.data.0.with_mut(|data| f(unsafe { &mut *data }))
+        self.data.with_mut(|data| f(unsafe { &mut *data }))
     }
 }
 
@@ -338,12 +348,7 @@ impl Meta {
             run: 0,
             threshold: BIAS_AFTER,
             may_bias,
-            owners: [0; GATE_SLOTS],
-            owned: 0,
-            takers: [0; TAKERS],
-            since: 0,
-            pushes: 0,
-            turn_ends: 0,
+            biased: None,
         }
     }
 
@@ -366,37 +371,50 @@ impl Meta {
         if !self.may_bias || !me.is_multiple_of(ID_ALIGN) {
             return 0;
         }
-        let Some(slot) = self.owners.iter().position(|&owner| owner == 0) else {
+        if self.biased.is_none() {
+            self.biased = try_box(Biased::new());
+        }
+        // Without memory for it the gate stays shared.
+        let Some(biased) = &mut self.biased else {
             return 0;
         };
-        self.owners[slot] = me;
-        self.owned += 1;
-        self.pushes = pushes;
-        self.since = now;
-        let others = self.takers.iter().any(|&taker| taker != 0 && taker != me);
-        self.turn_ends = if others { now + TURN_NS } else { 0 };
+        let Some(slot) = biased.owners.iter().position(|&owner| owner == 0) else {
+            return 0;
+        };
+        biased.owners[slot] = me;
+        biased.pushes = pushes;
+        biased.since = now;
+        let others = biased.takers.iter().any(|&taker| taker != 0 && taker != me);
+        biased.turn_ends = if others { now + TURN_NS } else { 0 };
         me | slot
     }
 
     /// How long a push by `me` leaves the owner its turn.
     pub(super) fn turn_left(&self, word: usize, me: usize, now: Now) -> i64 {
-        if word == 0 || self.turn_ends == 0 || !self.takers.contains(&me) {
-            return 0;
+        match &self.biased {
+            Some(biased) if word != 0 && biased.turn_ends != 0 && biased.takers.contains(&me) => {
+                biased.turn_ends - now()
+            }
+            _ => 0,
         }
-        self.turn_ends - now()
     }
 
     /// Notes that a push by `me` took the bias from the thread of `word`, whose slot stays its own until seen. The new
     /// bias word if it is the turn of `me`, else 0.
     pub(super) fn revoked(&mut self, word: usize, me: usize, fenced: bool, pushes: u64, now: Now) -> usize {
         let owner = word & !(ID_ALIGN - 1);
-        let run = pushes - self.pushes;
         let now = now();
-        let took = now - self.since;
-        let dense = took <= run.saturating_mul(DENSE_NS) as i64;
-        if !dense || run >= DENSE_RUN {
-            self.set_taker(owner, dense);
-        }
+        // Whoever had the bias was given it, so there is one.
+        let biased = self.biased.as_mut();
+        let (run, dense, takes) = biased.map_or((0, false, false), |biased| {
+            let run = pushes - biased.pushes;
+            let took = now - biased.since;
+            let dense = took <= run.saturating_mul(DENSE_NS) as i64;
+            if !dense || run >= DENSE_RUN {
+                biased.set_taker(owner, dense);
+            }
+            (run, dense, biased.takers.contains(&me))
+        });
         self.threshold = if run < PAID_RUN {
             self.threshold.saturating_mul(2).min(BIAS_AFTER_MAX)
         } else {
@@ -405,10 +423,36 @@ impl Meta {
         self.may_bias &= fenced;
         self.begin_run(me);
         self.run = 1;
-        if dense && self.takers.contains(&me) {
+        if dense && takes {
             return self.grant(me, pushes, now);
         }
         0
+    }
+
+    /// Another thread than the last pushes. It is under the lock and does not own the gate, so any slot that
+    /// it had is free: it cannot be on its way in by an old word, and will not read that word again.
+    fn begin_run(&mut self, me: usize) {
+        self.pusher = me;
+        self.run = 0;
+        if let Some(biased) = &mut self.biased {
+            for owner in &mut biased.owners {
+                if *owner == me {
+                    *owner = 0;
+                }
+            }
+        }
+    }
+}
+
+impl Biased {
+    fn new() -> Biased {
+        Biased {
+            owners: [0; GATE_SLOTS],
+            takers: [0; TAKERS],
+            since: 0,
+            pushes: 0,
+            turn_ends: 0,
+        }
     }
 
     fn set_taker(&mut self, thread: usize, takes: bool) {
@@ -419,21 +463,6 @@ impl Meta {
         if takes {
             self.takers.rotate_left(1);
             self.takers[TAKERS - 1] = thread;
-        }
-    }
-
-    /// Another thread than the last pushes. It is under the lock and does not own the gate, so any slot that
-    /// it had is free: it cannot be on its way in by an old word, and will not read that word again.
-    fn begin_run(&mut self, me: usize) {
-        self.pusher = me;
-        self.run = 0;
-        if self.owned != 0 {
-            for owner in &mut self.owners {
-                if *owner == me {
-                    *owner = 0;
-                    self.owned -= 1;
-                }
-            }
         }
     }
 }

@@ -10,8 +10,9 @@
 //! | [`barrier`] | the asymmetric fence: free for the owner of a gate, `membarrier` for whoever revokes it |
 //! | [`backoff`] | how to wait for something short: pause, then sleep |
 //! | [`mutex`] | `Mutex` and `Condvar` without poisoning, deadlines on the monotonic clock |
-//! | [`apart`] | `Apart<T>`: a value on cache lines of its own |
+//! | [`line`] | what of a cache line is left |
 //! | [`boxed`] | `try_box`: a `Box` whose allocation can fail |
+//! | [`common`] | `Common<T>`: values that are often equal are kept once |
 //! | [`shared`] | `Shared<T>`: `Arc` whose allocation can fail |
 //! | [`thread`] | threads with signals blocked, a name, a stack size and an exit sentinel |
 //! | [`clock`] | nanoseconds of `CLOCK_MONOTONIC` |
@@ -26,16 +27,17 @@
 //! files against a parent that hands out loom's types. Each atomic access carries a `SYNC:` comment that
 //! names its partner and what it publishes.
 
-pub(crate) mod apart;
 pub(crate) mod backoff;
 pub(crate) mod barrier;
 pub(crate) mod boxed;
 pub(crate) mod cell;
 pub(crate) mod clock;
+pub(crate) mod common;
 pub(crate) mod fd;
 pub(crate) mod fetch;
 pub(crate) mod fork;
 pub(crate) mod gate;
+pub(crate) mod line;
 pub(crate) mod lock;
 pub(crate) mod mutex;
 pub(crate) mod shared;
@@ -45,10 +47,11 @@ pub(crate) mod thread;
 pub(crate) use core::sync::atomic;
 pub(crate) use std::sync::OnceLock;
 
-pub(crate) use apart::Apart;
 pub(crate) use boxed::try_box;
+pub(crate) use common::Common;
 pub(crate) use fetch::fetch_to_write;
 pub(crate) use gate::Gate;
+pub(crate) use line::{LINE, rest_of_line};
 pub(crate) use mutex::{Condvar, Mutex, MutexGuard};
 pub(crate) use shared::Shared;
 

@@ -7,6 +7,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use std::alloc::Layout;
 
+use super::LINE;
 use super::atomic::{AtomicUsize, Ordering};
 
 /// One reference to a counted value; the last one dropped drops the value.
@@ -16,10 +17,14 @@ pub(crate) struct Shared<T> {
     owns: PhantomData<Inner<T>>,
 }
 
+#[repr(C)]
 struct Inner<T> {
     count: AtomicUsize,
     value: T,
 }
+
+/// Where a value of several cache lines begins: behind the count, and thereby so many bytes into the first line.
+pub(crate) const IN_LINE: usize = size_of::<AtomicUsize>();
 
 /// Counts beyond this abort: references were leaked, and the count must not wrap.
 const MAX_COUNT: usize = isize::MAX as usize;
@@ -30,12 +35,20 @@ unsafe impl<T: Send + Sync> Send for Shared<T> {}
 // SAFETY: as Arc: a &Shared can be cloned on another thread, which makes it a Shared there.
 unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 
+/// Inner's, from the start of a cache line on if it takes several.
+fn layout<T>() -> Layout {
+    let layout = Layout::new::<Inner<T>>();
+    if layout.size() < 2 * LINE {
+        return layout;
+    }
+    layout.align_to(LINE).unwrap_or(layout)
+}
+
 impl<T> Shared<T> {
     /// The first reference to `value`; None, with `value` dropped, when there is no memory.
     pub(crate) fn try_new(value: T) -> Option<Shared<T>> {
-        let layout = Layout::new::<Inner<T>>();
         // SAFETY: Inner has a count, so its size is not 0.
-        let memory = unsafe { std::alloc::alloc(layout) };
+        let memory = unsafe { std::alloc::alloc(layout::<T>()) };
         let inner = NonNull::new(memory.cast::<Inner<T>>())?;
         // SAFETY: fresh memory of Inner's layout, which nobody else knows.
         unsafe {
@@ -62,7 +75,6 @@ impl<T> Shared<T> {
     }
 
     /// How many references there are; only a hint while other threads have some.
-    #[cfg(test)]
     pub(crate) fn strong_count(this: &Shared<T>) -> usize {
         // SYNC: Relaxed; a hint that publishes nothing.
         this.inner().count.load(Ordering::Relaxed)
@@ -142,7 +154,7 @@ impl<T> Drop for Shared<T> {
         impl<T> Drop for Memory<T> {
             fn drop(&mut self) {
                 // SAFETY: try_new allocated it with this layout, and the last reference is gone.
-                unsafe { std::alloc::dealloc(self.0.as_ptr().cast(), Layout::new::<Inner<T>>()) };
+                unsafe { std::alloc::dealloc(self.0.as_ptr().cast(), layout::<T>()) };
             }
         }
         let memory = Memory(self.inner);

@@ -270,7 +270,7 @@ fn p33_an_idle_batcher_keeps_its_counters_alone() {
                     if manual {
                         batcher.run().unwrap();
                     }
-                    batcher.stats().unwrap().bytes_in_use == 0 && LIVE.load(SeqCst) - fresh < 512
+                    batcher.stats().unwrap().bytes_in_use == 0 && LIVE.load(SeqCst) == fresh
                 });
                 let kept = batcher.stats().unwrap();
                 assert_eq!(kept.batch_size, used.batch_size);
@@ -280,6 +280,43 @@ fn p33_an_idle_batcher_keeps_its_counters_alone() {
                 assert_eq!((kept.batch_size.count, kept.batch_size.sum), (round, 4 * round));
             }
         }
+    });
+}
+
+/// Fails if a batcher that nobody uses holds more than a few cache lines, or what others like it hold already.
+#[test]
+fn p33_a_fresh_batcher_is_small() {
+    alone("p33_a_fresh_batcher_is_small", || {
+        let batchers: Vec<_> = (0..9).map(|_| patient(true)).collect();
+        let live = LIVE.load(SeqCst);
+        let batcher = patient(true);
+        let size = LIVE.load(SeqCst) - live;
+        assert!(size <= 1344, "{size} bytes");
+        drop(batcher);
+        assert_eq!(LIVE.load(SeqCst), live);
+        assert_eq!(batchers.len(), 9);
+    });
+}
+
+/// Fails if a refusal goes uncounted where memory is lacking even for the count.
+#[test]
+fn p38_refusals_are_counted_without_memory() {
+    alone("p38_refusals_are_counted_without_memory", || {
+        let batcher = timeless().max_batch_bytes(8).handler(echo).build().unwrap();
+        let refusals = || {
+            let counts = batcher.stats().unwrap().refusals;
+            let count = |status: Status| counts[status.code().unsigned_abs() as usize];
+            (count(Status::NO_MEMORY), count(Status::TOO_LARGE))
+        };
+        FIRST.store(0, SeqCst);
+        for tag in 1..=3 {
+            let answer = counted(|| status(batcher.push_int64(1, tag)));
+            assert_eq!((answer, refusals()), (Status::NO_MEMORY, (tag, 0)));
+        }
+        FIRST.store(u64::MAX, SeqCst);
+        assert_eq!(status(batcher.push("too large", 4)), Status::TOO_LARGE);
+        assert_eq!(refusals(), (3, 1));
+        batcher.push_int64(1, 5).unwrap();
     });
 }
 

@@ -121,8 +121,8 @@ const BUGS: [(&str, &str, &str); 25] = [
     // Results come as they are completed.
     (
         "unordered",
-        "match self.limits.delivery {",
-        "match if BUG { Delivery::AsCompleted } else { self.limits.delivery } {",
+        "match &mut core.turns {",
+        "match core.turns.as_mut().filter(|_| !BUG) {",
     ),
     // No thread takes the place of one that ended.
     ("unreplaced", "if needed {", "if needed && !BUG {"),
@@ -147,8 +147,8 @@ const BUGS: [(&str, &str, &str); 25] = [
     // A callback may wait for itself.
     (
         "reentered",
-        "self.callers.contains(&me)",
-        "self.callers.contains(&me) && !BUG",
+        "self.first.contains(&me) || self.more.contains(&me)",
+        "!BUG && (self.first.contains(&me) || self.more.contains(&me))",
     ),
 ];
 

@@ -4,6 +4,9 @@ use std::cell::Cell;
 
 pub(crate) use loom::sync::atomic;
 
+#[path = "../../../src/sync/line.rs"]
+mod line;
+
 #[path = "../../../src/sync/lock.rs"]
 pub(crate) mod lock;
 
@@ -13,6 +16,8 @@ mod gate;
 
 #[allow(clippy::expect_used, reason = "a model fails by panicking")]
 mod tests;
+
+use line::{LINE, rest_of_line};
 
 /// shared.rs as it is, without its own tests.
 #[allow(dead_code, reason = "the models do not need all of it")]
@@ -32,6 +37,11 @@ const PAID_RUN: u64 = 1;
 const DENSE_NS: u64 = 1;
 const DENSE_RUN: u64 = 0;
 const TURN_NS: i64 = 0;
+
+/// There is memory enough.
+fn try_box<T>(value: T) -> Option<Box<T>> {
+    Some(Box::new(value))
+}
 
 /// Time stands still: everything is dense.
 fn monotonic_ns() -> i64 {

@@ -10,10 +10,8 @@
 //! | [`fd`] | a descriptor that models can wait for |
 //! | [`fork`] | no forks |
 //!
-//! `apart.rs`, `boxed.rs`, `fetch.rs` and `shared.rs` are the real files.
+//! `boxed.rs`, `fetch.rs`, `line.rs` and `shared.rs` are the real files.
 
-#[path = "../../../../src/sync/apart.rs"]
-pub(crate) mod apart;
 pub(crate) mod atomic;
 #[path = "../../../../src/sync/boxed.rs"]
 pub(crate) mod boxed;
@@ -23,20 +21,42 @@ pub(crate) mod fd;
 pub(crate) mod fetch;
 pub(crate) mod fork;
 pub(crate) mod gate;
+#[path = "../../../../src/sync/line.rs"]
+pub(crate) mod line;
 pub(crate) mod mutex;
 #[path = "../../../../src/sync/shared.rs"]
 #[allow(dead_code, reason = "the C boundary uses the rest")]
 pub(crate) mod shared;
 pub(crate) mod thread;
 
-pub(crate) use apart::Apart;
 pub(crate) use boxed::try_box;
 pub(crate) use fetch::fetch_to_write;
 pub(crate) use gate::Gate;
+pub(crate) use line::{LINE, rest_of_line};
 pub(crate) use mutex::{Condvar, Mutex, MutexGuard};
 pub(crate) use shared::Shared;
 
 use crate::world;
+
+/// Nothing is kept from one model to the next.
+pub(crate) struct Common<T>(std::marker::PhantomData<fn() -> T>);
+
+impl<T> Common<T> {
+    /// Nobody asked yet.
+    pub(crate) const fn new() -> Common<T> {
+        Common(std::marker::PhantomData)
+    }
+
+    /// A reference to `value`.
+    #[allow(clippy::unused_self, reason = "as the real one")]
+    pub(crate) fn get(&self, value: T) -> Option<Shared<T>> {
+        Shared::try_new(value)
+    }
+
+    /// `value` is about to be dropped.
+    #[allow(clippy::unused_self, reason = "as the real one")]
+    pub(crate) fn forget(&self, _value: &Shared<T>) {}
+}
 
 /// Small enough for models.
 pub(crate) const DENSE_TURN: u64 = 1;
