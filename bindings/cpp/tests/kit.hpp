@@ -1,4 +1,5 @@
-// What the tests share: objects that are counted, batchers whose time stands still, a door for handlers that must wait.
+// What the tests share: objects that are counted, batchers whose time stands still, a door for handlers that must wait,
+// a ledger of results.
 #ifndef KIT_HPP
 #define KIT_HPP
 
@@ -6,6 +7,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <ostream>
 #include <string>
@@ -76,6 +78,22 @@ inline mb::options timeless() {
 // A handler that answers every row with its value.
 inline constexpr auto echo = [](auto& batch) {
     for (auto& row : batch) row.set_result(row.value());
+};
+
+using numbers = std::vector<std::int64_t>;
+
+// Takes results into a map by tag.
+struct ledger {
+    std::map<std::uint64_t, std::int64_t> ok;
+    std::map<std::uint64_t, mb_status> failed;
+    auto taker() {
+        return mb::on_result([this](const auto& results) {
+            for (const auto& row : results) {
+                if (row.ok()) EXPECT_TRUE(ok.emplace(row.tag(), row.value()).second);
+                else failed[row.tag()] = row.error().code();
+            }
+        });
+    }
 };
 
 template <class F>
