@@ -1,5 +1,5 @@
 """The whole job in Python, beside others: push a number, batch by 256 or 1 ms, double it, the result goes back to its owner;
-10,240 values outstanding. And in bulk: a list or an array in, batches of 4096 doubled by numpy, lists or arrays out.
+10,240 values outstanding. And in bulk: a list or an array in, batches of 4096 or 16384 doubled by numpy, lists or arrays out.
 
     pip install --require-hashes -r bindings/python/bench/requirements.txt     # numpy, aiodataloader, async-batcher, batched
     python bindings/python/bench/f9.py [seconds]
@@ -116,7 +116,7 @@ async def batched(way: Way, count: int) -> None:
     await way(double, count)
 
 
-def in_bulk(source: Any, count: int, out: Callable[[Results[Any]], Any]) -> None:
+def in_bulk(source: Any, count: int, out: Callable[[Results[Any]], Any], size: int = BULK) -> None:
     """push_many to a handler on a thread, results to on_result."""
     import numpy
 
@@ -130,7 +130,7 @@ def in_bulk(source: Any, count: int, out: Callable[[Results[Any]], Any]) -> None
         batch.set_all(numpy.frombuffer(batch.numbers, "i8") * 2)
 
     with Batcher(
-        microbatch.on_batch(double), on_result=on_result, max_batch_size=BULK, max_delay=DELAY, queue_capacity=1 << 18
+        microbatch.on_batch(double), on_result=on_result, max_batch_size=size, max_delay=DELAY, queue_capacity=1 << 18
     ) as batcher:
         for _ in range(0, count, len(source)):
             batcher.push_many(source)
@@ -160,9 +160,9 @@ def timed(work: Callable[[int], Any], count: int) -> Callable[[], float]:
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    numbers = array.array("q", range(10 * BULK))
+    numbers = array.array("q", range(12 * BULK))
     whole = numbers.tolist()
-    single, slow, bulk = 10 * OUTSTANDING, OUTSTANDING, 50 * len(numbers)
+    single, slow, bulk = 10 * OUTSTANDING, OUTSTANDING, 40 * len(numbers)
     jobs: dict[str, dict[str, Callable[[], float]]] = {
         "await one after the other": {
             "microbatch": timed(lambda count: ours(one_after_the_other, count), single),
@@ -188,7 +188,8 @@ def main() -> None:
             "without a batcher": timed(lambda count: lists_by_hand(whole, count), bulk),
         },
         "an array, doubled by numpy, to arrays": {
-            "microbatch": timed(lambda count: in_bulk(numbers, count, lambda results: results.values), bulk),
+            "microbatch": timed(lambda count: in_bulk(numbers, count, lambda results: results.values), 5 * bulk),
+            "batches of 16384": timed(lambda count: in_bulk(numbers, count, lambda results: results.values, 4 * BULK), 5 * bulk),
         },
     }
     for group in jobs.values():

@@ -120,6 +120,19 @@ static PyObject *one_value(BatchObject *self, size_t row)
     return status == MB_OK ? value_make(self->host, &value) : raise_status(status, NULL);
 }
 
+static PyObject *list_of_cells(const void *cells, Py_ssize_t count, bool floats)
+{
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t at = 0; list != NULL && at < count; at++) {
+        PyObject *value = floats ? PyFloat_FromDouble(((const double *)cells)[at])
+                                 : PyLong_FromLongLong(((const int64_t *)cells)[at]);
+        if (value == NULL || PyList_SetItem(list, at, value) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
 PyObject *batch_list(BatchObject *self)
 {
     Py_ssize_t count = (Py_ssize_t)self->view.count;

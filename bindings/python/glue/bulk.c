@@ -103,34 +103,6 @@ static mb_status push_cells(struct host *host, const void *what, size_t from, si
     return status;
 }
 
-PyObject *list_of_cells(const void *cells, Py_ssize_t count, bool floats)
-{
-    PyObject *list = PyList_New(count);
-    for (Py_ssize_t at = 0; list != NULL && at < count; at++) {
-        PyObject *value = floats ? PyFloat_FromDouble(((const double *)cells)[at])
-                                 : PyLong_FromLongLong(((const int64_t *)cells)[at]);
-        if (value == NULL || PyList_SetItem(list, at, value) < 0) {
-            Py_CLEAR(list);
-        }
-    }
-    return list;
-}
-
-/* list_of(cells, floats) -> list */
-PyObject *list_of(PyObject *module, PyObject *args)
-{
-    Py_buffer cells;
-    int floats;
-    PyObject *list;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "y*p", &cells, &floats)) {
-        return NULL;
-    }
-    list = list_of_cells(cells.buf, cells.len / 8, floats != 0);
-    PyBuffer_Release(&cells);
-    return list;
-}
-
 /* claim_tags(): whoever pushes has tags from REPLY_TAGS on */
 PyObject *host_claim_tags(PyObject *self, PyObject *ignored)
 {

@@ -339,8 +339,6 @@ struct alike {
     bool floats;
 };
 bool list_alike(PyObject *list, size_t count, struct alike *to);     /* false: it is another list, or there is no memory */
-PyObject *list_of_cells(const void *cells, Py_ssize_t count, bool floats);
-PyObject *list_of(PyObject *module, PyObject *args);
 /* Reads a list as values up to the first that is none; its place is *count then, and *status says why. */
 mb_value *read_list(struct host *host, PyObject *list, size_t *count, PyObject **keeps, mb_status *status);
 PyObject *host_claim_tags(PyObject *self, PyObject *ignored);

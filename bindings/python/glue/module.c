@@ -181,7 +181,6 @@ static PyMethodDef methods[] = {
     {"set_texts", set_texts, METH_O, NULL},
     {"widen", widen, METH_VARARGS, NULL},
     {"views", views, METH_VARARGS, NULL},
-    {"list_of", list_of, METH_VARARGS, NULL},
     {"forked", forked, METH_NOARGS, NULL},
     {"wake", wake, METH_O, NULL},
     {"producer", producer_new, METH_O, NULL},

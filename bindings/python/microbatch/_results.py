@@ -74,7 +74,7 @@ class Results(Generic[R]):
     def tolist(self) -> list[R]:
         """`values` as a list."""
         if self._is_numbers():
-            return _microbatch.list_of(self._values, self._kind != INT64)
+            return memoryview(self._values).tolist()  # type: ignore[return-value]
         return list(self.values)
 
     def _is_ok(self, row: int) -> bool:

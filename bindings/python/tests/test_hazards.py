@@ -519,7 +519,7 @@ def test_batchers_that_cannot_be_made_leave_nothing() -> None:
             with pytest.raises(Error, match="max_batch_size"):
                 Batcher(lambda values: values, log=print, on_result=print, max_batch_size=10, queue_capacity=1)
 
-    failures(1000)
+    failures(20_000)
     gc.collect()
     before = memory()
     failures(20_000)  # of some 900 bytes each
