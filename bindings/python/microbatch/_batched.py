@@ -7,9 +7,10 @@ import inspect
 import os
 import threading
 import weakref
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Generic, Protocol, TypeVar, overload
 
+from ._batch import OnBatch
 from ._batcher import Batcher
 from ._microbatch import Reply
 from ._time import Option
@@ -105,10 +106,31 @@ def _weak_method(function: Callable[..., Any], me: weakref.ref[Any]) -> Callable
     return call
 
 
+class _Decorates(Protocol):
+    @overload
+    def __call__(self, function: Callable[[list[T]], Awaitable[Iterable[R]]], /) -> Batched[T, R]: ...
+    @overload
+    def __call__(self, function: Callable[[list[T]], Iterable[R]], /) -> Batched[T, R]: ...
+    @overload
+    def __call__(self, function: Callable[[Any, list[T]], Awaitable[Iterable[R]]], /) -> Batched[T, R]: ...
+    @overload
+    def __call__(self, function: Callable[[Any, list[T]], Iterable[R]], /) -> Batched[T, R]: ...
+    @overload
+    def __call__(self, function: OnBatch, /) -> Batched[Any, Any]: ...
+
+
 @overload
-def batched(function: Callable[..., Any], /) -> Batched[Any, Any]: ...
+def batched(function: Callable[[list[T]], Awaitable[Iterable[R]]], /) -> Batched[T, R]: ...
 @overload
-def batched(**options: Option) -> Callable[[Callable[..., Any]], Batched[Any, Any]]: ...
+def batched(function: Callable[[list[T]], Iterable[R]], /) -> Batched[T, R]: ...
+@overload
+def batched(function: Callable[[Any, list[T]], Awaitable[Iterable[R]]], /) -> Batched[T, R]: ...
+@overload
+def batched(function: Callable[[Any, list[T]], Iterable[R]], /) -> Batched[T, R]: ...
+@overload
+def batched(function: OnBatch, /) -> Batched[Any, Any]: ...
+@overload
+def batched(**options: Option) -> _Decorates: ...
 def batched(function: Callable[..., Any] | None = None, /, **options: Option) -> Any:
     """Decorates a function or method that takes a list of values and returns their results, so that it is called with one
     value and returns a Reply: `await f(x)`, or `f(x).result()`. Options as those of Batcher."""

@@ -7,7 +7,7 @@ import dataclasses
 import gc
 import pickle
 import weakref
-from typing import Any
+from typing import Any, assert_type
 
 import microbatch
 import pytest
@@ -71,6 +71,26 @@ def test_an_async_method_has_a_batcher_for_each_instance() -> None:
     asyncio.run(asyncio.wait_for(main(), 60))
     assert (Scaled.negative(4).result(), Scaled(1).negative(5).result()) == (-4, -5)
     Scaled.negative.batcher.close()
+
+
+@microbatch.batched
+@microbatch.on_batch
+def tagged(batch: microbatch.Batch[int]) -> None:
+    batch.set_all([10 * value for value in batch.values])
+
+
+def test_a_function_of_the_batch_can_be_batched() -> None:
+    assert tagged(4).result(30) == 40
+    tagged.batcher.close()
+
+
+def types() -> None:
+    """Read by mypy, which `cargo test` runs, and never called."""
+    assert_type(increased(1), microbatch.Reply[int])
+    assert_type(doubled(1), microbatch.Reply[int])
+    assert_type(Scaled(2).negative(1), microbatch.Reply[int])
+    assert_type(Scale(2).scaled, microbatch.Batched[int, int])
+    assert_type(Scaled(2).scaled, microbatch.Batched[int, int])
 
 
 def test_it_looks_like_the_function_and_is_pickled_by_its_name() -> None:
