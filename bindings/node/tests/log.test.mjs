@@ -4,8 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { Batcher, nativeSymbol } from 'microbatch';
 import { library } from './build_handlers.mjs';
+import { WATCHDOG } from './program.mjs';
 
-const WATCHDOG = 120_000;
 const ENDS = { address: nativeSymbol(library, 'end_thread'), data: nativeSymbol('libc.so.6', 'pthread_exit') };
 const ERROR = 3;
 const WARNING = 2;

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Batcher, MicrobatchError, nativeSymbol, status } from 'microbatch';
 import { library } from './build_handlers.mjs';
+import { WATCHDOG } from './program.mjs';
 
-const WATCHDOG = { timeout: 120_000 };
 const turn = () => new Promise(setImmediate);
 const refusedAs = (name) => (error) => error instanceof MicrobatchError && error.name === name && error.code === status[name];
 
@@ -18,7 +18,7 @@ function opened(log, name) {
   return { handler, calls };
 }
 
-test('p13 async handlers of one batch run one after another, in order of kind, a batch a slot', WATCHDOG, async () => {
+test('p13 async handlers of one batch run one after another, in order of kind, a batch a slot', { timeout: WATCHDOG }, async () => {
   const log = [];
   const numbers = opened(log, 'float64');
   const texts = opened(log, 'string');
@@ -43,7 +43,7 @@ test('p13 async handlers of one batch run one after another, in order of kind, a
   await batcher.close();
 });
 
-test('a batch that is completed early has its outcomes, and the next one waits for the handler', WATCHDOG, async () => {
+test('a batch that is completed early has its outcomes, and the next one waits for the handler', { timeout: WATCHDOG }, async () => {
   let inside = 0;
   let most = 0;
   const early = [];
@@ -66,7 +66,7 @@ test('a batch that is completed early has its outcomes, and the next one waits f
   assert.deepEqual([batches, late], [3, 3]);
 });
 
-test('keep inside an async handler, before and after it waited: whoever has the batch completes it', WATCHDOG, async () => {
+test('keep inside an async handler, before and after it waited: whoever has the batch completes it', { timeout: WATCHDOG }, async () => {
   const kept = [];
   const batcher = new Batcher(async (values, batch) => {
     if (values[0] > 1) await turn();
@@ -86,7 +86,7 @@ test('keep inside an async handler, before and after it waited: whoever has the 
   await batcher.close();
 });
 
-test('p21 finished parts keep their results; a time-out ends the others, and lets the next batch in', WATCHDOG, async () => {
+test('p21 finished parts keep their results; a time-out ends the others, and lets the next batch in', { timeout: WATCHDOG }, async () => {
   const log = [];
   const never = (values) => (log.push(`string ${values}`), values[0] === 'stuck' ? new Promise(() => {}) : values);
   const batcher = new Batcher({ int64: (values) => values, string: never, default: (values) => (log.push('default'), values) }, { handlerTimeout: 20 });
@@ -99,7 +99,7 @@ test('p21 finished parts keep their results; a time-out ends the others, and let
   await batcher.close();
 });
 
-test('p21 what waits for its turn when the time-out strikes, or the end, was not handled; what began may have been', WATCHDOG, async () => {
+test('p21 what waits for its turn when the time-out strikes, or the end, was not handled; what began may have been', { timeout: WATCHDOG }, async () => {
   const strike = { timeout: [{ handlerTimeout: 20 }, () => {}, 'HANDLER_TIMEOUT'], close: [{}, (b) => b.close(0), 'DISCARDED'], free: [{}, (b) => b.free(), 'DISCARDED'] };
   for (const [name, [options, end, error]] of Object.entries(strike)) {
     const log = [];
@@ -128,7 +128,7 @@ test('p21 what waits for its turn when the time-out strikes, or the end, was not
   }
 });
 
-test('p21 a batch that waits behind an async handler, and expires there, was not handled; pulled results say so too', WATCHDOG, async () => {
+test('p21 a batch that waits behind an async handler, and expires there, was not handled; pulled results say so too', { timeout: WATCHDOG }, async () => {
   for (const results of ['auto', 'pull']) {
     const begun = [];
     const sets = [];
@@ -151,7 +151,7 @@ test('p21 a batch that waits behind an async handler, and expires there, was not
   }
 });
 
-test('a batch that is freed while its parts wait for their turn: no more handlers, and objects are released once', WATCHDOG, async () => {
+test('a batch that is freed while its parts wait for their turn: no more handlers, and objects are released once', { timeout: WATCHDOG }, async () => {
   for (const end of [(b) => b.close(0), (b) => b.free(), (b) => b.abandon()]) {
     const log = [];
     const released = [];
@@ -168,7 +168,7 @@ test('a batch that is freed while its parts wait for their turn: no more handler
   }
 });
 
-test('p13 a host that pulls takes parts by async iteration, and what it has no handler for is refused', WATCHDOG, async () => {
+test('p13 a host that pulls takes parts by async iteration, and what it has no handler for is refused', { timeout: WATCHDOG }, async () => {
   const batcher = new Batcher(null, { pullHandlers: ['float64', 'string'], maxInFlight: 1 });
   assert.throws(() => batcher.push(true), refusedAs('NO_HANDLER'));
   const all = Promise.all(batcher.submitMany(['a', 1, 'b', 2]));
@@ -184,7 +184,7 @@ test('p13 a host that pulls takes parts by async iteration, and what it has no h
   batcher.free();
 });
 
-test('keep of a pulled part lets a loop that waits have the next one', WATCHDOG, async () => {
+test('keep of a pulled part lets a loop that waits have the next one', { timeout: WATCHDOG }, async () => {
   const batcher = new Batcher(null, { pullHandlers: ['float64', 'default'] });
   const all = Promise.all(batcher.submitMany([true, 1]));
   const parts = batcher.batches();
@@ -202,7 +202,7 @@ test('keep of a pulled part lets a loop that waits have the next one', WATCHDOG,
   batcher.free();
 });
 
-test('completeNext answers the next set of results', WATCHDOG, () => {
+test('completeNext answers the next set of results', { timeout: WATCHDOG }, () => {
   const batcher = new Batcher(null, { mode: 'manual', results: 'pull', maxInFlight: 2 });
   batcher.push(1, 5);
   batcher.seal();
@@ -223,7 +223,7 @@ test('wrong pullHandlers are named', () => {
   assert.throws(() => new Batcher(null, { pullHandlers: 'string' }), (e) => refusedAs('INVALID_OPTION')(e) && /pullHandlers is 'string': an array/.test(e.message));
 });
 
-test('p26 the data of a native handler is given back once, when nobody can use it any more', WATCHDOG, async () => {
+test('p26 the data of a native handler is given back once, when nobody can use it any more', { timeout: WATCHDOG }, async () => {
   const [count, releases, release] = ['count', 'releases', 'count_release'].map((name) => nativeSymbol(library, name));
   const told = new Batcher({ address: count, data: releases });
   const handler = { address: nativeSymbol(library, 'echo'), data: releases, release };

@@ -1,7 +1,8 @@
 // Programs in processes of their own.
 import { spawn } from 'node:child_process';
 
-export const WATCHDOG = 120_000;
+/** How long a test may take before it counts as hung, in ms: `MICROBATCH_WATCHDOG` seconds, or 120. */
+export const WATCHDOG = 1000 * Number(process.env.MICROBATCH_WATCHDOG ?? 120);
 const IMPORT = "import { Batcher } from 'microbatch';";
 
 /** Runs a program in a process of its own: {code, signal, out, err}. One that hangs is killed, which shows as a signal. */

@@ -5,9 +5,9 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { Batcher, Batch, Producer, Results, nativeSymbol, status } from 'microbatch';
 import { library } from './build_handlers.mjs';
+import { WATCHDOG } from './program.mjs';
 
 /** A call that never returns holds up this thread: another one ends the process. */
-const WATCHDOG = 120_000;
 new Worker(`setTimeout(() => process.kill(process.pid, 'SIGKILL'), ${WATCHDOG})`, { eval: true }).unref();
 
 const NAMES = new Map(Object.entries(status).map(([name, code]) => [code, name]));

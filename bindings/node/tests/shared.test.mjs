@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { Batcher, Producer, SharedBatcher, nativeSymbol } from 'microbatch';
 import { library } from './build_handlers.mjs';
+import { WATCHDOG } from './program.mjs';
 
-const WATCHDOG = 120_000;
 const MODULE = JSON.stringify(import.meta.resolve('microbatch'));
 
 /** A worker that runs `body` with `shared`, the batcher of this address; its first message. */

@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { Batcher, nativeSymbol, status } from 'microbatch';
 import { library } from './build_handlers.mjs';
+import { WATCHDOG } from './program.mjs';
 
-const WATCHDOG = 120_000;
 const MODULE = JSON.stringify(import.meta.resolve('microbatch'));
 const native = (name, gate) => ({ address: nativeSymbol(library, name), data: gate ? nativeSymbol(library, gate) : 0n });
 const refusedAs = (name) => (error) => error.name === name && error.code === status[name];
