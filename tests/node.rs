@@ -208,6 +208,7 @@ files! {
     parts: "parts.test.mjs",
     reentrant: "reentrant.test.mjs",
     shared: "shared.test.mjs",
+    signals: "signals.test.mjs",
     terminate: "terminate.test.mjs",
     threads: "threads.test.mjs",
     values: "values.test.mjs",

@@ -97,6 +97,7 @@ function end(core, abandon) {
   core.last = last;
   core.closed = true;
   core.stage = undefined;
+  core.aborts?.end();
   core.roomWaiters.splice(0).forEach((settle) => settle(STATUS.CLOSED));
   core.marks.splice(0).forEach(({ settle }) => settle(0));
   core.takers.splice(0).forEach((wake) => wake());

@@ -50,6 +50,8 @@ class Core {
   roomWaiters = [];
   takers = [];
   producers = new Set();
+  /** Pushed values with signals; undefined before the first. */
+  aborts = undefined;
   /** Batches that promises of handlers will complete, or never will. */
   flying = new Set();
   /** Batches whose async handlers run, and those whose handlers wait for their turn. */

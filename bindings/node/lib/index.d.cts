@@ -176,9 +176,11 @@ export interface Stats {
 
 export class Batcher<T = any, R = any> {
   constructor(handler?: Handler<T, R> | NativeHandler | HandlersByKind | null, options?: Options<R>);
+  /** Aborting the signal rejects the promise, and cancels the value while it waits. */
   submit(value: T, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): Promise<R>;
-  push(value: T, tag?: Tag, options?: { deadline?: Duration | bigint; size?: number }): void;
-  pushMany(values: Iterable<T> | ArrayLike<T>, tags?: Tag | ArrayLike<Tag>, options?: { deadline?: Duration | bigint }): number;
+  /** Never waits. An aborted signal refuses the value with its reason; later, until the result comes, aborting cancels what waits with this tag. */
+  push(value: T, tag?: Tag, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): void;
+  pushMany(values: Iterable<T> | ArrayLike<T>, tags?: Tag | ArrayLike<Tag>, options?: { signal?: AbortSignal; deadline?: Duration | bigint }): number;
   /** A promise for each value, in their order. */
   submitMany(values: Iterable<T> | ArrayLike<T>, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): Promise<R>[];
   check(value: T, options?: { size?: number }): void;
@@ -229,8 +231,9 @@ export class SharedBatcher {
 /** A way into a batcher of its own: its values keep their order; that among several ways is given up for speed. */
 export class Producer<T = any> {
   private constructor();
-  push(value: T, tag?: Tag, options?: { deadline?: Duration | bigint; size?: number }): void;
-  pushMany(values: Iterable<T> | ArrayLike<T>, tags?: Tag | ArrayLike<Tag>, options?: { deadline?: Duration | bigint }): number;
+  /** Never waits. An aborted signal refuses the value with its reason; later, until the result comes, aborting cancels what waits with this tag. */
+  push(value: T, tag?: Tag, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): void;
+  pushMany(values: Iterable<T> | ArrayLike<T>, tags?: Tag | ArrayLike<Tag>, options?: { signal?: AbortSignal; deadline?: Duration | bigint }): number;
   check(value: T, options?: { size?: number }): void;
   free(): void;
   [Symbol.dispose](): void;

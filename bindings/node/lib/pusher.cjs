@@ -2,7 +2,8 @@
 // Pushing with tags: what a batcher, a shared batcher and a producer have in common.
 
 const { native, KIND, STATUS } = require('./native.cjs');
-const { readCount, readList, readOptions, readTag } = require('./arguments.cjs');
+const { readCount, readList, readOptions, readSignal, readTag } = require('./arguments.cjs');
+const { Aborts } = require('./aborts.cjs');
 const { deadlineOf } = require('./duration.cjs');
 const { MicrobatchError, check, wrong } = require('./error.cjs');
 const { CORE } = require('./core.cjs');
@@ -28,10 +29,39 @@ class Pusher {
     this.#way = way;
   }
 
-  /** Pushes a value with a tag of yours, which comes back with its result. */
-  push(value, tag = 0, options) {
-    const given = readOptions(options, 'deadline', 'size');
-    this.pushOne(value, this.claim(readTag(tag)), given);
+  /**
+   * Pushes a value with a tag of yours, which comes back with its result. Aborting the signal refuses it, or, once it is taken,
+   * cancels what waits with this tag, until its result comes.
+   */
+  push(value, tag, options) {
+    const signal = options === undefined ? undefined : this.#signalOf(options, tag, 'size');
+    const claimed = this.claim(readTag(tag === undefined ? 0 : tag));
+    signal?.throwIfAborted();
+    this.pushOne(value, claimed, options);
+    if (signal) {
+      this.#watch(signal, claimed);
+    }
+  }
+
+  #signalOf(options, tag, ...names) {
+    const core = this[CORE];
+    const signal = readSignal(options, 'deadline', ...names);
+    if (signal && tag === undefined) {
+      throw wrong('the tag of a value with a signal', tag, 'one that no other value has while it waits');
+    }
+    if (signal && !core.takesResults && !core.pulls) {
+      throw new MicrobatchError(
+        STATUS.WRONG_MODE,
+        core.attached ? 'a signal needs results, which go to the owner of the batcher' : 'a signal needs results: onResult is null',
+      );
+    }
+    return signal;
+  }
+
+  #watch(signal, tag) {
+    const core = this[CORE];
+    core.aborts ??= new Aborts((each) => native.cancel(core.host, each));
+    core.aborts.watch(signal, BigInt.asUintN(64, BigInt(tag)));
   }
 
   /** A tag of the caller's: the highest 2^32 are for promises, as long as no caller has used one. */
@@ -47,19 +77,19 @@ class Pusher {
     return last;
   }
 
-  #deadline({ deadline }) {
+  #deadline(deadline) {
     return deadline === undefined ? undefined : deadlineOf(deadline, () => native.now(this[CORE].host));
   }
 
   /** Everything is looked at before anything is held. */
-  pushOne(value, tag, options = {}) {
+  pushOne(value, tag, options) {
     const core = this[CORE];
     const kind = kindOf(value);
     if (typeof kind !== 'number') {
       throw kind;
     }
-    const size = readCount('size', options.size);
-    const deadline = this.#deadline(options);
+    const size = readCount('size', options?.size);
+    const deadline = this.#deadline(options?.deadline);
     core.sync();
     core.touch();
     let status;
@@ -95,19 +125,19 @@ class Pusher {
    * Pushes many values: an array, a typed array, or any iterable. tags: one that counts up, or an array of them. Answers
    * how many; if one is refused, those before it are taken and the error's `accepted` says how many.
    */
-  pushMany(values, tags = 0, options) {
+  pushMany(values, tags, options) {
     let told;
     try {
       told = this.#readMany(values, tags, options);
     } catch (refused) {
-      throw Object.assign(refused, { accepted: 0 });
+      throw refused instanceof MicrobatchError ? Object.assign(refused, { accepted: 0 }) : refused;
     }
-    const { form, each, first, deadline } = told;
-    const accepted = this.#pushForm(form, each, first, deadline);
+    const { form, each, first, deadline, signal } = told;
+    const accepted = this.#pushForm(form, each, first, deadline, signal);
     if (form.foreign) {
       const rest = form.rest();
       const further = each?.slice(accepted) ?? BigInt(first) + BigInt(accepted);
-      return accepted + this.#pushForeign(form.foreign, rest, further, accepted, { deadline });
+      return accepted + this.#pushForeign(form.foreign, rest, further, accepted, { deadline, signal });
     }
     if (form.error) {
       throw Object.assign(form.error, { accepted });
@@ -116,13 +146,17 @@ class Pusher {
   }
 
   #readMany(values, tags, options) {
-    const deadline = this.#deadline(readOptions(options, 'deadline'));
+    const signal = this.#signalOf(options, tags);
+    const deadline = this.#deadline(options?.deadline);
     const each =
       typeof tags === 'object' ? BigUint64Array.from(readList('the tag', tags), (tag) => BigInt(readTag(tag))) : undefined;
-    const first = each ? 0 : readTag(tags);
+    const first = each ? 0 : readTag(tags === undefined ? 0 : tags);
+    signal?.throwIfAborted();
     const form = many(readList('values', values), this[CORE].objects);
     const { count, words } = form;
     try {
+      // an iterable may have done anything
+      signal?.throwIfAborted();
       if (each && each.length < count) {
         throw wrong('tags', tags, `one for each of the ${count} values`);
       }
@@ -137,11 +171,11 @@ class Pusher {
       words?.forEach((word) => this[CORE].objects.release(word));
       throw refused;
     }
-    return { form, each, first, deadline };
+    return { form, each, first, deadline, signal };
   }
 
   /** Pushes what has a form; answers how many, or throws with how many were taken before. */
-  #pushForm({ float64s, int64s, values, kinds, words }, each, first, deadline) {
+  #pushForm({ float64s, int64s, values, kinds, words }, each, first, deadline, signal) {
     const core = this[CORE];
     core.sync();
     core.touch();
@@ -156,6 +190,9 @@ class Pusher {
         core.objects.release(word);
       }
     });
+    for (let row = 0; signal && row < accepted; row++) {
+      this.#watch(signal, each ? each[row] : BigInt(first) + BigInt(row));
+    }
     if (status !== 0) {
       throw Object.assign(core.refusal(status), { accepted });
     }
@@ -166,7 +203,7 @@ class Pusher {
   #pushForeign(foreign, rest, tags, before, options) {
     const each = typeof tags === 'object';
     try {
-      this.push(foreign, each ? tags[0] : tags);
+      this.push(foreign, each ? tags[0] : tags, { signal: options.signal });
       return 1 + this.pushMany(rest, each ? tags.slice(1) : tags + 1n, options);
     } catch (refused) {
       refused.accepted = before + (refused.accepted === undefined ? 0 : 1 + refused.accepted);

@@ -28,6 +28,7 @@ class Results {
       this.#readAll(core, word);
     }
     ({ thrown: this.#thrown, waiting: this.#waiting } = core.takeNotes(this.batch));
+    core.aborts?.settle(this);
   }
 
   /** What `use` makes of a set, which is given back then. */

@@ -36,6 +36,7 @@ const PUSH = {
   value: [(b, value) => b.push(value, 1), VALUE],
   tag: [(b, tag) => b.push({}, tag), TAG],
   options: [(b, options) => b.push({}, 1, options), noOptions],
+  'options.signal': [(b, signal) => b.push({}, 1, { signal }), taken(undefined)],
   'options.deadline': [(b, deadline) => b.push({}, 1, { deadline }), DEADLINE],
   'options.size': [(b, size) => b.push({}, 1, { size }), COUNT],
 };
@@ -43,6 +44,7 @@ const pushMany = (two) => ({
   values: [(b, values) => b.pushMany(values), aList],
   tags: [(b, tags) => b.pushMany(two, tags), TAG],
   options: [(b, options) => b.pushMany(two, 1, options), noOptions],
+  'options.signal': [(b, signal) => b.pushMany(two, 1, { signal }), taken(undefined)],
   'options.deadline': [(b, deadline) => b.pushMany(two, 1, { deadline }), DEADLINE],
 });
 const CHECK = {

@@ -26,10 +26,19 @@ function answerOf(call) {
   }
 }
 
+/** Cancels what `push` pushed with the signal. */
+function abortOne(push) {
+  const abort = new AbortController();
+  push(abort.signal);
+  abort.abort();
+}
+
 /** Calls that answer OK wherever they are made. */
 const EVERYWHERE = {
   push: (b) => b.push('pushed', 3),
   pushMany: (b) => b.pushMany(['pushed', 'many'], 3),
+  'push and abort': (b) => abortOne((signal) => b.push('pushed', 4, { signal })),
+  'pushMany and abort': (b) => abortOne((signal) => b.pushMany(['pushed', 'many'], 5, { signal })),
   submit: (b) => b.submit('submitted'),
   submitMany: (b) => b.submitMany([1, 2n, 'submitted', null]).forEach((promise) => promise.catch(() => {})),
   check: (b) => b.check(1),

@@ -209,7 +209,7 @@ fn host(language: &str) -> Result {
         // What is freed stays a while, but not so much that a test that looks for growth takes it for some.
         .env(
             "ASAN_OPTIONS",
-            "handle_segv=0:detect_leaks=0:quarantine_size_mb=64",
+            "handle_segv=0:detect_leaks=0:quarantine_size_mb=16",
         )
         .env(memory::PATIENCE.0, memory::PATIENCE.1)
         .args([

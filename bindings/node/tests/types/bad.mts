@@ -1,5 +1,5 @@
 // What the declarations must refuse: each line below a comment is an error, or the compiler says that it is none.
-import { Batcher, map } from 'microbatch';
+import { Batcher, SharedBatcher, map } from 'microbatch';
 
 const batcher = new Batcher<number, string>((values) => values.map(String));
 // @ts-expect-error: a string is no number
@@ -20,6 +20,10 @@ new Batcher({ int46: (values: bigint[]) => values });
 new Batcher<number, string>((values) => values);
 // @ts-expect-error: a tag is a number
 batcher.push(1, 'tag');
+// @ts-expect-error: a signal is no function
+batcher.push(1, 1, { signal: () => {} });
+// @ts-expect-error: results of another's batcher go to its owner
+new SharedBatcher(1n).push(1, 1, { signal: AbortSignal.timeout(5) });
 // @ts-expect-error: a producer takes what its batcher takes
 batcher.producer().push('1');
 // @ts-expect-error: a map's handler must not be async

@@ -14,6 +14,7 @@ const users = new Batcher<number, User>(
 );
 const user: User = await users.submit(1, { signal: AbortSignal.timeout(5), deadline: 50 });
 users.push(2, 3n);
+users.push(2, 4, { signal: AbortSignal.timeout(5) });
 const taken: number = users.pushMany(Float64Array.of(1, 2), [1, 2n]);
 try {
   users.push(3);
@@ -36,7 +37,8 @@ shared.push('a', 1, { deadline: 5 });
 shared.pushMany([1n, true, null], 7n);
 await shared.flush({ signal: AbortSignal.timeout(1) });
 const way: Producer<string> = pulled.producer();
-way.pushMany(['a', 'b'], [1, 2n]);
+way.push('a', 1, { signal: AbortSignal.timeout(5), size: 1 });
+way.pushMany(['a', 'b'], [1, 2n], { signal: AbortSignal.timeout(5) });
 way.free();
 const many: Promise<User>[] = users.submitMany([1, 2], { deadline: '5ms' });
 await Promise.all(many);

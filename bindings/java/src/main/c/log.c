@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* How many lines wait at most, and how long one may be; more are dropped, and counted. */
-#define LINES 64
+#define LINES 256
 #define LONGEST 4096
 
 struct line {

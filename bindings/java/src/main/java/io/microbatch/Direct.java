@@ -7,8 +7,9 @@ import java.lang.reflect.Method;
 /**
  * The commonest pushes as calls that the virtual machine leaves alone. A JNI call says where its thread is and, on its way
  * back, waits until every store of the push is seen everywhere; that costs more than the push. Virtual machines from 22 on can
- * do without for functions that are short, never wait and never call back, as these are. On others, and where native access is
- * not enabled, JNI does the same.
+ * do without for functions that are short and never call back, as these are: one may wait for the short lock of another thread's
+ * push or of a sealing, in sleeps of about 50 microseconds at most, but never for room, a handler or Java. On others, and where
+ * native access is not enabled, JNI does the same.
  */
 final class Direct {
     private static final MethodHandle PUSH_INT64;
