@@ -152,17 +152,23 @@ static void drain_lines(struct host *host)
     }
 }
 
+/* What is called here are callbacks of the batcher: this thread may be one that it needs to go on. */
 void host_drain(struct host *host)
 {
-    struct reference *reference = NULL;
     struct reference *in_order = NULL;
-    if (atomic_load_explicit(&host->lines, memory_order_relaxed) != NULL) {
+    struct reference *reference;
+    struct inside inside;
+    bool has_lines = atomic_load_explicit(&host->lines, memory_order_relaxed) != NULL;
+    /* a map's references are all given back at its end: its results are among them */
+    bool has_released = !host->map && atomic_load_explicit(&host->released, memory_order_relaxed) != NULL;
+    if (!has_lines && !has_released) {
+        return;
+    }
+    inside_enter(host, &inside);
+    if (has_lines) {
         drain_lines(host);
     }
-    if (host->map || atomic_load_explicit(&host->released, memory_order_relaxed) == NULL) {
-        return; /* a map's references are all given back at its end: its results are among them */
-    }
-    reference = atomic_exchange(&host->released, NULL);
+    reference = has_released ? atomic_exchange(&host->released, NULL) : NULL;
     while (reference != NULL) {
         struct reference *next = reference->next;
         reference->next = in_order;
@@ -171,8 +177,8 @@ void host_drain(struct host *host)
     }
     while (in_order != NULL) {
         struct reference *next = in_order->next;
-        reference_dispose(host, in_order, !host->map);
+        reference_dispose(host, in_order, true);
         in_order = next;
     }
+    inside_leave(host, &inside);
 }
-

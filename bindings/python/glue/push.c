@@ -174,7 +174,19 @@ struct host *open_host(PyObject *self)
     return host;
 }
 
-static PyObject *pusher_push(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+typedef PyObject *(*pushing)(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+
+/* With the host held: a push calls what its caller wrote (a size, a number's methods) or waits, and may find the batcher
+   freed afterwards. */
+static PyObject *with_host(pushing push, PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    PyObject *held = Py_XNewRef(((PusherObject *)self)->host);
+    PyObject *answer = push(self, args, count, names);
+    Py_XDECREF(held);
+    return answer;
+}
+
+static PyObject *push_with_host(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     struct arguments given;
     struct host *host = open_host(self);
@@ -190,7 +202,7 @@ static PyObject *pusher_push(PyObject *self, PyObject *const *args, Py_ssize_t c
     return pushed ? Py_NewRef(Py_None) : NULL;
 }
 
-static PyObject *pusher_submit(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *submit_with_host(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     struct arguments given;
     struct host *host = open_host(self);
@@ -223,6 +235,16 @@ static PyObject *pusher_submit(PyObject *self, PyObject *const *args, Py_ssize_t
         return NULL;
     }
     return (PyObject *)reply;
+}
+
+static PyObject *pusher_push(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return with_host(push_with_host, self, args, count, names);
+}
+
+static PyObject *pusher_submit(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return with_host(submit_with_host, self, args, count, names);
 }
 
 static PyObject *pusher_get_host(PyObject *self, void *closure)

@@ -187,6 +187,7 @@ size_t replies_resolve(struct host *host, const mb_results *results, size_t *cou
 {
     mb_results_view view;
     struct wakes wakes = {NULL, NULL, NULL};
+    struct inside inside;
     size_t others = 0;
     bool threw = host->thrown != NULL && PyDict_Size(host->thrown) > 0;
     view.struct_size = sizeof view;
@@ -237,7 +238,10 @@ size_t replies_resolve(struct host *host, const mb_results *results, size_t *cou
         Py_XDECREF(thrown);
         Py_DECREF((PyObject *)reply);
     }
+    /* What waits for a reply may be called here, on a thread that the batcher needs to go on. */
+    inside_enter(host, &inside);
     wake_all(&wakes);
+    inside_leave(host, &inside);
     return others;
 }
 
