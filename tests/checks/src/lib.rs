@@ -4,6 +4,7 @@
 //! `cargo run -p microbatch-checks -- CHECK` runs one of them for longer. `tests/README.md` has the table.
 
 pub mod memory;
+pub mod mutants;
 pub mod nightly;
 pub mod search;
 pub mod tool;

@@ -2,10 +2,7 @@
 
 use microbatch_checks::memory::{self, Borrows, Sanitizer};
 use microbatch_checks::search;
-use microbatch_checks::tool::{Outcome, Result, root, run};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use microbatch_checks::tool::{Outcome, Result, root, run, write_script};
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "cargo run -p microbatch-checks -- CHECK
@@ -16,7 +13,7 @@ const USAGE: &str = "cargo run -p microbatch-checks -- CHECK
   hosts [java|node|python]  the suites of another language on an engine with the address sanitizer
   fuzz [SECONDS]        every fuzz target (3600); what it learns is left in target/checks/corpus
   coverage              lines and branches of the engine and the boundary
-  mutants FILES [K/N]   mutants of files of the engine, shard K of N
+  mutants [FILES] [K/N]  mutants of the engine and the boundary, or of files; the K-th of N samples
 ";
 
 fn main() -> ExitCode {
@@ -44,10 +41,24 @@ fn check(words: &[&str]) -> Result {
         ["fuzz"] => fuzz(3600),
         ["fuzz", seconds] => fuzz(seconds.parse().map_err(|_| "SECONDS is a number")?),
         ["coverage"] => show(search::coverage(&["--summary-only"])?),
-        ["mutants", ref files @ .., shard] if shard.contains('/') => show(search::mutants(files, shard)?),
-        ["mutants", ref files @ ..] => show(search::mutants(files, "0/1")?),
+        ["mutants", ref files @ .., part]
+            if part
+                .split_once('/')
+                .is_some_and(|(part, _)| part.parse::<usize>().is_ok()) =>
+        {
+            mutants(files, part)
+        }
+        ["mutants", ref files @ ..] => mutants(files, "0/1"),
         _ => Err(USAGE.to_owned()),
     }
+}
+
+fn mutants(files: &[&str], part: &str) -> Result {
+    let numbers = part
+        .split_once('/')
+        .and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    let (part, parts) = numbers.filter(|(_, parts)| *parts > 0).ok_or("a part is K/N")?;
+    microbatch_checks::mutants::mutants(files, part, parts)
 }
 
 fn show(outcome: Outcome) -> Result {
@@ -194,7 +205,11 @@ fn host(language: &str) -> Result {
     let place = microbatch_checks::tool::target("host");
     let compilers = [("CC", "cc"), ("CXX", "c++")].map(|(variable, compiler)| {
         let wrapper = place.join(compiler);
-        adding(&wrapper, compiler, &runtime).map(|()| (variable, wrapper))
+        write_script(
+            &wrapper,
+            &format!("#!/bin/sh\nexec {compiler} \"$@\" '{runtime}'\n"),
+        )
+        .map(|()| (variable, wrapper))
     });
     let mut cargo = microbatch_checks::nightly::cargo()?;
     cargo
@@ -234,14 +249,6 @@ fn host(language: &str) -> Result {
         cargo.env(variable, wrapper);
     }
     show(run(&mut cargo)?)
-}
-
-/// Makes a script that calls a compiler with one more input.
-fn adding(script: &Path, compiler: &str, input: &str) -> Result {
-    let told = |error: std::io::Error| format!("{}: {error}", script.display());
-    std::fs::create_dir_all(script.parent().unwrap_or(script)).map_err(told)?;
-    std::fs::write(script, format!("#!/bin/sh\nexec {compiler} \"$@\" '{input}'\n")).map_err(told)?;
-    std::fs::set_permissions(script, Permissions::from_mode(0o755)).map_err(told)
 }
 
 fn fuzz(seconds: u32) -> Result {

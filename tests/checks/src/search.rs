@@ -1,9 +1,9 @@
-//! What looks for more than the tests say: fuzzing, coverage, mutation.
+//! What looks for more than the tests say: fuzzing, coverage.
 
 use std::process::Command;
 
 use crate::nightly;
-use crate::tool::{Outcome, Result, root, run, target};
+use crate::tool::{Outcome, Result, root, run, target, write_script};
 
 /// The fuzz targets.
 pub const TARGETS: [&str; 5] = ["options", "values", "calls", "histories", "conformance"];
@@ -51,14 +51,34 @@ const SUITES: [&str; 11] = [
     "c",
 ];
 
-/// Lines, regions and branches of the engine and the boundary that the suites in Rust and C run.
+/// A C compiler that gives programs with the archive what compilers of Rust give: what writes the counters down.
+const WITH_COUNTERS: &str = "#!/bin/sh
+case \"$*\" in
+*libmicrobatch.a*) exec COMPILER \"$@\" -Wl,-u,__llvm_profile_runtime DIRECTORY/libprofiler_builtins-*.rlib ;;
+esac
+exec COMPILER \"$@\"
+";
+
+/// Lines, regions and branches of the engine and the boundary that the suites in Rust and C run. Counters lie in mapped
+/// files, so that processes count which end by `_exit` or a signal.
 ///
 /// # Errors
 /// No nightly compiler, or no cargo-llvm-cov.
 pub fn coverage(arguments: &[&str]) -> Result<Outcome> {
+    let mut find = Command::new("rustup");
+    find.args(["run", &nightly::channel()?, "rustc", "--print", "target-libdir"]);
+    let directory = run(&mut find)?.text;
     let mut cargo = nightly::cargo()?;
+    for (variable, compiler) in [("CC", "cc"), ("CXX", "c++")] {
+        let text = WITH_COUNTERS.replace("COMPILER", compiler);
+        let script = target("coverage").join(compiler);
+        write_script(&script, &text.replace("DIRECTORY", directory.trim()))?;
+        cargo.env(variable, script);
+    }
     cargo
         .env("CARGO_TARGET_DIR", target("coverage"))
+        .env("RUSTFLAGS", "-Cllvm-args=-runtime-counter-relocation")
+        .env("LLVM_PROFILE_FILE_NAME", "microbatch-%c%8m.profraw")
         .args([
             "llvm-cov",
             "test",
@@ -71,36 +91,5 @@ pub fn coverage(arguments: &[&str]) -> Result<Outcome> {
         .args(SUITES.iter().flat_map(|suite| ["--test", *suite]))
         .args(["--ignore-filename-regex", "tests/|benches/|src/sync/.*_tests"])
         .args(arguments);
-    run(&mut cargo)
-}
-
-/// Mutants of some files, `shard` of `shards`, against the suites that see them.
-///
-/// # Errors
-/// No cargo-mutants.
-pub fn mutants(files: &[&str], shard: &str) -> Result<Outcome> {
-    let mut cargo = Command::new("cargo");
-    cargo.args([
-        "mutants",
-        "--no-shuffle",
-        "--colors",
-        "never",
-        "--shard",
-        shard,
-        "--timeout",
-        "60",
-    ]);
-    cargo.arg("--output").arg(target("mutants"));
-    for file in files {
-        cargo.args(["--file", file]);
-    }
-    cargo.args(["--", "-p", "microbatch", "--lib"]);
-    // The programs in C take long to compile, and the others see the same.
-    for suite in SUITES
-        .iter()
-        .filter(|suite| **suite != "c" && **suite != "memory")
-    {
-        cargo.args(["--test", suite]);
-    }
     run(&mut cargo)
 }

@@ -1,5 +1,7 @@
 //! Running a tool and telling what came of it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -86,6 +88,17 @@ pub fn run(command: &mut Command) -> Result<Outcome> {
         is_ok: output.status.success(),
         text,
     })
+}
+
+/// Writes a program for the shell.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_script(path: &Path, text: &str) -> Result {
+    let told = |error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(told)?;
+    std::fs::write(path, text).map_err(told)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(told)
 }
 
 /// Whether a program is installed.
