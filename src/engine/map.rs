@@ -161,7 +161,7 @@ fn fill(input: MapInput<'_>, start: usize, len: usize, number: u64) -> Option<Ba
 
 /// Text stays where the caller has it.
 fn keep_text(part: &mut Batch, row: usize, text: &[u8]) -> Option<u64> {
-    if !part.reserve_owned() || !part.put_text(row, &[]) {
+    if !part.reserve_owned() {
         return None;
     }
     part.put_owned(row, text.as_ptr(), text.len(), None);

@@ -62,6 +62,24 @@ fn p32_engine_threads_block_all_signals_and_have_names_and_a_stack() {
     );
 }
 
+/// Fails if the library, which has its own panics unprinted, keeps the host's from the hook that was there before.
+#[test]
+fn p30_panics_of_the_host_go_to_its_own_hook() {
+    static HEARD: AtomicUsize = AtomicUsize::new(0);
+    alone("p30_panics_of_the_host_go_to_its_own_hook", || {
+        std::panic::set_hook(Box::new(|_| {
+            HEARD.fetch_add(1, SeqCst);
+        }));
+        let nothing = std::ptr::null_mut();
+        // SAFETY: without options nothing is made; but it sees to panics first.
+        let status =
+            unsafe { microbatch::ffi::batcher::mb_batcher_new(std::ptr::null(), nothing, nothing.cast()) };
+        assert_eq!(status, Status::INVALID_ARGUMENT.code());
+        assert!(catch_unwind(|| panic!("the host's own")).is_err());
+        assert_eq!(HEARD.load(SeqCst), 1);
+    });
+}
+
 /// Who ran the host's signal handler: a thread id, once seen in an engine thread.
 static STORM_HIT: AtomicI32 = AtomicI32::new(0);
 static STORM_COUNT: AtomicU64 = AtomicU64::new(0);

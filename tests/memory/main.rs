@@ -15,7 +15,7 @@ mod common;
 mod refused;
 mod steady;
 
-use common::{FOREVER, alone, echo, ns, status, timeless, wait_until, watchdog};
+use common::{FOREVER, Shelf, alone, echo, ns, run_at, status, timeless, wait_until, watchdog};
 use microbatch::{
     Batch, Batcher, Builder, Failure, Kind, Mode, Object, OnFull, Outcome, PushOptions, Results, Split,
     Status, Tags, Timeout, Trigger, Value, map,

@@ -329,9 +329,14 @@ fn p33_map_without_memory_answers_no_memory() {
             Value::Float64(3.0),
             Value::Bytes(b"four"),
             Value::Null,
+            // More texts than the first place for where they are holds.
+            Value::String("six"),
+            Value::String("seven"),
+            Value::String("eight"),
+            Value::String("nine"),
         ];
         without_every_allocation(|| {
-            for split in [Split::Size(2), Split::Batches(2)] {
+            for split in [Split::Size(2), Split::Batches(2), Split::Batches(1)] {
                 let mapped = counted(|| {
                     map(&values, split, |batch| {
                         for (row, value) in batch.values().enumerate() {
@@ -341,7 +346,7 @@ fn p33_map_without_memory_answers_no_memory() {
                     })
                 });
                 match mapped {
-                    Ok(results) => assert_eq!(results.tags(), [0, 1, 2, 3, 4]),
+                    Ok(results) => assert_eq!(results.tags(), [0, 1, 2, 3, 4, 5, 6, 7, 8]),
                     Err(error) => assert_eq!(error.status(), Status::NO_MEMORY),
                 }
             }

@@ -320,6 +320,41 @@ fn p38_refusals_are_counted_without_memory() {
     });
 }
 
+/// Fails if parts that were held past their time count as batches that live: then what any batch needs stays for good.
+#[test]
+fn p33_an_idle_batcher_forgets_parts_that_were_held_past_their_time() {
+    alone(
+        "p33_an_idle_batcher_forgets_parts_that_were_held_past_their_time",
+        || {
+            let _watchdog = watchdog();
+            let shelf = Shelf::new();
+            let batcher = timeless()
+                .handler_timeout(ns(10))
+                .handler_for(Kind::Int64, shelf.keep())
+                .handler(shelf.keep())
+                .build()
+                .unwrap();
+            let fresh = LIVE.load(SeqCst);
+            for round in 0..2 {
+                batcher.push(1, 1).unwrap();
+                batcher.push(2.0, 2).unwrap();
+                batcher.seal().unwrap();
+                batcher.run().unwrap();
+                let held = [shelf.take(), shelf.take()];
+                let then = batcher.now().unwrap() + 10;
+                run_at(&batcher, then);
+                assert_eq!(batcher.stats().unwrap().expired, 2 * (round + 1));
+                drop(held);
+                // After a second of idleness on the system's clock.
+                wait_until(|| {
+                    batcher.run().unwrap();
+                    LIVE.load(SeqCst) - fresh < 1024
+                });
+            }
+        },
+    );
+}
+
 /// Fails if a few values that leave while they wait hold as much memory as a batch.
 #[test]
 fn p33_a_few_removed_values_take_little_memory() {

@@ -13,7 +13,7 @@ const USAGE: &str = "cargo run -p microbatch-checks -- CHECK
   hosts [java|node|python]  the suites of another language on an engine with the address sanitizer
   fuzz [SECONDS]        every fuzz target (3600); what it learns is left in target/checks/corpus
   coverage              lines and branches of the engine and the boundary
-  mutants [FILES] [K/N]  mutants of the engine and the boundary, or of files; the K-th of N samples
+  mutants [quick] [FILES] [K/N]  mutants of the engine and the boundary, or of files; the K-th of N samples; some seconds each
 ";
 
 fn main() -> ExitCode {
@@ -53,12 +53,14 @@ fn check(words: &[&str]) -> Result {
     }
 }
 
-fn mutants(files: &[&str], part: &str) -> Result {
+fn mutants(words: &[&str], part: &str) -> Result {
+    let files = words.strip_prefix(&["quick"]).unwrap_or(words);
+    let is_quick = files.len() < words.len();
     let numbers = part
         .split_once('/')
         .and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
     let (part, parts) = numbers.filter(|(_, parts)| *parts > 0).ok_or("a part is K/N")?;
-    microbatch_checks::mutants::mutants(files, part, parts)
+    microbatch_checks::mutants::mutants(files, part, parts, is_quick)
 }
 
 fn show(outcome: Outcome) -> Result {

@@ -78,12 +78,13 @@ pub fn coverage(arguments: &[&str]) -> Result<Outcome> {
     cargo
         .env("CARGO_TARGET_DIR", target("coverage"))
         .env("RUSTFLAGS", "-Cllvm-args=-runtime-counter-relocation")
-        .env("LLVM_PROFILE_FILE_NAME", "microbatch-%c%8m.profraw")
+        .env("LLVM_PROFILE_FILE_NAME", "microbatch-%c%p-%m.profraw")
         .args([
             "llvm-cov",
             "test",
             "--locked",
             "--branch",
+            "--ignore-run-fail",
             "-p",
             "microbatch",
             "--lib",

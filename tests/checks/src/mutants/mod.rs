@@ -44,15 +44,22 @@ const LEFT_OUT: [&str; 4] = ["twin", "find", "awake", "the_traces_are"];
 /// The files that have mutants.
 const FILES: [&str; 2] = ["src/engine/**/*.rs", "src/ffi/**/*.rs"];
 
+/// The first words about a mutant that not every test was asked about.
+const SO_FAR: &str = "Lived so far";
+
+/// What the tests of a mutant take together when it is asked quickly, in ticks of 5 ms.
+const QUICK_TICKS: u32 = 1200;
+
 /// A test that takes longer than this is run against no mutant, in ticks of 5 ms.
 const MOST_TICKS: u32 = 6000;
 
 /// Mutants of some files, or of all: part `part` of `parts`, a sample of each file. What was found is kept in
-/// `target/checks/mutants/found` and not asked again until that file is removed.
+/// `target/checks/mutants/found` and not asked again until that file is removed. Quickly, a mutant has some seconds, and
+/// one that lives through them is asked anew when there is time.
 ///
 /// # Errors
 /// No cargo-mutants, or a project that does not pass without mutants.
-pub fn mutants(files: &[&str], part: usize, parts: usize) -> Result {
+pub fn mutants(files: &[&str], part: usize, parts: usize, is_quick: bool) -> Result {
     let mutants = list(if files.is_empty() { &FILES } else { files })?;
     let place = target("mutants");
     let tree = Tree::make(place.join("tree"), &mutants)?;
@@ -66,13 +73,16 @@ pub fn mutants(files: &[&str], part: usize, parts: usize) -> Result {
     let mut said = said(&kept);
     let mut seen = Seen::default();
     for mutant in &mutants {
-        if mutant.id as usize % parts != part || said.contains_key(&mutant.name) {
+        let is_known = said
+            .get(&mutant.name)
+            .is_some_and(|said| is_quick || !said.starts_with(SO_FAR));
+        if mutant.id as usize % parts != part || is_known {
             continue;
         }
         let verdict = if tree.refused.contains(&mutant.id) {
             "refused".to_owned()
         } else if tree.chosen.contains(&mutant.id) {
-            seen.judge(&place, &tests, mutant)?
+            seen.judge(&place, &tests, mutant, is_quick)?
         } else {
             "alone".to_owned()
         };
@@ -218,7 +228,7 @@ impl Seen {
     }
 
     /// Runs the tests that come by a mutant until one finds it, those first that find most for their time.
-    fn judge(&mut self, place: &Place, tests: &[Test], mutant: &Mutant) -> Result<String> {
+    fn judge(&mut self, place: &Place, tests: &[Test], mutant: &Mutant, is_quick: bool) -> Result<String> {
         let id = mutant.id as usize;
         let mut those: Vec<usize> = (0..tests.len())
             .filter(|at| tests[*at].reached[id] != 0)
@@ -232,9 +242,12 @@ impl Seen {
         let mut ticks = 0;
         for (before, at) in those.into_iter().enumerate() {
             let test = &tests[at];
+            if is_quick && ticks + test.ticks > QUICK_TICKS {
+                return Ok(format!("{SO_FAR} through {before} of {count} tests"));
+            }
             let value = PathBuf::from(mutant.id.to_string());
             let played = play(place, test, "MICROBATCH_MUTANT", &value, true)?;
-            ticks += played.ticks;
+            ticks += test.ticks;
             let is_found = played.end != End::Passed;
             let counts = [
                 self.of_file.entry((mutant.file.clone(), at)).or_default(),
@@ -282,7 +295,7 @@ fn table(mutants: &[Mutant], said: &HashMap<String, String>) -> String {
         let column = match verdict.split(' ').next().unwrap_or_default() {
             "Failed" => 0,
             "Hung" => 1,
-            "LIVED" => 2,
+            "LIVED" | "Lived" => 2,
             "unreached" => 3,
             "alone" => 4,
             _ => 5,

@@ -1,6 +1,6 @@
 //! A copy of the project with every mutant in it, built once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -92,12 +92,43 @@ impl Tree {
             refused: HashSet::new(),
             alone: HashSet::new(),
         };
+        tree.remember(mutants);
         loop {
             let written = tree.write(&files, mutants)?;
             if !tree.refuse(&written)? {
+                tree.keep(mutants)?;
                 return Ok(tree);
             }
         }
+    }
+
+    fn kept(&self) -> PathBuf {
+        self.place.join("target/refused")
+    }
+
+    /// Those that were refused the last time are not tried again: what was built for the others stays.
+    fn remember(&mut self, mutants: &[Mutant]) {
+        let text = std::fs::read_to_string(self.kept()).unwrap_or_default();
+        let kept: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('\t')).collect();
+        for mutant in mutants {
+            match kept.get(mutant.name.as_str()) {
+                Some(&"alone") => self.alone.insert(mutant.id),
+                Some(_) => self.refused.insert(mutant.id),
+                None => false,
+            };
+        }
+    }
+
+    fn keep(&self, mutants: &[Mutant]) -> Result {
+        let mut text = String::new();
+        for mutant in mutants {
+            if self.alone.contains(&mutant.id) {
+                text += &format!("{}\talone\n", mutant.name);
+            } else if self.refused.contains(&mutant.id) {
+                text += &format!("{}\trefused\n", mutant.name);
+            }
+        }
+        write(&self.kept(), text.as_bytes())
     }
 
     fn write(&mut self, files: &HashSet<&str>, mutants: &[Mutant]) -> Result<Vec<(String, Rewritten)>> {
