@@ -3,6 +3,7 @@
 
 #include "glue.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,12 @@ void release_object(void *user_data, uint64_t word)
 
 /* ---- Lines of log ---- */
 
+/* How many lines wait at most; more are dropped, and counted. */
+#define LINES 256
+
+/* The library's level of a line that says so. */
+#define WARNING 2
+
 struct line {
     struct line *next;
     int32_t level;
@@ -114,30 +121,36 @@ static void tell(struct host *host, int32_t level, const char *message, size_t l
 void on_line(void *user_data, int32_t level, const char *message, size_t length)
 {
     struct host *host = user_data;
-    struct line *line;
+    struct line *line, *before;
     if (host->manual) {
         PyGILState_STATE state = PyGILState_Ensure();
         tell(host, level, message, length);
         PyGILState_Release(state);
         return;
     }
-    line = malloc(sizeof *line + length);
+    line = atomic_fetch_add(&host->lines_waiting, 1) < LINES ? malloc(sizeof *line + length) : NULL;
     if (line == NULL) {
+        atomic_fetch_sub(&host->lines_waiting, 1);
+        atomic_fetch_add(&host->lines_dropped, 1);
         return;
     }
     line->level = level;
     line->length = length;
     memcpy(line->message, message, length);
-    line->next = atomic_load(&host->lines);
-    while (!atomic_compare_exchange_weak(&host->lines, &line->next, line)) {
+    before = atomic_load(&host->lines);
+    do {
+        line->next = before;
+    } while (!atomic_compare_exchange_weak(&host->lines, &before, line));
+    if (before == NULL) {
+        ask_for_drain(host);
     }
-    ask_for_drain(host);
 }
 
 static void drain_lines(struct host *host)
 {
     struct line *line = atomic_exchange(&host->lines, NULL);
     struct line *in_order = NULL;
+    unsigned dropped;
     while (line != NULL) {
         struct line *next = line->next;
         line->next = in_order;
@@ -146,9 +159,16 @@ static void drain_lines(struct host *host)
     }
     while (in_order != NULL) {
         struct line *next = in_order->next;
+        atomic_fetch_sub(&host->lines_waiting, 1);
         tell(host, in_order->level, in_order->message, in_order->length);
         free(in_order);
         in_order = next;
+    }
+    dropped = atomic_exchange(&host->lines_dropped, 0);
+    if (dropped > 0) {
+        char text[64];
+        int length = snprintf(text, sizeof text, "%u lines of log were dropped: too many waited", dropped);
+        tell(host, WARNING, text, (size_t)length);
     }
 }
 

@@ -100,7 +100,9 @@ struct host {
     atomic_uint closers;         /* Threads inside the engine's close, see host_close. */
     atomic_uint holds;           /* Who may still read this struct. */
     _Atomic(struct reference *) released;   /* Given back by threads that cannot enter Python. */
-    _Atomic(struct line *) lines; /* Lines of log that wait for a thread that may enter Python. */
+    _Atomic(struct line *) lines; /* Lines of log that wait for a thread that may enter Python, */
+    atomic_uint lines_waiting;   /* how many, */
+    atomic_uint lines_dropped;   /* and how many found no place. */
     mb_shared shared;
     struct replies replies;
     struct delivery delivery;

@@ -131,6 +131,20 @@ def test_lines_of_log_come_where_no_thread_of_pythons_works(tmp_path: Path) -> N
     assert lines
 
 
+def test_lines_of_log_that_wait_are_bounded_and_what_is_dropped_is_said(tmp_path: Path) -> None:
+    lines: list[tuple[int, str]] = []
+    leave = compiled(tmp_path, LEAVING, "leave")
+    options = {"log": lambda level, line: lines.append((level, line)), "count_results": True, "max_batch_size": 1}
+    values = 2000
+    with Batcher(Native(leave), **options) as batcher:  # type: ignore[arg-type]
+        batcher.push_many([0] * values)
+        batcher.flush(60)  # in which this thread tells nothing
+    said = [line for level, line in lines if level == 30]
+    dropped = sum(int(line.removesuffix(" lines of log were dropped: too many waited")) for line in said)
+    assert len(lines) - len(said) + dropped == values
+    assert 0 < dropped <= values - 256
+
+
 PUSHING = r"""
 #include "microbatch.h"
 
