@@ -314,9 +314,9 @@ fn python_examples_do_what_they_say() {
         return;
     };
     let column = example(python, "bindings/python/examples/pandas_column.py", &[]);
-    assert!(
-        column.starts_with("18745 flights in batches of 4096, 4096, 4096, 4096, 2361"),
-        "{column}"
+    assert_eq!(
+        column,
+        "18745 flights in batches of 4096, 4096, 4096, 4096, 2361\ncode\nha    54.2\nvx    24.4\nas    17.6\n"
     );
     let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python/inference.png");
     let _ = fs::remove_file(&picture);

@@ -15,7 +15,7 @@ PyTypeObject *producer_type;
 /* producer() of a Batcher */
 PyObject *producer_new(PyObject *module, PyObject *pusher)
 {
-    struct host *host;
+    PyObject *of;
     ProducerObject *self;
     mb_status status;
     (void)module;
@@ -23,19 +23,20 @@ PyObject *producer_new(PyObject *module, PyObject *pusher)
         PyErr_SetString(PyExc_TypeError, "a Batcher");
         return NULL;
     }
-    host = open_host(pusher);
-    self = host == NULL ? NULL : (ProducerObject *)PyType_GenericAlloc(producer_type, 0);
+    of = open_host(pusher);
+    self = of == NULL ? NULL : (ProducerObject *)PyType_GenericAlloc(producer_type, 0);
     if (self == NULL) {
+        Py_XDECREF(of);
         return NULL;
     }
-    status = host->api->mb_producer_new(host->batcher, &self->producer);
+    self->host = of;
+    status = HOST(of)->api->mb_producer_new(HOST(of)->batcher, &self->producer);
     if (status != MB_OK) {
         self->producer = NULL;
         Py_DECREF((PyObject *)self);
         return raise_status(status, NULL);
     }
     self->pusher = Py_NewRef(pusher);
-    self->host = Py_NewRef(((PusherObject *)pusher)->host);
     return (PyObject *)self;
 }
 
@@ -49,19 +50,24 @@ static struct host *producer_host(ProducerObject *self)
         raise_status(MB_ERR_INVALID_ARGUMENT, "another thread is pushing through this producer: it is for one at a time");
         return NULL;
     }
-    return open_host(self->pusher);
+    if (!host_is_open(HOST(self->host))) {
+        raise_status(MB_ERR_CLOSED, "the batcher is freed");
+        return NULL;
+    }
+    host_drain(HOST(self->host));
+    return HOST(self->host);
 }
 
 static PyObject *producer_push(PyObject *object, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     ProducerObject *self = (ProducerObject *)object;
     struct arguments given;
-    struct host *host = producer_host(self);
+    struct host *host;
     uint64_t tag;
     int64_t deadline;
     bool pushed;
-    if (host == NULL || !parse("push", args, count, names, true, &given) || !tag_of(host, given.tag, &tag)
-        || (deadline = deadline_of(self->pusher, &given)) < 0 || !host_enter(host)) {
+    if (!parse("push", args, count, names, true, &given) || (deadline = deadline_of(self->pusher, &given)) < 0
+        || (host = producer_host(self)) == NULL || !tag_of(host, given.tag, &tag) || !host_enter(host)) {
         return NULL;
     }
     self->pushing = PyThread_get_thread_ident();
@@ -75,34 +81,16 @@ static PyObject *producer_submit(PyObject *object, PyObject *const *args, Py_ssi
 {
     ProducerObject *self = (ProducerObject *)object;
     struct arguments given;
-    struct host *host = producer_host(self);
-    ReplyObject *reply;
+    PyObject *reply;
     int64_t deadline;
-    bool pushed;
-    if (host == NULL || !parse("submit", args, count, names, false, &given)
-        || (deadline = deadline_of(self->pusher, &given)) < 0) {
-        return NULL;
-    }
-    if (!host->delivers || host->high_tags) {
-        return raise_status(MB_ERR_WRONG_MODE, "submit needs results, and tags from 2**63 on for itself");
-    }
-    host->submits = true;
-    reply = reply_new(self->pusher, self->host);
-    if (reply == NULL || !host_enter(host)) {
-        if (reply != NULL) {
-            reply_refused(reply);
-        }
+    if (!parse("submit", args, count, names, false, &given) || (deadline = deadline_of(self->pusher, &given)) < 0
+        || producer_host(self) == NULL) {
         return NULL;
     }
     self->pushing = PyThread_get_thread_ident();
-    pushed = push_object(host, self->producer, given.value, reply->tag, deadline);
+    reply = submit_object(self->pusher, self->host, self->producer, given.value, deadline);
     self->pushing = 0;
-    host_leave(host);
-    if (!pushed) {
-        reply_refused(reply);
-        return NULL;
-    }
-    return (PyObject *)reply;
+    return reply;
 }
 
 static PyObject *producer_free(PyObject *object, PyObject *ignored)

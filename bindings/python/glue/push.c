@@ -162,57 +162,41 @@ bool tag_of(struct host *host, PyObject *given, uint64_t *tag)
 
 /* ---- What Batcher is made from ---- */
 
-struct host *open_host(PyObject *self)
+PyObject *open_host(PyObject *self)
 {
     PyObject *object = ((PusherObject *)self)->host;
-    struct host *host = object == NULL ? NULL : HOST(object);
-    if (host == NULL || !host_is_open(host)) {
-        raise_status(MB_ERR_CLOSED, "the batcher is freed");
-        return NULL;
+    if (object == NULL || !host_is_open(HOST(object))) {
+        return raise_status(MB_ERR_CLOSED, "the batcher is freed");
     }
-    host_drain(host);
-    return host;
+    Py_INCREF(object);
+    host_drain(HOST(object));
+    return object;
 }
 
-typedef PyObject *(*pushing)(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
-
-/* With the host held: a push calls what its caller wrote (a size, a number's methods) or waits, and may find the batcher
-   freed afterwards. */
-static PyObject *with_host(pushing push, PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    PyObject *held = Py_XNewRef(((PusherObject *)self)->host);
-    PyObject *answer = push(self, args, count, names);
-    Py_XDECREF(held);
-    return answer;
-}
-
-static PyObject *push_with_host(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *pusher_push(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     struct arguments given;
-    struct host *host = open_host(self);
+    PyObject *of;
     uint64_t tag;
     int64_t deadline;
-    bool pushed;
-    if (host == NULL || !parse("push", args, count, names, true, &given) || !tag_of(host, given.tag, &tag)
-        || (deadline = deadline_of(self, &given)) < 0 || !host_enter(host)) {
+    bool pushed = false;
+    if (!parse("push", args, count, names, true, &given) || (deadline = deadline_of(self, &given)) < 0
+        || (of = open_host(self)) == NULL) {
         return NULL;
     }
-    pushed = push_object(host, NULL, given.value, tag, deadline);
-    host_leave(host);
+    if (tag_of(HOST(of), given.tag, &tag) && host_enter(HOST(of))) {
+        pushed = push_object(HOST(of), NULL, given.value, tag, deadline);
+        host_leave(HOST(of));
+    }
+    Py_DECREF(of);
     return pushed ? Py_NewRef(Py_None) : NULL;
 }
 
-static PyObject *submit_with_host(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+PyObject *submit_object(PyObject *pusher, PyObject *of, mb_producer *producer, PyObject *object, int64_t deadline)
 {
-    struct arguments given;
-    struct host *host = open_host(self);
+    struct host *host = HOST(of);
     ReplyObject *reply;
-    int64_t deadline;
     bool pushed;
-    if (host == NULL || !parse("submit", args, count, names, false, &given)
-        || (deadline = deadline_of(self, &given)) < 0) {
-        return NULL;
-    }
     if (!host->delivers) {
         return raise_status(MB_ERR_WRONG_MODE, "submit needs results: not with count_results, results=pull, or attached");
     }
@@ -220,7 +204,7 @@ static PyObject *submit_with_host(PyObject *self, PyObject *const *args, Py_ssiz
         return raise_status(MB_ERR_INVALID_ARGUMENT, "tags from 2**63 on are in use by push, and submit needs them");
     }
     host->submits = true;
-    reply = reply_new(self, ((PusherObject *)self)->host);
+    reply = reply_new(pusher, of);
     if (reply == NULL) {
         return NULL;
     }
@@ -228,7 +212,7 @@ static PyObject *submit_with_host(PyObject *self, PyObject *const *args, Py_ssiz
         reply_refused(reply);
         return NULL;
     }
-    pushed = push_object(host, NULL, given.value, reply->tag, deadline);
+    pushed = push_object(host, producer, object, reply->tag, deadline);
     host_leave(host);
     if (!pushed) {
         reply_refused(reply);
@@ -237,14 +221,18 @@ static PyObject *submit_with_host(PyObject *self, PyObject *const *args, Py_ssiz
     return (PyObject *)reply;
 }
 
-static PyObject *pusher_push(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-    return with_host(push_with_host, self, args, count, names);
-}
-
 static PyObject *pusher_submit(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return with_host(submit_with_host, self, args, count, names);
+    struct arguments given;
+    PyObject *of, *reply;
+    int64_t deadline;
+    if (!parse("submit", args, count, names, false, &given) || (deadline = deadline_of(self, &given)) < 0
+        || (of = open_host(self)) == NULL) {
+        return NULL;
+    }
+    reply = submit_object(self, of, NULL, given.value, deadline);
+    Py_DECREF(of);
+    return reply;
 }
 
 static PyObject *pusher_get_host(PyObject *self, void *closure)

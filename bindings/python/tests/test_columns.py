@@ -158,6 +158,9 @@ def test_pandas_columns_go_in_and_come_out() -> None:
     back = pa.array(sets[0]).to_pandas()
     assert back[0] == "a" and back.isna().tolist() == [False, True, False]
     assert pa.schema([pa.field("x", pa.array(sets[0]).type)]).field("x").type == pa.large_string()
+    from_arrow: Any = vars(pd.Series)["from_arrow"].__func__  # which the stubs do not know
+    column = from_arrow(pd.Series, sets[0])
+    assert column.tolist()[::2] == ["a", "c"] and column.isna().tolist() == [False, True, False]
 
 
 WITHOUT_PYARROW = """

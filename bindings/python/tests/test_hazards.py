@@ -527,6 +527,31 @@ def test_batchers_that_cannot_be_made_leave_nothing() -> None:
     assert memory() - before < 4 << 20
 
 
+@pytest.mark.parametrize("way", ["batcher.push", "batcher.submit", "batcher.producer().push", "batcher.producer().submit"])
+def test_a_batcher_may_be_abandoned_by_what_runs_in_a_push(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_PERTURB_", "165")  # memory that was freed is not what it was
+    program = (
+        "import fractions, microbatch\n"
+        "class Late(fractions.Fraction):\n"
+        "    denominator = 1\n"
+        "    @property\n"
+        "    def numerator(self):\n"
+        "        batcher.abandon()\n"
+        "        return 5\n"
+        "def abandoning(thing):\n"
+        "    batcher.abandon()\n"
+        "    return 1\n"
+        "batcher = microbatch.Batcher(lambda values: values, mode='manual', object_size=abandoning)\n"
+        f"{way}(object())\n"  # taken, and discarded
+        "batcher = microbatch.Batcher(lambda values: values, mode='manual')\n"
+        "try:\n"
+        f"    {way}(1, deadline=Late(5))\n"
+        "except microbatch.Error as refused:\n"
+        "    print(refused.name)\n"
+    )
+    assert run(program).stdout == "CLOSED\n"
+
+
 def test_a_pull_in_manual_mode_answers_at_once() -> None:
     program = (
         "import microbatch\n"
