@@ -21,9 +21,6 @@ require('./handling.cjs');
 
 const defaultOf = (option) => tables.options.find(({ name }) => name === option).defaultValue;
 
-let owner;
-const ownerOfEnvironment = () => (owner ??= native.newOwner());
-
 /** Takes values, forms batches, has them handled and brings one result back for each. */
 class Batcher extends Pusher {
   #core;
@@ -32,11 +29,11 @@ class Batcher extends Pusher {
     const core = new Core();
     super(core);
     this.#core = core;
-    const { scripts, texts, mask, natives, pulled, ...settings } = read(handler, options, ownerOfEnvironment);
+    const { scripts, texts, mask, natives, pulled, ...settings } = read(handler, options);
     Object.assign(core, settings);
     core.handlers = scripts;
     const delivers = core.takesResults && !core.threaded;
-    const made = native.newBatcher(core, texts, mask, natives, pulled, delivers, core.log !== undefined, core.owner);
+    const made = native.newBatcher(core, texts, mask, natives, pulled, delivers, core.log !== undefined);
     if (Array.isArray(made)) {
       throw new MicrobatchError(made[0], made[1]);
     }
@@ -350,4 +347,4 @@ class Batcher extends Pusher {
   }
 }
 
-module.exports = { Batcher, ownerOfEnvironment };
+module.exports = { Batcher };

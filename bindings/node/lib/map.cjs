@@ -6,7 +6,9 @@ const { MicrobatchError, wrong } = require('./error.cjs');
 const { many } = require('./values.cjs');
 const { Core } = require('./core.cjs');
 const { Results } = require('./results.cjs');
-const { ownerOfEnvironment } = require('./batcher.cjs');
+
+/** One for all maps: their words go nowhere else. */
+let owner;
 
 /** Some values of a map failed: `results` has all of them, in order. */
 class MapError extends MicrobatchError {
@@ -43,7 +45,7 @@ function results(values, handler, options) {
   const handlers = new Array(DEFAULT_HANDLER + 1);
   handlers[DEFAULT_HANDLER] = handler;
   Object.assign(core, { handlers, typedArrays, maps: true, manual: true, takesResults: true });
-  core.host = native.newMap(core, ownerOfEnvironment());
+  core.host = native.newMap(core, (owner ??= native.newOwner()));
   const { float64s, int64s, values: all, kinds, error } = many(readList('values', values), core.objects);
   if (error) {
     throw error;

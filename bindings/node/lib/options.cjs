@@ -58,7 +58,7 @@ function asRead(texts) {
 }
 
 /** Names and values as the glue takes them, and what JavaScript keeps for itself. */
-function read(handler, given, owner) {
+function read(handler, given) {
   const chosen = readChosen(given);
   const handlers = readHandlers(handler, given.handlers);
   const texts = [...MANAGED, ...textsOf(chosen)];
@@ -80,7 +80,6 @@ function read(handler, given, owner) {
     manual,
     threaded,
     pulls,
-    owner: owner(),
     takesResults,
     onResult: callable(given.onResult, 'onResult'),
     onRelease: callable(given.onRelease, 'onRelease'),

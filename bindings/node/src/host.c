@@ -198,7 +198,7 @@ static void set_handlers(napi_env env, struct host *host, mb_options *options, u
 
 _Static_assert(MB_PULL_DEFAULT == 1u << DEFAULT_HANDLER, "the default handler has the bit after those of the kinds");
 
-/* newBatcher(core, texts, scriptHandlers, nativeHandlers, pulledHandlers, takesResults, logs, owner) -> external, or [status,
+/* newBatcher(core, texts, scriptHandlers, nativeHandlers, pulledHandlers, takesResults, logs) -> external, or [status,
    message]; in out close_timeout, drain_at_exit and max_delay in nanoseconds, max_batch_size and max_in_flight, 0 for the
    default. texts: names and values of options. Handlers are bits, by kind; nativeHandlers: which, address, user_data, release, ... */
 static napi_value new_batcher(napi_env env, napi_callback_info info)
@@ -209,7 +209,7 @@ static napi_value new_batcher(napi_env env, napi_callback_info info)
     mb_status status;
     bool takes_results = false, logs = false;
     napi_value external;
-    ARGUMENTS(8)
+    ARGUMENTS(7)
     host = host_new(env, argv[0], &external);
     status = host == NULL ? MB_ERR_NO_MEMORY : set_options(env, &options, argv[1], &error);
     if (status == MB_OK) {
@@ -238,12 +238,15 @@ static napi_value new_batcher(napi_env env, napi_callback_info info)
             options.log_release = mail_over;
         }
         if (options.owner == 0) {
-            options.owner = (uint32_t)word_from(env, argv[7]);
+            /* words are places in a table of this batcher's: they mean nothing to another */
+            status = mb_owner_new(&options.owner);
         }
         host->owner = options.owner;
         options.object_release = release_object;
         options.object_data = host;
         options.object_data_release = mail_over;
+    }
+    if (status == MB_OK) {
         status = host->threaded && !mail_open(host) ? MB_ERR_SYSTEM : mb_batcher_new(&options, &host->batcher, &error);
     }
     if (status == MB_OK) {

@@ -4,7 +4,7 @@ import { cpSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { test } from 'node:test';
-import { Batcher, ForeignObject, SharedBatcher, nativeSymbol } from 'microbatch';
+import { Batcher, ForeignObject, SharedBatcher, nativeSymbol, status } from 'microbatch';
 import { library, scratch } from './build_handlers.mjs';
 
 const AWKWARD = [
@@ -27,6 +27,34 @@ test('a C handler by address: every awkward value both ways, and objects by refe
   // the handler answered with the object it borrowed, whose reference is one
   assert.deepEqual(released, [thing]);
   assert.equal(batcher.heldObjects, 0);
+});
+
+test('C pushes every awkward value into a batcher with a handler in JavaScript; an object is its own batcher\'s alone', async () => {
+  const got = [];
+  const to = new Batcher((values) => (got.push(...values), values));
+  to.submit({ of: 'the other' });
+  const from = new Batcher({ address: nativeSymbol(library, 'forward'), data: to.share() });
+  assert.deepEqual(await Promise.all(AWKWARD.map((value) => from.submit(value))), AWKWARD.map(() => 0n));
+  assert.equal(await from.submit({ of: 'this one' }), BigInt(status.WRONG_OWNER));
+  await to.flush();
+  assert.equal(got.length, 1 + AWKWARD.length);
+  assert.deepEqual(got[0], { of: 'the other' });
+  AWKWARD.forEach((value, at) => same(got[1 + at], value));
+  await from.close();
+  assert.equal(await to.close(), 0);
+  assert.deepEqual([from.heldObjects, to.heldObjects], [0, 0]);
+});
+
+test('what is no value is refused from C as well, as a value and as a result', async () => {
+  const to = new Batcher((values) => values);
+  const from = new Batcher({ address: nativeSymbol(library, 'no_values'), data: to.share() }, { maxBatchSize: 9, maxDelay: Infinity });
+  const [first, ...statuses] = await Promise.all(from.submitMany(Array(9).fill(0)));
+  assert.equal(first, null);
+  const { INVALID_UTF8, INVALID_ARGUMENT, WRONG_OWNER } = status;
+  assert.deepEqual(statuses, [INVALID_UTF8, INVALID_UTF8, INVALID_ARGUMENT, WRONG_OWNER].flatMap((code) => [BigInt(code), BigInt(code)]));
+  assert.equal(to.stats().accepted, 0);
+  await from.close();
+  await to.close();
 });
 
 test('a C handler beside one in JavaScript, with data of its own; its failure has code, type and message', async () => {

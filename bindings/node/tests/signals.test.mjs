@@ -198,3 +198,42 @@ test('what a signal cannot be had for is refused', () => {
   assert.equal(batcher.stats().accepted, 0);
   batcher.free();
 });
+
+/** Whatever waits, and how: begun with a signal, each is given up by it with its reason, before and while it waits. */
+const WAITS = {
+  'flush': [(b, given) => b.flush(given), {}],
+  'room': [(b, given) => b.room(given), {}],
+  'batches': [(b, given) => b.batches(given).next(), { handler: null, pulled: true }],
+  'results': [(b, given) => b.results(given).next(), { results: 'pull' }],
+  'flush of a shared batcher': [(b, given) => new SharedBatcher(b.share()).flush(given), {}],
+  'room of a shared batcher': [(b, given) => new SharedBatcher(b.share()).room(given), {}],
+};
+for (const [name, [wait, { handler = () => new Promise(() => {}), pulled, ...options }]] of Object.entries(WAITS)) {
+  test(`${name} is given up by its signal`, async () => {
+    const batcher = new Batcher(handler, { maxBatchSize: 1, queueCapacity: 1, ...options });
+    if (!pulled) {
+      // one is with the handler for ever, and one leaves no room
+      batcher.push(1);
+      while (batcher.stats().inFlight === 0) await new Promise(setImmediate);
+      batcher.push(2);
+    }
+    await assert.rejects(wait(batcher, { signal: AbortSignal.abort('before') }), (reason) => reason === 'before');
+    const controller = new AbortController();
+    const given = wait(batcher, { signal: controller.signal });
+    given.catch(() => {});
+    await new Promise(setImmediate);
+    controller.abort('meanwhile');
+    await assert.rejects(given, (reason) => reason === 'meanwhile');
+    batcher.free();
+  });
+
+  test(`${name} is refused by an aborted signal, also where there is nothing to wait for`, async () => {
+    const batcher = new Batcher(pulled ? null : echo, options);
+    if (pulled || options.results) batcher.push(1, 7);
+    if (options.results) while (batcher.stats().ok === 0) await new Promise(setImmediate);
+    await assert.rejects(wait(batcher, { signal: AbortSignal.abort('before') }), (reason) => reason === 'before');
+    const { inFlight, triggers, undelivered } = batcher.stats();
+    assert.deepEqual([inFlight, triggers.flush, undelivered], [0, 0, options.results ? 1 : 0], 'nothing was begun or taken');
+    batcher.free();
+  });
+}

@@ -21,13 +21,47 @@ mb_status echo(void *user_data, mb_batch *batch, const mb_api *api)
     return status;
 }
 
-/* Pushes numbers into a batcher of another copy of the library. */
-mb_status push_into(const mb_shared *shared, int64_t first, int64_t count)
+/* Pushes every value into the batcher that user_data is an mb_shared of, and answers with the statuses. */
+mb_status forward(void *user_data, mb_batch *batch, const mb_api *api)
 {
-    mb_status status = MB_OK;
-    int64_t at;
-    for (at = 0; status == MB_OK && at < count; at++) {
-        status = shared->api->mb_batcher_push_int64(shared->batcher, first + at, (uint64_t)at);
+    const mb_shared *to = user_data;
+    mb_batch_view view;
+    mb_value value;
+    size_t row;
+    mb_status status;
+    view.struct_size = sizeof view;
+    status = api->mb_batch_get_view(batch, &view);
+    for (row = 0; status == MB_OK && row < view.count; row++) {
+        status = api->mb_batch_value(batch, row, &value);
+        if (status == MB_OK) {
+            status = api->mb_batch_set_int64(batch, row, to->api->mb_batcher_push_value(to->batcher, &value, row, 0));
+        }
+    }
+    return status;
+}
+
+/* What no value is: a lone surrogate, half a character, a kind that there is not, an object of nobody's. Each is tried as a
+   push into the batcher of user_data and as a result of row 0; the statuses are the results of the rows after it, and row 0 is
+   null. */
+mb_status no_values(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    static const char *const texts[] = {"\xed\xa0\x80", "a\xe2\x82"};
+    const mb_shared *to = user_data;
+    mb_value values[4];
+    size_t at;
+    mb_status status;
+    for (at = 0; at < 4; at++) {
+        values[at].kind = at < 2 ? MB_KIND_STRING : at == 2 ? 99 : MB_KIND_OBJECT;
+        values[at].owner = 0;
+        values[at].as.string.data = at < 2 ? texts[at] : 0;
+        values[at].as.string.length = at < 2 ? 3 : 0;
+    }
+    status = api->mb_batch_set_null(batch, 0);
+    for (at = 0; status == MB_OK && at < 4; at++) {
+        status = api->mb_batch_set_int64(batch, 1 + 2 * at, to->api->mb_batcher_push_value(to->batcher, &values[at], 1, 0));
+        if (status == MB_OK) {
+            status = api->mb_batch_set_int64(batch, 2 + 2 * at, api->mb_batch_set_value(batch, 0, &values[at]));
+        }
     }
     return status;
 }
