@@ -52,6 +52,7 @@ fn the_table_of_promises_is_whole_and_true() {
     for directory in [
         "",
         "batches",
+        "c",
         "flow",
         "hosts",
         "memory",

@@ -1,6 +1,6 @@
 /* P30: lengths, counts, rows and sizes that nothing in memory has, for each parameter of each function that is one: each
-   call answers a status, reads nothing, consumes nothing, and leaves its outputs. tests/c.rs compares the table with the
-   header. */
+   call answers a status, reads nothing, consumes nothing, and leaves its outputs. tests/c/tables.rs compares the table with
+   the header. */
 
 #include "calls.h"
 

@@ -251,7 +251,7 @@ static void options_of_other_versions(void)
 }
 
 /* Every function that fills a struct that knows its size, and every one that reads one, but for mb_options_init and
-   mb_options_set, which are below. tests/c.rs compares both with the header. */
+   mb_options_set, which are below. tests/c/tables.rs compares both with the header. */
 static const struct { const char *function, *type; mb_status (*fill)(void *); size_t first, size; } FILLED[] = {
     { "mb_batch_get_view", "mb_batch_view", fill_batch_view, FIRST_BATCH_VIEW, sizeof(mb_batch_view) },
     { "mb_batch_gather", "mb_column", fill_batch_column, FIRST_COLUMN, sizeof(mb_column) },

@@ -2,7 +2,7 @@
    answer that the header gives it, and what was accepted, given and held comes back.
 
    A scene is one batcher and one place where its host's code is called; there every function is called once, the last of
-   them ends the batcher. tests/c.rs compares the functions and the places with the header. */
+   them ends the batcher. tests/c/tables.rs compares the functions and the places with the header. */
 
 #include "calls.h"
 

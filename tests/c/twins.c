@@ -1,5 +1,5 @@
 /* Seeded bugs: what a library would do that breaks one promise. A test program is linked with one of them in place of the
-   function that it wraps (-Wl,--wrap=...), and must fail: so it is known to bite. tests/c.rs has the list. */
+   function that it wraps (-Wl,--wrap=...), and must fail: so it is known to bite. tests/c/twins.rs has the list. */
 
 #include "kit.h"
 
