@@ -61,6 +61,29 @@ test('typed arrays in and out', async () => {
   assert.deepEqual(got, ['Float64Array', 'Float64Array', 'BigInt64Array', 'BigInt64Array', 'Float64Array', 'Float64Array']);
 });
 
+test('every typed array is its numbers, pushed, returned and set; those of 64 bits must fit', async () => {
+  const NARROW = [Float32Array, Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float64Array];
+  for (const [types, values] of [[NARROW, [0, 1, 127]], [[BigInt64Array, BigUint64Array], [0n, 2n ** 63n - 1n]]]) {
+    for (const type of types) {
+      const all = type.from(values);
+      const outs = [];
+      for (const handler of [echo, () => all, (_, batch) => batch.setAll(all), async () => all]) {
+        const batcher = new Batcher(handler, { maxBatchSize: values.length, maxDelay: Infinity, onResult: (results) => outs.push([results.kind, ...results.values]) });
+        assert.equal(batcher.pushMany(all, 1), values.length);
+        await batcher.close();
+      }
+      assert.deepEqual(outs, Array(4).fill([typeof values[0] === 'bigint' ? 'int64' : 'float64', ...values]), type.name);
+    }
+  }
+  const wide = BigUint64Array.of(1n, 2n ** 63n);
+  const batcher = new Batcher(() => wide, { maxBatchSize: 2, maxDelay: Infinity });
+  assert.throws(() => batcher.pushMany(wide), (e) => refusedAs('OUT_OF_RANGE')(e) && e.accepted === 1);
+  const failed = batcher.submit(1).catch((error) => error);
+  await batcher.flush();
+  assert.ok(refusedAs('OUT_OF_RANGE')(await failed));
+  await batcher.close();
+});
+
 test('any object travels by reference and is released once on every path', async () => {
   const released = [];
   const onRelease = (object) => released.push(object);
