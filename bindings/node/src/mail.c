@@ -128,7 +128,7 @@ void read_mail(struct host *host)
     lines_free(taken.lines);
     if (taken.dropped_lines > 0) {
         char text[96];
-        int length = snprintf(text, sizeof text, "%llu lines of log were dropped: the loop came too late",
+        int length = snprintf(text, sizeof text, "%llu lines of log were dropped: too many waited",
                               (unsigned long long)taken.dropped_lines);
         tell_line(host, LOG_WARNING, text, (size_t)length);
     }

@@ -50,7 +50,7 @@ test('p39 lines that wait are bounded; what is dropped is counted and said', { t
   const [level, text] = lines.pop();
   assert.equal(level, WARNING);
   assert.equal(lines.length, 256, 'as many as in other languages');
-  assert.equal(text, `${VALUES - lines.length} lines of log were dropped: the loop came too late`);
+  assert.equal(text, `${VALUES - lines.length} lines of log were dropped: too many waited`);
   assert.ok(lines.every((line) => line[0] === ERROR));
 });
 
