@@ -706,6 +706,76 @@ static void maps(void)
     CHECK(results == NULL);
 }
 
+/* With user data it returns a code that nobody knows, else it gives it to each value. */
+static mb_status unknown_code(void *user_data, mb_batch *given, const mb_api *api)
+{
+    size_t row, count = batch_view(given).count;
+    (void)api;
+    for (row = 0; row < count && user_data == NULL; row++) {
+        CHECK_OK(mb_batch_fail(given, row, -9999, NULL, NULL, 0));
+    }
+    return user_data == NULL ? MB_OK : -9999;
+}
+
+static void codes(void)
+{
+    static const int32_t OFFSETS[3] = { 0, 1, 1 };
+    static const uint8_t FIRST_ALONE[1] = { 1 };
+    mb_results *results = NULL;
+    mb_results_view view;
+    size_t returned, row;
+    for (returned = 0; returned < 2; returned++) {
+        void *data = returned ? &returned : NULL;
+        CHECK_OK(mb_map_strings("a", OFFSETS, FIRST_ALONE, 2, NULL, unknown_code, data, &results, NULL));
+        view = results_view(results);
+        CHECK_EQ(view.count, 2);
+        for (row = 0; row < view.count; row++) {
+            CHECK_EQ(view.outcomes[row], MB_OUTCOME_FAILED);
+            CHECK_EQ(((const int64_t *)view.values)[row], MB_ERR_HANDLER_FAILED);
+        }
+        CHECK_OK(mb_results_free(results));
+    }
+    CHECK_TEXT(mb_status_name(-9999), "UNKNOWN_CODE");
+    CHECK_CONTAINS(mb_status_text(-9999), "does not know");
+    CHECK_CONTAINS(mb_status_text(9999), "of its own");
+}
+
+/* A validity bitmap says which values are null, and null has a cell of 0. */
+static mb_status check_nulls(void *user_data, mb_batch *given, const mb_api *api)
+{
+    mb_batch_view view = batch_view(given);
+    (void)user_data;
+    (void)api;
+    CHECK_EQ(view.count, 2);
+    CHECK_EQ(view.kinds[0], MB_KIND_STRING);
+    CHECK_EQ(view.kinds[1], MB_KIND_NULL);
+    answer_all(given);
+    return MB_OK;
+}
+
+static void nulls_of_a_map(void)
+{
+    static const int32_t OFFSETS[3] = { 0, 1, 2 };
+    static const uint8_t FIRST_ALONE[1] = { 1 };
+    mb_results *results = NULL;
+    CHECK_OK(mb_map_strings("ab", OFFSETS, FIRST_ALONE, 2, NULL, check_nulls, NULL, &results, NULL));
+    CHECK_OK(mb_results_free(results));
+}
+
+/* A release is for what is kept: numbers are copied. */
+static void releases_of_numbers(void)
+{
+    static const int64_t NUMBERS[1] = { 1 };
+    mb_push_options push = push_options();
+    mb_options options = timeless();
+    batcher = made(&options);
+    push.release = count_release;
+    push.release_data = &released;
+    REFUSED(mb_batcher_push_int64s(batcher, NUMBERS, NULL, 1, NULL, 0, &push, NULL), MB_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(released, 0);
+    CHECK_OK(mb_batcher_free(batcher));
+}
+
 /* A bulk push without its array is a push that was refused, and counts as one. */
 static void missing_arrays_count(void)
 {
@@ -744,6 +814,9 @@ int main(void)
     full_queue();
     batch_calls();
     maps();
+    codes();
+    nulls_of_a_map();
+    releases_of_numbers();
     missing_arrays_count();
     return 0;
 }

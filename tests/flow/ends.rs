@@ -1,6 +1,14 @@
 //! Free and abandon (P26).
 
 use super::*;
+use microbatch::ffi::api::mb_api;
+use microbatch::ffi::batcher::{mb_batcher_free, mb_batcher_new, mb_batcher_seal};
+use microbatch::ffi::handle::{mb_batch, mb_batcher};
+use microbatch::ffi::options::{mb_options, mb_options_init};
+use microbatch::ffi::push::mb_batcher_push_int64;
+use microbatch::ffi::run::mb_batcher_run;
+use std::ffi::c_void;
+use std::ptr::{null_mut, without_provenance_mut};
 
 /// Fails if a thread or descriptor outlives its batcher, in any mode, however it ends.
 #[test]
@@ -227,4 +235,69 @@ fn p26_abandon_does_not_wait() {
         wait_until(|| drops.count() == 1 && footprint() == baseline);
         assert_eq!(journal.rows().len(), 5);
     });
+}
+
+/// What a handler in another thread than the one that frees shares with the test.
+#[derive(Default)]
+struct Elsewhere {
+    batcher: AtomicUsize,
+    begun: Door,
+    ended: AtomicBool,
+}
+
+/// Returns some time after `free` began, which closes first.
+unsafe extern "C-unwind" fn until_free_begins(
+    elsewhere: *mut c_void,
+    _batch: *mut mb_batch,
+    _api: *const mb_api,
+) -> i32 {
+    // SAFETY: the test lends it until its threads are joined.
+    let elsewhere = unsafe { &*elsewhere.cast::<Elsewhere>() };
+    elsewhere.begun.open();
+    let batcher = without_provenance_mut(elsewhere.batcher.load(SeqCst));
+    // SAFETY: a handle, whatever it is worth.
+    while unsafe { mb_batcher_seal(batcher) } == 0 {
+        thread::sleep(Duration::from_micros(50));
+    }
+    for _ in 0..100 {
+        thread::yield_now();
+    }
+    elsewhere.ended.store(true, SeqCst);
+    0
+}
+
+/// Fails if `free` returns while `run` in another thread calls a handler (`wait_for_callbacks`), or is not told when that
+/// one has returned.
+#[test]
+fn p26_free_waits_for_a_handler_that_another_thread_runs() {
+    let _watchdog = watchdog();
+    for _ in 0..10 {
+        let elsewhere = Elsewhere::default();
+        let mut batcher: *mut mb_batcher = null_mut();
+        // SAFETY: the options are plain data, for which zeros are fine.
+        let mut options: mb_options = unsafe { std::mem::zeroed() };
+        // SAFETY: a struct of this size.
+        unsafe { mb_options_init(&raw mut options, size_of::<mb_options>()) };
+        options.mode = 2;
+        options.handler = Some(until_free_begins);
+        options.handler_data = (&raw const elsewhere).cast_mut().cast();
+        // SAFETY: options and a place.
+        let made = unsafe { mb_batcher_new(&raw const options, &raw mut batcher, null_mut()) };
+        assert_eq!(made, 0);
+        let word = batcher.addr();
+        elsewhere.batcher.store(word, SeqCst);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let batcher = without_provenance_mut(word);
+                // SAFETY: a batcher.
+                assert_eq!(unsafe { mb_batcher_push_int64(batcher, 1, 1) }, 0);
+                // SAFETY: as above; it is freed before this returns.
+                unsafe { mb_batcher_run(batcher) };
+            });
+            elsewhere.begun.pass();
+            // SAFETY: a batcher.
+            assert_eq!(unsafe { mb_batcher_free(batcher) }, 0);
+            assert!(elsewhere.ended.load(SeqCst));
+        });
+    }
 }

@@ -303,3 +303,55 @@ fn p02_what_does_not_fit_is_refused() {
     assert_eq!(Value::try_from(i64::MAX as u64), Ok(Value::Int64(i64::MAX)));
     assert_eq!(Value::try_from(i128::from(i64::MIN)), Ok(Value::Int64(i64::MIN)));
 }
+
+/// Fails if what a late batch kept waits until somebody pulls the results before it (`take_releases`).
+#[test]
+fn p01_objects_of_a_late_batch_are_released_while_results_wait_to_be_pulled() {
+    let (released, shelf) = (Notes::new(), Shelf::new());
+    let batcher = timeless()
+        .handler_timeout(ns(10))
+        .on_object_release(OWNER, adds(&released))
+        .handler(shelf.keep())
+        .pull_results()
+        .build()
+        .unwrap();
+    let push = |word| {
+        batcher.push(object(word), word).unwrap();
+        batcher.seal().unwrap();
+        batcher.run().unwrap();
+    };
+    push(11);
+    run_at(&batcher, 10);
+    drop(batcher.next_results(Timeout::ZERO).unwrap());
+    assert_eq!(released.all(), [], "the late batch shows it");
+    push(12);
+    let late = shelf.take();
+    assert_eq!(shelf.take().complete_ok(), Ok(()));
+    assert_eq!(late.complete_ok(), Err(Status::TOO_LATE));
+    batcher.run().unwrap();
+    assert_eq!(released.all(), [11]);
+    assert_eq!(batcher.next_results(Timeout::ZERO).unwrap().tags(), [12]);
+    batcher.run().unwrap();
+    assert_eq!(released.all(), [11, 12]);
+}
+
+/// Fails if a value is asked for by another kind than its own and answers, or is made of another kind than it was.
+#[test]
+fn p01_a_value_answers_for_its_own_kind_alone() {
+    let bytes = b"bytes".to_vec();
+    for value in one_of_each()
+        .into_iter()
+        .chain([Value::from(&bytes), Value::from(&bytes[..])])
+    {
+        let kind = value.kind();
+        assert_eq!(value.is_null(), kind == Kind::Null);
+        assert_eq!(value.as_bool().is_some(), kind == Kind::Bool);
+        assert_eq!(value.as_int64().is_some(), kind == Kind::Int64);
+        assert_eq!(value.as_float64().is_some(), kind == Kind::Float64);
+        assert_eq!(value.as_str().is_some(), kind == Kind::String);
+        assert_eq!(value.as_bytes().is_some(), kind == Kind::Bytes);
+        assert_eq!(value.as_object().is_some(), kind == Kind::Object);
+    }
+    assert_eq!(Value::from(&bytes).as_bytes(), Some(&b"bytes"[..]));
+    assert_eq!(Value::from(true).as_bool(), Some(true));
+}
