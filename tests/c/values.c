@@ -443,6 +443,43 @@ static void mapped(void)
     CHECK_OK(mb_results_free(results));
 }
 
+/* Behind the first value of a batch there is a short way, for each push of a number. */
+static void short_ways(void)
+{
+    mb_options options = timeless();
+    mb_batcher *batcher;
+    mb_producer *producer;
+    mb_batch *batch = NULL;
+    mb_batch_view view;
+    mb_value value;
+    size_t row;
+    options.handler = NULL;
+    batcher = made(&options);
+    CHECK_OK(mb_producer_new(batcher, &producer));
+    for (row = 0; row < 4; row++) {
+        value = int64_value((int64_t)row);
+        CHECK_OK(mb_batcher_push_value(batcher, &value, row, NULL));
+    }
+    for (; row < 12; row++) {
+        value = float64_value((double)row);
+        CHECK_OK(row % 2 ? mb_producer_push_value(producer, &value, row, NULL)
+                         : mb_producer_push_float64(producer, (double)row, row));
+    }
+    CHECK_OK(mb_batcher_seal(batcher));
+    CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
+    view = batch_view(batch);
+    CHECK_EQ(view.count, 12);
+    for (row = 0; row < 12; row++) {
+        CHECK_EQ(view.tags[row], row);
+        CHECK_OK(mb_batch_value(batch, row, &value));
+        CHECK_EQ(value.kind, row < 4 ? MB_KIND_INT64 : MB_KIND_FLOAT64);
+        CHECK(row < 4 ? value.as.int64 == (int64_t)row : value.as.float64 == (double)row);
+    }
+    CHECK_OK(mb_batch_complete_ok(batch));
+    CHECK_OK(mb_producer_free(producer));
+    CHECK_OK(mb_batcher_free(batcher));
+}
+
 static void named(uint32_t number, const char *name, const char *is)
 {
     if (strcmp(is, name) != 0) {
@@ -490,6 +527,7 @@ int main(void)
     columns(TYPED);
     columns(OWNED);
     one_kind();
+    short_ways();
     mapped();
     names();
     return 0;

@@ -254,3 +254,30 @@ fn p27_a_host_can_live_on_poll_and_run_alone() {
         assert_eq!(ledger.accepted(), batcher.stats().unwrap().ok);
     }
 }
+
+/// Fails if nobody is told of a mark for all those that were begun before it and never asked for.
+#[test]
+fn p23_of_many_marks_the_descriptor_tells_of_the_newest() {
+    let shelf = Shelf::new();
+    let batcher = manual().max_in_flight(100).handler(shelf.keep()).build().unwrap();
+    let fd = batcher.fd().unwrap();
+    let marks: Vec<_> = (0..65)
+        .map(|tag| {
+            batcher.push(1, tag).unwrap();
+            batcher.flush_begin().unwrap()
+        })
+        .collect();
+    batcher.run().unwrap();
+    let next = || {
+        shelf.take().complete_ok().unwrap();
+        batcher.run().unwrap();
+        readable(fd, 0)
+    };
+    assert!(!next(), "the oldest is forgotten");
+    assert!(next());
+    for mark in marks.into_iter().take(2) {
+        assert_eq!(batcher.flush_end(mark, Timeout::ZERO), Ok(()));
+    }
+    assert!(!readable(fd, 0));
+    assert!(next());
+}

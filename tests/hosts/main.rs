@@ -20,8 +20,8 @@ mod fork;
 mod guests;
 
 use common::{
-    FOREVER, Journal, Kept, Ledger, alone, answer, echo, fires, given, ms, ns, readable, run_at, status,
-    timeless, wait_until, watchdog,
+    FOREVER, Journal, Kept, Ledger, Shelf, alone, answer, echo, fires, given, ms, ns, readable, run_at,
+    status, timeless, wait_until, watchdog,
 };
 use microbatch::{
     Batch, Batcher, Builder, Clock, Failure, Handled, HeldBatch, IfFull, Mode, Object, OnFull, Outcome,

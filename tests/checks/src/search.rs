@@ -79,6 +79,7 @@ pub fn coverage(arguments: &[&str]) -> Result<Outcome> {
         .env("CARGO_TARGET_DIR", target("coverage"))
         .env("RUSTFLAGS", "-Cllvm-args=-runtime-counter-relocation")
         .env("LLVM_PROFILE_FILE_NAME", "microbatch-%c%p-%m.profraw")
+        .env("MICROBATCH_WATCHDOG", "3600")
         .args([
             "llvm-cov",
             "test",
