@@ -147,6 +147,13 @@ def lists_by_hand(source: list[int], count: int) -> None:
             (numpy.array(source[first : first + BULK]) * 2).tolist()
 
 
+def lists_alone(numbers: memoryview[int], count: int) -> None:
+    """The integers that come out, made and freed: what no batcher can spare Python."""
+    for _ in range(0, count, len(numbers)):
+        for first in range(0, len(numbers), BULK):
+            numbers[first : first + BULK].tolist()
+
+
 def timed(work: Callable[[int], Any], count: int) -> Callable[[], float]:
     def run() -> float:
         begun = time.perf_counter_ns()
@@ -186,6 +193,7 @@ def main() -> None:
         "a list, doubled by numpy, to lists": {
             "microbatch": timed(lambda count: in_bulk(whole, count, Results.tolist), bulk),
             "without a batcher": timed(lambda count: lists_by_hand(whole, count), bulk),
+            "lists out alone": timed(lambda count: lists_alone(memoryview(numbers), count), bulk),
         },
         "an array, doubled by numpy, to arrays": {
             "microbatch": timed(lambda count: in_bulk(numbers, count, lambda results: results.values), 5 * bulk),
