@@ -68,7 +68,7 @@ class MapError(Error):
     results: object
 
 
-def _rebuild(kind: type[Error], args: tuple[object, ...]) -> Error:
+def _rebuild(kind: type[Exception], args: tuple[object, ...]) -> Exception:
     error = kind.__new__(kind)
     error.args = args
     return error
@@ -107,7 +107,7 @@ class Failure(Exception):
         self.type_name = type_name
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.code, self.message, self.type_name), self.__dict__
+        return _rebuild, (type(self), self.args), self.__dict__
 
 
 class ForeignObject(NamedTuple):

@@ -347,10 +347,16 @@ def test_no_text_of_a_failure_loses_it(failure: Exception, how: str) -> None:
     assert told[0].error.code == failure.code  # type: ignore[attr-defined]
 
 
+class Refused(Failure):
+    def __init__(self, why: str) -> None:
+        super().__init__(9, f"refused: {why}")
+
+
 @pytest.mark.parametrize(
     "failure",
     [
         Failure(7, "odd", "Odd"),
+        Refused("mine"),
         Error(-5, "why", handled="no", accepted=3),
         microbatch.Timeout(microbatch._error.CODES["TIMEOUT"], "late"),
         microbatch.MapError(-30, "all", outcome="failed"),
