@@ -113,7 +113,8 @@ pub(crate) fn can_sanitize() -> bool {
 pub(crate) fn sanitized(mut command: Command) -> Command {
     command.env(
         "ASAN_OPTIONS",
-        "detect_leaks=1:exitcode=99:handle_abort=1:strict_string_checks=1",
+        // clang's gives an alternate stack back on the stack of a thread that is unwound already.
+        "detect_leaks=1:exitcode=99:handle_abort=1:strict_string_checks=1:use_sigaltstack=0",
     );
     command.env("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1");
     command.env("LSAN_OPTIONS", "exitcode=98");
