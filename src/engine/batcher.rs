@@ -221,10 +221,6 @@ impl Inner {
                 return Err(error);
             }
         }
-        // Waited for here and not as each is made, so that they start side by side.
-        for thread in engine.threads.lock().iter() {
-            thread.wait_named();
-        }
         if engine.limits.drain_at_exit > 0
             && let Err(error) = super::exit::register(&engine)
         {
@@ -354,10 +350,15 @@ impl Inner {
 
     pub(crate) fn tell_threads_to_stop(&self) {
         let mut core = self.core.lock();
+        self.touch_later(&mut core);
         core.stop = true;
+        // SYNC: Release pairs with the load in `spin`.
+        self.hint.fetch_add(1, Ordering::Release);
+        drop(core);
+        // Past the lock, which is what they want first.
         self.work.notify_all();
         self.time.notify_all();
-        self.touch(&mut core);
+        self.pay();
     }
 
     /// Lets the threads end by themselves.

@@ -5,7 +5,7 @@ use super::core::Closing;
 use super::error::Status;
 use super::forming::{self, FOREVER};
 use super::value::Trigger;
-use crate::sync::{Condvar, Shared};
+use crate::sync::Shared;
 
 impl Inner {
     // ---- flush -----------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ impl Inner {
     /// Takes no more and seals what is open, for good. If the time-out is over, what waits and flies is discarded under
     /// the same locks: no handler gets it any more.
     fn begin_close(&self, timeout: i64) {
-        self.gate.visit(|front| {
+        let (room, pulls, results) = self.gate.visit(|front| {
             let first = !front.closed;
             if first {
                 self.join_stages(front);
@@ -156,14 +156,23 @@ impl Inner {
             if close.due <= now && !close.discarded {
                 self.sweep_locked(front, &mut core, now);
             }
-            if core.drained(true) && self.pulls_results() {
-                self.results.notify_all();
-            }
-            self.touch(&mut core);
+            self.touch_later(&mut core);
+            // Handler threads are woken for what there is to do alone.
+            let pulls = core.sleepers > 0 && self.routes.is_pulled();
+            (core.room_waiters, pulls, core.result_waiters > 0)
         });
-        self.room.iter().for_each(Condvar::notify_all);
-        self.work.notify_all();
-        self.results.notify_all();
+        self.pay();
+        for (at, waiters) in room.into_iter().enumerate() {
+            if waiters > 0 {
+                self.room[at].notify_all();
+            }
+        }
+        if pulls {
+            self.work.notify_all();
+        }
+        if results {
+            self.results.notify_all();
+        }
     }
 
     /// Waits until a threaded batcher is drained, or its leftovers are discarded and delivered.
@@ -174,7 +183,9 @@ impl Inner {
                 return (Status::INTERNAL, 0);
             };
             if core.drained(self.pulls_results()) {
-                self.results.notify_all();
+                if core.result_waiters > 0 {
+                    self.results.notify_all();
+                }
                 return ended(close);
             }
             if close.discarded && core.delivering && close.running == Some(core.deliveries) {

@@ -1,15 +1,14 @@
 //! Threads of the engine, and knowing which thread this is.
 //!
 //! An engine thread blocks all signals from its first instruction, cannot be cancelled, wakes on time (timer
-//! slack 1 ns) and has its name once `wait_named` returns. It is a plain pthread: std's would abort when memory
-//! runs out.
+//! slack 1 ns) and gives itself its name before anything else runs in it: nobody waits for that, which would double
+//! what a thread takes to make. It is a plain pthread: std's would abort when memory runs out.
 
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
-use core::ptr::NonNull;
 
-use super::Shared;
-use super::atomic::{AtomicU32, AtomicU64, Ordering};
+use super::atomic::{AtomicU64, Ordering};
+use super::try_box;
 
 /// Stack size of an engine thread unless asked otherwise: 1 MiB, of which the kernel maps what is touched.
 pub(crate) const STACK_BYTES: usize = 1 << 20;
@@ -53,7 +52,6 @@ unsafe extern "C" {
 #[must_use = "a thread is joined or detached"]
 pub(crate) struct Thread {
     id: libc::pthread_t,
-    start: Shared<Start>,
 }
 
 /// What `spawn` tells the new thread.
@@ -61,69 +59,40 @@ struct Start {
     entry: Entry,
     arg: *mut c_void,
     name: [u8; NAME_BYTES],
-    named: AtomicU32,
 }
-
-// SAFETY: whoever spawns gives what `arg` leads to away to the new thread, the only one that uses it.
-unsafe impl Send for Start {}
-// SAFETY: as above; the rest is plain data that nobody changes, and an atomic.
-unsafe impl Sync for Start {}
 
 /// Starts a thread that runs `entry(arg)`. Its name is `name` up to the first NUL or 15 bytes. `Err` is an errno (EAGAIN,
 /// ENOMEM, EINVAL).
 pub(crate) fn spawn(name: &str, stack: usize, entry: Entry, arg: *mut c_void) -> Result<Thread, i32> {
-    let start = Shared::try_new(Start {
-        entry,
-        arg,
-        name: short_name(name),
-        named: AtomicU32::new(0),
-    })
-    .ok_or(libc::ENOMEM)?;
     let attributes = Attributes::new(stack)?;
+    let name = short_name(name);
+    let start = try_box(Start { entry, arg, name }).ok_or(libc::ENOMEM)?;
     // The new thread inherits the mask.
     let signals = Blocked::new();
     let mut id = MaybeUninit::uninit();
-    let given = Shared::into_raw(start.clone());
-    // SAFETY: `attributes` is initialized, and what is given to the new thread is counted for it.
-    let errno = unsafe {
-        pthread_create(
-            id.as_mut_ptr(),
-            &raw const attributes.raw,
-            run,
-            given.as_ptr().cast(),
-        )
-    };
+    let start = Box::into_raw(start);
+    // SAFETY: `attributes` is initialized, and the box is the new thread's from here on.
+    let errno = unsafe { pthread_create(id.as_mut_ptr(), &raw const attributes.raw, run, start.cast()) };
     drop(signals);
     if errno != 0 {
-        // SAFETY: given to a thread that was not made.
-        drop(unsafe { Shared::from_raw(given) });
+        // SAFETY: leaked above, for a thread that was not made.
+        drop(unsafe { Box::from_raw(start) });
         return Err(errno);
     }
     // SAFETY: pthread_create succeeded and wrote it.
     let id = unsafe { id.assume_init() };
-    Ok(Thread { id, start })
+    Ok(Thread { id })
 }
 
 extern "C-unwind" fn run(start: *mut c_void) -> *mut c_void {
-    let start = NonNull::new(start.cast::<Start>());
     // SAFETY: takes an integer; a null `before` is allowed on Linux.
     unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, core::ptr::null_mut()) };
     // SAFETY: takes integers and changes this thread only.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize, 0_usize, 0_usize, 0_usize) };
-    // SAFETY: `spawn` gave this reference to this thread.
-    let start = start.map(|start| unsafe { Shared::<Start>::from_raw(start) });
-    let Some(start) = start else {
-        return core::ptr::null_mut();
-    };
+    // SAFETY: `spawn` leaked this box for this thread alone.
+    let start = unsafe { Box::from_raw(start.cast::<Start>()) };
     // SAFETY: reads a string that ends with NUL.
     unsafe { libc::prctl(libc::PR_SET_NAME, start.name.as_ptr(), 0_usize, 0_usize, 0_usize) };
-    // SYNC: Release pairs with the load of `wait_named` - the name, which is the kernel's to show.
-    start.named.store(1, Ordering::Release);
-    futex(
-        &raw const start.named,
-        libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-        1,
-    );
     let (entry, arg) = (start.entry, start.arg);
     drop(start);
     // No destructor is alive here: a forced unwind passes this frame.
@@ -131,18 +100,6 @@ extern "C-unwind" fn run(start: *mut c_void) -> *mut c_void {
 }
 
 impl Thread {
-    /// Waits until the thread runs and has its name.
-    pub(crate) fn wait_named(&self) {
-        // SYNC: Acquire pairs with the Release store of `run`.
-        while self.start.named.load(Ordering::Acquire) == 0 {
-            futex(
-                &raw const self.start.named,
-                libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
-                0,
-            );
-        }
-    }
-
     /// Waits until the thread has ended. Not a cancellation point of the caller. Never called by the thread
     /// itself.
     pub(crate) fn join(self) {
@@ -300,21 +257,6 @@ fn short_name(name: &str) -> [u8; NAME_BYTES] {
     let mut bytes = [0; NAME_BYTES];
     bytes[..end].copy_from_slice(&name.as_bytes()[..end]);
     bytes
-}
-
-/// FUTEX_WAIT for `value` or FUTEX_WAKE of `value` threads. Only the kernel looks behind `word`, and copes
-/// with a place that is gone.
-fn futex(word: *const AtomicU32, operation: c_int, value: u32) {
-    // SAFETY: no time-out, nothing written; a wait reads `word`, which its caller keeps.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word,
-            operation,
-            value,
-            core::ptr::null::<libc::timespec>(),
-        )
-    };
 }
 
 /// Initialized thread attributes; destroyed on drop.

@@ -51,9 +51,6 @@ pub(crate) fn spawn(name: &str, _stack: usize, entry: Entry, arg: *mut c_void) -
 }
 
 impl Thread {
-    /// Here it has its name from the start.
-    pub(crate) fn wait_named(&self) {}
-
     /// Waits until the thread has ended.
     pub(crate) fn join(self) {
         let _ = self.0.join();

@@ -1,6 +1,7 @@
 //! What the library's own threads are like: names, masks, stacks, and the hook at their end.
 
 use super::*;
+use crate::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicUsize;
 
 unsafe extern "C-unwind" {

@@ -45,8 +45,9 @@ fn p32_engine_threads_block_all_signals_and_have_names_and_a_stack() {
             let batcher = batcher.on_result(move |_| look_too()).build().unwrap();
             batcher.push(1, 1).unwrap();
             batcher.flush(FOREVER).unwrap();
+            // A thread gives itself its name.
+            wait_until(|| engine_threads().len() == 4);
             let threads = engine_threads();
-            assert_eq!(threads.len(), 4, "{threads:?}");
             // SIGKILL and SIGSTOP cannot be blocked; the C library keeps signals 32 and 33 to itself.
             let blockable = !(1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1) | 1_u64 << 31 | 1 << 32);
             for (task, name) in &threads {

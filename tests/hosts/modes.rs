@@ -57,6 +57,8 @@ fn p27_threaded_mode_starts_its_handler_threads_and_one_for_time() {
             for threads in [1, 2, 7] {
                 let batcher = Batcher::builder().threads(threads).handler(echo).build().unwrap();
                 assert_eq!(tasks(), baseline + threads as usize + 1);
+                // A thread gives itself its name.
+                wait_until(|| engine_threads().len() == threads as usize + 1);
                 let mut names: Vec<_> = engine_threads().into_iter().map(|thread| thread.1).collect();
                 names.sort();
                 assert_eq!(names.pop().as_deref(), Some("mb-time"));
