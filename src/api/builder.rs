@@ -32,9 +32,14 @@ pub struct Builder {
 #[derive(Default)]
 struct Closures {
     handler: Option<Handler>,
-    /// Few batchers have any.
-    by_kind: Option<Box<[Option<Handler>; Kind::COUNT]>>,
     on_result: Option<OnResult>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few batchers have.
+#[derive(Default)]
+struct Rare {
+    by_kind: [Option<Handler>; Kind::COUNT],
     object_release: Option<ObjectRelease>,
     log: Option<Log>,
 }
@@ -42,11 +47,15 @@ struct Closures {
 impl Closures {
     /// The handler of a kind's code, or the default.
     fn handler(&self, which: usize) -> Option<&Handler> {
-        match &self.by_kind {
+        match &self.rare {
             _ if which == DEFAULT => self.handler.as_ref(),
-            Some(by_kind) => by_kind.get(which)?.as_ref(),
+            Some(rare) => rare.by_kind.get(which)?.as_ref(),
             None => None,
         }
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 }
 
@@ -181,7 +190,7 @@ impl Builder {
     where
         F: Fn(&mut Batch<'_>) -> Result<(), Failure> + Send + Sync + 'static,
     {
-        self.handlers.by_kind.get_or_insert_default()[kind as usize] = Some(Box::new(handler));
+        self.handlers.rare().by_kind[kind as usize] = Some(Box::new(handler));
         self
     }
 
@@ -213,7 +222,7 @@ impl Builder {
         F: Fn(u64) + Send + Sync + 'static,
     {
         self.options.owner = owner;
-        self.handlers.object_release = Some(Box::new(release));
+        self.handlers.rare().object_release = Some(Box::new(release));
         self
     }
 
@@ -222,7 +231,7 @@ impl Builder {
     where
         F: Fn(i32, &str) + Send + Sync + 'static,
     {
-        self.handlers.log = Some(Box::new(log));
+        self.handlers.rare().log = Some(Box::new(log));
         self
     }
 
@@ -303,7 +312,7 @@ impl Callbacks for Closures {
     }
 
     fn release_object(&self, word: u64) {
-        if let Some(release) = &self.object_release
+        if let Some(release) = self.rare.as_ref().and_then(|rare| rare.object_release.as_ref())
             && let Err(panic) = catch_unwind(AssertUnwindSafe(|| release(word)))
         {
             self.log(crate::engine::batcher::LOG_ERROR, panic_text(&*panic));
@@ -311,7 +320,7 @@ impl Callbacks for Closures {
     }
 
     fn log(&self, level: i32, message: &str) {
-        if let Some(log) = &self.log {
+        if let Some(log) = self.rare.as_ref().and_then(|rare| rare.log.as_ref()) {
             // A log callback that panics has nobody left to tell.
             let _ = catch_unwind(AssertUnwindSafe(|| log(level, message)));
         }

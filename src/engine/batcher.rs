@@ -188,7 +188,7 @@ impl Inner {
                 }
             }
         };
-        let core = Core::new(threads + 2, &limits).ok_or_else(no_memory)?;
+        let core = Core::new(threads, &limits).ok_or_else(no_memory)?;
         let mut handles = List::new();
         if threads > 0 && !handles.reserve(threads) {
             return Err(no_memory());

@@ -3,32 +3,33 @@
 use super::list::List;
 use crate::sync::thread::current_id;
 
-/// Which threads are inside a callback, and how often. Most batchers have one or two.
+/// Which threads are inside a callback, and how often. Many batchers have one at most.
 pub(crate) struct Callers {
     /// 0 is none.
-    first: [usize; 2],
+    first: usize,
     more: List<usize>,
 }
 
 impl Callers {
     pub(crate) const fn new() -> Callers {
         Callers {
-            first: [0; 2],
+            first: 0,
             more: List::new(),
         }
     }
 
     /// Makes room for so many more. False if memory ran out.
     pub(crate) fn reserve(&mut self, callers: usize) -> bool {
-        let free = self.first.iter().filter(|caller| **caller == 0).count();
+        let free = usize::from(self.first == 0);
         callers <= free || self.more.reserve(callers - free)
     }
 
     /// The calling thread goes into a callback; room for it was reserved.
     pub(crate) fn enter(&mut self) {
-        match self.first.iter_mut().find(|caller| **caller == 0) {
-            Some(free) => *free = current_id(),
-            None => self.more.push(current_id()),
+        if self.first == 0 {
+            self.first = current_id();
+        } else {
+            self.more.push(current_id());
         }
     }
 
@@ -37,19 +38,19 @@ impl Callers {
         let me = current_id();
         if let Some(at) = self.more.iter().rposition(|caller| *caller == me) {
             self.more.remove(at);
-        } else if let Some(mine) = self.first.iter_mut().find(|caller| **caller == me) {
-            *mine = 0;
+        } else if self.first == me {
+            self.first = 0;
         }
     }
 
     /// The calling thread is inside one.
     pub(crate) fn has_me(&self) -> bool {
         let me = current_id();
-        self.first.contains(&me) || self.more.contains(&me)
+        self.first == me || self.more.contains(&me)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.first.iter().filter(|caller| **caller != 0).count() + self.more.len()
+        usize::from(self.first != 0) + self.more.len()
     }
 }
 

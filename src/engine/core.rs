@@ -226,7 +226,7 @@ impl Core {
             room_spin: Spin::default(),
             room_spinner: None,
             room_told: [false; 2],
-            room_turn: Turn::new(),
+            room_turn: Turn::new(limits)?,
             room_wanted: List::new(),
             done_waiters: 0,
             result_waiters: 0,

@@ -5,9 +5,10 @@ use super::core::Core;
 use super::error::Status;
 use super::forming::{self, FOREVER, Lack};
 use super::front::Front;
+use super::options::{Limits, Mode};
 use super::wake::{ROOM, SPIN_NS, is_apart};
 use crate::sync::atomic::Ordering;
-use crate::sync::{DENSE_TURN, thread};
+use crate::sync::{DENSE_TURN, thread, try_box};
 
 /// How long room is left to those that are awake before one that sleeps is woken, too: long beside a wake.
 const TURN_NS: i64 = 50_000;
@@ -23,8 +24,15 @@ pub(crate) struct Turn {
     ends: i64,
     /// When those that sleep are woken all the same; FOREVER while nothing was left to others.
     pub(super) over: i64,
-    /// The thread that was woken last.
-    of: Option<usize>,
+    /// The thread that was woken last; 0 is none.
+    of: usize,
+    /// Where pushes wait at all.
+    learnt: Option<Box<Learnt>>,
+}
+
+/// What turns are judged by.
+#[derive(Default)]
+struct Learnt {
     /// Values accepted lately, and how many of the pushes that waited found room meanwhile, in sixteenths: the older the less
     /// they count.
     took: u64,
@@ -36,19 +44,24 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    pub(super) const fn new() -> Turn {
-        Turn {
+    /// None if memory ran out.
+    pub(super) fn new(limits: &Limits) -> Option<Turn> {
+        let waits = limits.mode == Mode::Threaded;
+        let learnt = if waits {
+            Some(try_box(Learnt::default())?)
+        } else {
+            None
+        };
+        Some(Turn {
             ends: 0,
             over: FOREVER,
-            of: None,
-            took: 0,
-            found: 0,
-            accepted: 0,
-            gone: [0; 2],
-            gone_bytes: 0,
-        }
+            of: 0,
+            learnt,
+        })
     }
+}
 
+impl Learnt {
     /// Those that wait push many values each.
     fn is_worth_it(&self) -> bool {
         self.found > 0 && 16 * self.took >= DENSE_TURN * self.found.max(16)
@@ -166,21 +179,24 @@ impl Core {
     /// A push that waited has found room, or one is about to wait.
     fn learn_of_turns(&mut self, front: &Front, waits: bool) {
         let turn = &mut self.room_turn;
+        let Some(learnt) = &mut turn.learnt else {
+            return;
+        };
         if !waits {
-            turn.found += 16;
+            learnt.found += 16;
             return;
         }
         let accepted = front.accepted();
-        turn.took = turn.took / 2 + accepted - turn.accepted;
-        turn.found /= 2;
-        turn.accepted = accepted;
-        turn.gone = [self.left, self.delivered];
-        turn.gone_bytes = self.left_bytes;
+        learnt.took = learnt.took / 2 + accepted - learnt.accepted;
+        learnt.found /= 2;
+        learnt.accepted = accepted;
+        learnt.gone = [self.left, self.delivered];
+        learnt.gone_bytes = self.left_bytes;
         turn.over = FOREVER;
     }
 
     /// Whether a push that was refused would find room by now, or would be told that there will be none.
-    pub(crate) fn wanted_room_is_there(&self, limits: &super::options::Limits) -> bool {
+    pub(crate) fn wanted_room_is_there(&self, limits: &Limits) -> bool {
         self.room_wanted.iter().any(|wanted| {
             if wanted.by.is_some() && self.closing() {
                 return true;
@@ -283,10 +299,13 @@ impl Inner {
     fn leave_room(&self, core: &mut Core, now: i64) -> bool {
         let limits = &self.limits;
         let turn = &mut core.room_turn;
-        let half_is_free = 2 * (core.left - turn.gone[0]) >= limits.queue_capacity
-            || 2 * (core.delivered - turn.gone[1]) >= limits.result_capacity
-            || 2 * (core.left_bytes - turn.gone_bytes) >= limits.queue_bytes;
-        let left = now < turn.ends && turn.is_worth_it() && !half_is_free;
+        let Some(learnt) = &turn.learnt else {
+            return false;
+        };
+        let half_is_free = 2 * (core.left - learnt.gone[0]) >= limits.queue_capacity
+            || 2 * (core.delivered - learnt.gone[1]) >= limits.result_capacity
+            || 2 * (core.left_bytes - learnt.gone_bytes) >= limits.queue_bytes;
+        let left = now < turn.ends && learnt.is_worth_it() && !half_is_free;
         if left {
             turn.over = turn.over.min(forming::after(now, LEFT_NS));
         }
@@ -295,7 +314,9 @@ impl Inner {
 
     /// Nobody takes the room that was left to those that are awake: one that sleeps is woken, and passes on what it leaves.
     pub(super) fn end_turn(&self, core: &mut Core) {
-        core.room_turn.took = 0;
+        if let Some(learnt) = &mut core.room_turn.learnt {
+            learnt.took = 0;
+        }
         core.room_turn.over = FOREVER;
         self.owe_room(core, Room::Queue);
         self.owe_room(core, Room::Results);
@@ -320,7 +341,7 @@ impl Inner {
         // Beside a handler on the same processor a sleeper is better off: it is woken to where there is nobody.
         let apart = is_apart(core.handler_cpu);
         // Beside others that wait only the one whose turn it is: who looks out besides is in its way.
-        let may = apart && (core.room_waiters == [0; 2] || core.room_turn.of == Some(thread::current_id()));
+        let may = apart && (core.room_waiters == [0; 2] || core.room_turn.of == thread::current_id());
         if core.room_changes[at] == seen && !core.closing() && may && core.room_spin.wants() {
             core.room_spin.spinners += 1;
             core.room_spinner = Some(room);
@@ -336,7 +357,7 @@ impl Inner {
             core = self.room[at].wait_until(core, until);
             // Whoever was told looks and passes on what it leaves, since others were not told meanwhile.
             if std::mem::take(&mut core.room_told[at]) {
-                core.room_turn.of = Some(thread::current_id());
+                core.room_turn.of = thread::current_id();
                 break;
             }
         }

@@ -258,6 +258,7 @@ fn p33_an_idle_batcher_keeps_its_counters_alone() {
         let _watchdog = watchdog();
         for manual in [true, false] {
             let batcher = patient(manual);
+            // Or more: a thread that has not begun holds what it was told.
             let fresh = LIVE.load(SeqCst);
             for round in 1..=2 {
                 for tag in 0..4 {
@@ -270,7 +271,7 @@ fn p33_an_idle_batcher_keeps_its_counters_alone() {
                     if manual {
                         batcher.run().unwrap();
                     }
-                    batcher.stats().unwrap().bytes_in_use == 0 && LIVE.load(SeqCst) == fresh
+                    batcher.stats().unwrap().bytes_in_use == 0 && LIVE.load(SeqCst) <= fresh
                 });
                 let kept = batcher.stats().unwrap();
                 assert_eq!(kept.batch_size, used.batch_size);
@@ -291,7 +292,7 @@ fn p33_a_fresh_batcher_is_small() {
         let live = LIVE.load(SeqCst);
         let batcher = patient(true);
         let size = LIVE.load(SeqCst) - live;
-        assert!(size <= 1344, "{size} bytes");
+        assert!(size <= 1240, "{size} bytes");
         drop(batcher);
         assert_eq!(LIVE.load(SeqCst), live);
         assert_eq!(batchers.len(), 9);

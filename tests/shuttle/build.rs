@@ -147,8 +147,8 @@ const BUGS: [(&str, &str, &str); 25] = [
     // A callback may wait for itself.
     (
         "reentered",
-        "self.first.contains(&me) || self.more.contains(&me)",
-        "!BUG && (self.first.contains(&me) || self.more.contains(&me))",
+        "self.first == me || self.more.contains(&me)",
+        "!BUG && (self.first == me || self.more.contains(&me))",
     ),
 ];
 
