@@ -121,11 +121,11 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) ready: VecDeque<Ready>,
     pub(crate) close: Option<Closing>,
-    pub(crate) fd: Option<Box<TimerFd>>,
+    pub(crate) fd: Option<TimerFd>,
+    /// What batches counted and took; the head ends in it.
+    pub(crate) recorded: Recorded,
     /// What the descriptor is set to: i64::MIN now, FOREVER never.
     pub(crate) fd_due: Option<i64>,
-    /// What batches counted and took.
-    pub(crate) recorded: Recorded,
     /// Where the next batch that is made has its results.
     shelves: Shelves,
     /// Rows that a batch of the pool has room for: a set of another size is not kept.

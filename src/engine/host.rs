@@ -9,9 +9,9 @@ use super::forming::{self, FOREVER};
 use super::options::Clock;
 use super::part::Part;
 use super::ready::Ready;
+use crate::sync::Shared;
 use crate::sync::atomic::Ordering;
 use crate::sync::fd::TimerFd;
-use crate::sync::{Shared, try_box};
 
 impl Core {
     /// Nothing is left to be pulled: no batch, and no part of one.
@@ -126,19 +126,18 @@ impl Inner {
         }
         let mut core = self.core.lock();
         if core.fd.is_none() {
-            let fd = TimerFd::new().map_err(|errno| {
+            core.fd = Some(TimerFd::new().map_err(|errno| {
                 Error::new(
                     Status::SYSTEM,
                     "fd",
                     format_args!("no descriptor could be made (errno {errno})"),
                 )
-            })?;
-            core.fd = Some(try_box(fd).ok_or(Error::bare(Status::NO_MEMORY))?);
+            })?);
         }
         self.set_fd(&mut core);
         core.fd
             .as_ref()
-            .map(|fd| fd.raw())
+            .map(TimerFd::raw)
             .ok_or(Error::bare(Status::SYSTEM))
     }
 

@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 use core::ffi::c_int;
+use core::num::NonZeroI32;
 
 /// An epoll of two: an eventfd that is always readable, watched while the answer is "now", and a timerfd on CLOCK_MONOTONIC
 /// for later. A timer alone would do, but one set to a time that is past fires by an interrupt, which costs ten times as
@@ -24,7 +25,7 @@ impl TimerFd {
     pub(crate) fn new() -> Result<TimerFd, i32> {
         let made = if cfg!(miri) {
             // Miri has no timerfd: nobody polls there.
-            TimerFd::of([Fd(-1), Fd(-1), Fd(-1)])
+            TimerFd::of([const { Fd(NonZeroI32::MIN) }; 3])
         } else {
             // SAFETY: takes an integer.
             let both = Fd::of(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
@@ -68,7 +69,7 @@ impl TimerFd {
 
     /// The descriptor, for select, poll or epoll.
     pub(crate) fn raw(&self) -> c_int {
-        self.both.0
+        self.both.raw()
     }
 
     fn fire(&self, now: bool) {
@@ -104,7 +105,7 @@ impl TimerFd {
         // SAFETY: an open timerfd, a valid itimerspec to read, nothing to write.
         let set = unsafe {
             libc::timerfd_settime(
-                self.timer.0,
+                self.timer.raw(),
                 libc::TFD_TIMER_ABSTIME,
                 &raw const timer,
                 core::ptr::null_mut(),
@@ -114,12 +115,16 @@ impl TimerFd {
     }
 }
 
-/// A descriptor of the engine's own, closed on drop.
-struct Fd(c_int);
+/// A descriptor of the engine's own, closed on drop: its complement, which is never 0.
+struct Fd(NonZeroI32);
 
 impl Fd {
     fn of(raw: c_int) -> Result<Fd, i32> {
-        if raw < 0 { Err(errno()) } else { Ok(Fd(raw)) }
+        NonZeroI32::new(!raw).map(Fd).ok_or_else(errno)
+    }
+
+    fn raw(&self) -> c_int {
+        !self.0.get()
     }
 
     fn watch(&self, how: c_int, other: &Fd, events: c_int) -> Result<(), i32> {
@@ -128,7 +133,7 @@ impl Fd {
             u64: 0,
         };
         // SAFETY: two open descriptors, a valid epoll_event to read.
-        let set = unsafe { libc::epoll_ctl(self.0, how, other.0, &raw mut event) };
+        let set = unsafe { libc::epoll_ctl(self.raw(), how, other.raw(), &raw mut event) };
         if set < 0 { Err(errno()) } else { Ok(()) }
     }
 }
@@ -140,7 +145,7 @@ impl Drop for Fd {
         }
         // As a system call: `close` of libc is a cancellation point of the host's thread.
         // SAFETY: the descriptor is this one's own and not used after.
-        unsafe { libc::syscall(libc::SYS_close, self.0) };
+        unsafe { libc::syscall(libc::SYS_close, self.raw()) };
     }
 }
 
@@ -210,7 +215,7 @@ mod tests {
         let timer = TimerFd::new().unwrap();
         for fd in [&timer.both, &timer.event, &timer.timer] {
             // SAFETY: reads the flag word of an open descriptor.
-            let closes = unsafe { libc::fcntl(fd.0, libc::F_GETFD) };
+            let closes = unsafe { libc::fcntl(fd.raw(), libc::F_GETFD) };
             assert_ne!(closes & libc::FD_CLOEXEC, 0);
         }
     }
