@@ -9,10 +9,11 @@
 
 namespace {
 
-enum class place { handler, handler_of_futures, on_result, object_release, push_release, log };
-constexpr std::array places{place::handler,        place::handler_of_futures, place::on_result,
-                            place::object_release, place::push_release,       place::log};
-constexpr std::array names{"handler", "handler of futures", "on_result", "on_object_release", "a push's release", "on_log"};
+enum class place { handler, handler_for, handler_of_futures, on_result, object_release, push_release, log };
+constexpr std::array places{place::handler,   place::handler_for,    place::handler_of_futures,
+                            place::on_result, place::object_release, place::push_release, place::log};
+constexpr std::array names{"handler",           "handler_for",      "handler of futures", "on_result",
+                           "on_object_release", "a push's release", "on_log"};
 
 struct act {
     const char* name;
@@ -141,7 +142,12 @@ public:
             if (here->where == place::log) throw std::runtime_error("for the log");
         });
         if (where == place::handler_of_futures) results.reset();
-        batcher_.emplace(manual ? timeless() : mb::options{}, mb::handler([here = state_](auto& batch) {
+        std::optional of_objects = mb::handler_for(mb::kind::object, [here = state_](auto& batch) {
+            here->visit(place::handler_for);
+            for (auto& row : batch) row.set_result(nullptr);
+        });
+        if (where != place::handler_for) of_objects.reset();
+        batcher_.emplace(manual ? timeless() : mb::options{}, std::move(of_objects), mb::handler([here = state_](auto& batch) {
                              here->visit(place::handler);
                              here->visit(place::handler_of_futures);
                              for (auto& row : batch) row.set_result(nullptr);
@@ -220,6 +226,30 @@ TEST(Reentrancy, p25_p26_every_end_inside_every_callback) {
                 static_cast<void>(set.batcher().try_free());
             }
         }
+    }
+}
+
+// Inside map every batcher is another: what waits in a callback of its own does so, and comes to an end.
+TEST(Reentrancy, p25_every_call_inside_map) {
+    for (const bool manual : {false, true}) {
+        mb::batcher<> batcher{manual ? timeless() : mb::options{}, mb::handler([](auto& batch) {
+                                  for (auto& row : batch) row.set_result(nullptr);
+                              })};
+        int visits = 0;
+        const auto mapped = mb::map(std::vector<std::int64_t>{1}, mb::split{}, [&](auto& batch) {
+            ++visits;
+            for (const auto& one : acts(true)) {
+                // Nobody runs a manual batcher for a future.
+                if (manual && std::string_view(one.name).substr(0, 8) == "a future") continue;
+                const auto inside = manual ? one.manual : one.threaded;
+                EXPECT_EQ(mb::status(one.call(batcher)), mb::status(inside == MB_ERR_REENTRANT ? MB_OK : inside)) << one.name;
+            }
+            for (auto& row : batch) row.set_result(1);
+        });
+        EXPECT_EQ(visits, 1);
+        EXPECT_EQ(mapped.size(), 1U);
+        EXPECT_EQ(batcher.close(), 0U);
+        EXPECT_EQ(batcher.stats().outstanding, 0U);
     }
 }
 
