@@ -351,3 +351,84 @@ fn p22_bounds_hold_under_load() {
         }
     }
 }
+
+/// Fails if what producers hold staged is lost, comes twice or out of order, passes a bound, or has a push refused that it
+/// leaves room for.
+#[test]
+fn p11_p22_producers_and_pushes_share_the_bounds() {
+    for seed in 1..=60 {
+        let mut chance = Chance::new(seed);
+        let size = 1 + chance.below(200);
+        let capacity = size + chance.below(3 * size);
+        let journal = Journal::new();
+        let batcher = timeless()
+            .max_batch_size(size)
+            .queue_capacity(capacity)
+            .on_full(OnFull::Reject)
+            .handler(journal.echo())
+            .build()
+            .unwrap();
+        let producers = [batcher.producer().unwrap(), batcher.producer().unwrap()];
+        let (mut pushed, mut accepted) = ([0_u64; 3], 0);
+        for _ in 0..2000 {
+            let who = match chance.below(200) {
+                0 => {
+                    batcher.seal().unwrap();
+                    continue;
+                }
+                1 => {
+                    batcher.run().unwrap();
+                    continue;
+                }
+                2 => {
+                    let stats = batcher.stats().unwrap();
+                    assert_eq!(
+                        (stats.accepted, stats.accepted),
+                        (accepted, stats.ok + stats.outstanding)
+                    );
+                    assert!(
+                        stats.waiting <= capacity,
+                        "seed {seed}: {} of {capacity} wait",
+                        stats.waiting
+                    );
+                    continue;
+                }
+                3..80 => 0,
+                80..140 => 1,
+                _ => 2,
+            };
+            let tag = (who as u64) << 32 | pushed[who];
+            let status = status(match who {
+                0 if chance.one_in(30) => producers[0].push("text", tag),
+                2 => batcher.push_int64(1, tag),
+                _ => producers[who].push_int64(1, tag),
+            });
+            if status.is_ok() {
+                pushed[who] += 1;
+                accepted += 1;
+                continue;
+            }
+            assert_eq!(status, Status::QUEUE_FULL);
+            // Before it the places of a producer's group may be held: a quarter of a batch at most.
+            let held = if who == 2 { 0 } else { size / 4 };
+            let waiting = batcher.stats().unwrap().waiting;
+            assert!(
+                waiting + held >= capacity,
+                "seed {seed}: refused with {waiting} of {capacity}"
+            );
+        }
+        batcher.flush(Timeout::ZERO).unwrap();
+        let batches = journal.batches();
+        assert!(batches.iter().all(|batch| batch.tags.len() as u64 <= size));
+        let tags = batches.iter().flat_map(|batch| &batch.tags);
+        let of = |who: u64| {
+            tags.clone()
+                .filter(move |tag| **tag >> 32 == who)
+                .map(|tag| tag & 0xffff_ffff)
+        };
+        for who in 0..3 {
+            assert!(of(who).eq(0..pushed[who as usize]), "seed {seed}: those of {who}");
+        }
+        assert_eq!(batcher.stats().unwrap().ok, accepted);
+    }
+}
