@@ -334,6 +334,32 @@ test('manual mode: nothing happens between calls, and time is moved by the test'
   batcher.free();
 });
 
+test('manual mode: whoever waits for room, a flush or results is told by run', async () => {
+  const answers = [];
+  const batcher = new Batcher(() => new Promise((resolve) => answers.push(() => resolve([7]))), { mode: 'manual', maxBatchSize: 1, queueCapacity: 1 });
+  batcher.push(1);
+  batcher.run();
+  batcher.push(2);
+  assert.equal(batcher.lackOfRoom(), 'QUEUE_FULL');
+  const waits = [batcher.room(), batcher.flush()];
+  for (const answer of [0, 1]) {
+    answers[answer]();
+    await new Promise(setImmediate);
+    batcher.run();
+  }
+  await Promise.all(waits);
+  batcher.free();
+  const pulled = new Batcher(null, { mode: 'manual', results: 'pull' });
+  const next = pulled.results().next();
+  pulled.push(3, 30);
+  const batch = pulled.nextBatch();
+  batch.setAll([4]);
+  batch.complete();
+  pulled.run();
+  assert.deepEqual([...(await next).value.values], [4]);
+  pulled.free();
+});
+
 test('p16 a stress with accounting: every value has one outcome', async () => {
   let seed = 7;
   const chance = (below) => (seed = (seed * 1103515245 + 12345) % 2147483648) % below;

@@ -160,6 +160,10 @@ test('producers: order within one; an object is released once; freed twice is an
   way.free();
   assert.throws(() => way.free(), { name: 'INVALID_HANDLE' });
   assert.throws(() => way.push(1), { name: 'INVALID_HANDLE' });
+  const disposed = batcher.producer();
+  disposed[Symbol.dispose]();
+  disposed[Symbol.dispose]();
+  assert.throws(() => disposed.push(1), { name: 'INVALID_HANDLE' });
   const other = batcher.producer();
   await batcher.close();
   assert.throws(() => other.push(1), { name: 'CLOSED' });
