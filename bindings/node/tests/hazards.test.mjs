@@ -117,3 +117,21 @@ test('a throw in onResult is an uncaught exception, and the batcher goes on', as
     b.push(1n); await b.flush(); b.push(2n); await b.flush(); console.log(b.stats().ok);`);
   assert.deepEqual([ended.code, ended.out.split('\n').sort()], [0, ['', '2', 'caught mine', 'caught mine']], ended.err);
 });
+
+test('a throw of a handler that kept its batch, or completed it, is an uncaught exception: the outcomes are its holder\'s', async () => {
+  for (const isAsync of ['', 'async ']) {
+    const ended = await program(`
+      process.on('uncaughtException', (e) => console.log('caught', e.message));
+      const kept = [];
+      const b = new Batcher(${isAsync}(v, batch) => {
+        if (v[0] === 1) kept.push(batch.keep());
+        else { batch.setAll(['early']); batch.complete(); }
+        throw new Error('mine');
+      });
+      const one = b.submit(1);
+      while (kept.length === 0) await new Promise(setImmediate);
+      kept[0].setAll(['of the holder']); kept[0].complete();
+      console.log(await one, await b.submit(2));`);
+    assert.deepEqual([ended.code, ended.out.split('\n').sort()], [0, ['', 'caught mine', 'caught mine', 'of the holder early']], ended.err);
+  }
+});
