@@ -1,5 +1,5 @@
 /* P32: the library may be loaded at run time, used from any thread, and unloaded: threads that used it end afterwards
-   without harm. Links to nothing of it; its path is the first argument. */
+   without harm, and what was left alive lives on. Links to nothing of it; its path is the first argument. */
 
 #include "check.h"
 
@@ -65,6 +65,53 @@ static void *use_and_end_later(void *library)
     return NULL;
 }
 
+/* What nobody freed before the library was unloaded: a batcher with threads, one without, a producer. They work on. */
+#define LEFT 2
+
+static struct left {
+    const mb_api *api;
+    mb_batcher *batcher;
+    mb_producer *producer;
+    uint64_t rows;
+} left[LEFT];
+
+static void leave_alive(void *library)
+{
+    const mb_api *(*table)(void);
+    void *symbol = dlsym(library, "mb_api_table");
+    int at;
+    memcpy(&table, &symbol, sizeof table);
+    for (at = 0; at < LEFT; at++) {
+        mb_options options;
+        left[at].api = table();
+        CHECK_EQ(left[at].api->mb_options_init(&options, sizeof options), MB_OK);
+        options.mode = at == 0 ? MB_MODE_THREADED : MB_MODE_MANUAL;
+        options.handler = count_rows;
+        options.handler_data = &left[at].rows;
+        options.max_delay = MB_FOREVER;
+        CHECK_EQ(left[at].api->mb_batcher_new(&options, &left[at].batcher, NULL), MB_OK);
+        CHECK_EQ(left[at].api->mb_producer_new(left[at].batcher, &left[at].producer), MB_OK);
+        CHECK_EQ(left[at].api->mb_batcher_push_int64(left[at].batcher, 1, 0), MB_OK);
+    }
+}
+
+static void use_what_was_left(int is_last)
+{
+    int at;
+    for (at = 0; at < LEFT; at++) {
+        const mb_api *api = left[at].api;
+        uint64_t before = left[at].rows;
+        CHECK_EQ(api->mb_batcher_push_string(left[at].batcher, "text", 4, 0), MB_OK);
+        CHECK_EQ(api->mb_producer_push_int64(left[at].producer, 1, 0), MB_OK);
+        CHECK_EQ(api->mb_batcher_flush(left[at].batcher, MB_FOREVER), MB_OK);
+        CHECK(left[at].rows >= before + 2);
+        if (is_last) {
+            CHECK_EQ(api->mb_producer_free(left[at].producer), MB_OK);
+            CHECK_EQ(api->mb_batcher_free(left[at].batcher), MB_OK);
+        }
+    }
+}
+
 int main(int count, char **arguments)
 {
     int round;
@@ -82,7 +129,11 @@ int main(int count, char **arguments)
         CHECK_EQ(pthread_create(&threads[0], NULL, use_and_end_later, library), 0);
         CHECK_EQ(pthread_create(&threads[1], NULL, use_and_end_later, library), 0);
         pthread_barrier_wait(&used);
+        if (round == 0) {
+            leave_alive(library);
+        }
         CHECK_EQ(dlclose(library), 0);
+        use_what_was_left(round == ROUNDS - 1);
         pthread_barrier_wait(&unloaded);
         CHECK_EQ(pthread_join(threads[0], NULL), 0);
         CHECK_EQ(pthread_join(threads[1], NULL), 0);

@@ -28,6 +28,11 @@ WRAP(mb_batcher_push_string, (mb_batcher *batcher, const char *data, size_t leng
 WRAP(mb_batcher_fd, (mb_batcher *batcher, int32_t *fd),
      INSTEAD(__real_mb_batcher_fd(batcher, fd), MB_ERR_INTERNAL, MB_ERR_SYSTEM))
 
+#elif defined(MEMORY_IS_BLAMED)
+/* Threads that cannot be had are called something else. */
+WRAP(mb_batcher_new, (const mb_options *options, mb_batcher **batcher, mb_error **error),
+     INSTEAD(__real_mb_batcher_new(options, batcher, error), MB_ERR_NO_MEMORY, MB_ERR_SYSTEM))
+
 #elif defined(FLUSH_GIVES_UP)
 WRAP(mb_batcher_flush, (mb_batcher *batcher, int64_t timeout),
      INSTEAD(__real_mb_batcher_flush(batcher, timeout), MB_ERR_TIMEOUT, MB_ERR_REENTRANT))

@@ -108,6 +108,7 @@ pub(crate) fn alone(name: &str, test: fn()) {
         "{name}, alone ({}):\n{last}",
         child.status
     );
+    print!("{text}");
 }
 
 // ---- Batchers in virtual time
