@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { Batcher, Batch, Producer, Results, nativeSymbol, status } from 'microbatch';
+import { Batcher, Batch, Producer, Results, map, nativeSymbol, status } from 'microbatch';
 import { library } from './build_handlers.mjs';
 import { WATCHDOG } from './program.mjs';
 
@@ -126,6 +126,10 @@ function makeCallsOn(thing, type, calls) {
 /** Where the user is called. Each answers a batcher that will call `act(batcher, inside, thing)` there, once. */
 const PLACES = {
   handler: (options, act) => new Batcher(function handle(values, batch) { act(true, batch); return values; }, { ...options, onResult: () => {} }),
+  'handler of a kind': (options, act) =>
+    new Batcher((values) => values, {
+      ...options, handlers: { object: (values, batch) => { act(true, batch); return values; } }, onResult: () => {},
+    }),
   'async handler': (options, act) =>
     new Batcher(async (values, batch) => { act(true, batch); await turn(); return values; }, { ...options, onResult: () => {} }),
   'async handler, later': (options, act) =>
@@ -223,6 +227,21 @@ for (const [how, call] of Object.entries({
     }
   });
 }
+
+test('p25 the handler of map: every batcher is another', async () => {
+  const batcher = new Batcher((values) => values, { onResult: () => {} });
+  batcher.push(1, 1);
+  let visits = 0;
+  const mapped = map([1, 2], (values) => {
+    if (visits++ === 0) makeEveryCall(batcher, 'loop', false);
+    return values;
+  });
+  assert.equal(visits, 1);
+  assert.equal([...(await mapped)].length, 2);
+  await batcher.close();
+  const { accepted, ok, failed, expired, cancelled, discarded } = batcher.stats();
+  assert.equal(accepted, ok + failed + expired + cancelled + discarded);
+});
 
 test('every public call was made inside a callback', () => {
   const own = { Batcher, Batch, Producer, Results };
