@@ -447,3 +447,36 @@ fn p26_free_gives_back_all_memory() {
         }
     });
 }
+
+/// Fails if the place of a handle that was freed is not used again: a host that makes producers for a while would fill memory
+/// with places of handles.
+#[test]
+fn p30_the_places_of_freed_handles_are_used_again() {
+    alone("p30_the_places_of_freed_handles_are_used_again", || {
+        use microbatch::ffi::error::mb_error_free;
+        use microbatch::ffi::options::{mb_options, mb_options_init, mb_options_set};
+        // SAFETY: the options are plain data, for which zeros are fine.
+        let mut options: mb_options = unsafe { std::mem::zeroed() };
+        // SAFETY: a struct of this size.
+        unsafe { mb_options_init(&raw mut options, size_of::<mb_options>()) };
+        let mut explained = || {
+            let mut error = std::ptr::null_mut();
+            // SAFETY: options, text, and a place for an explanation.
+            let status = unsafe {
+                mb_options_set(
+                    &raw mut options,
+                    c"no_such".as_ptr(),
+                    c"1".as_ptr(),
+                    &raw mut error,
+                )
+            };
+            assert_eq!(status, Status::INVALID_OPTION.code());
+            // SAFETY: an explanation, freed once.
+            unsafe { mb_error_free(error) };
+        };
+        (0..1000).for_each(|_| explained());
+        let live = LIVE.load(SeqCst);
+        (0..20_000).for_each(|_| explained());
+        assert_eq!(LIVE.load(SeqCst), live);
+    });
+}

@@ -355,3 +355,31 @@ fn p01_a_value_answers_for_its_own_kind_alone() {
     assert_eq!(Value::from(&bytes).as_bytes(), Some(&b"bytes"[..]));
     assert_eq!(Value::from(true).as_bool(), Some(true));
 }
+
+/// Fails if the size that a push declares for an object is not what its handler reads, what waits, or what leaves again.
+#[test]
+fn p01_the_declared_size_of_an_object_counts_until_it_leaves() {
+    let seen = Notes::new();
+    let in_handler = seen.clone();
+    let batcher = timeless()
+        .on_object_release(OWNER, |_| {})
+        .handler(move |batch| {
+            for value in batch.values() {
+                in_handler.add(value.as_object().unwrap().size);
+            }
+            echo(batch)
+        })
+        .build()
+        .unwrap();
+    for (tag, size) in [(1, 100), (2, 0), (3, 3)] {
+        let sized = Object { size, ..object(tag) };
+        batcher.push(sized, tag).unwrap();
+    }
+    let waits = || batcher.stats().unwrap().waiting_bytes;
+    assert_eq!(waits(), 3 * 8 + 103);
+    batcher.cancel(1).unwrap();
+    assert_eq!(waits(), 2 * 8 + 3);
+    batcher.flush(Timeout::ZERO).unwrap();
+    assert_eq!(seen.all(), [0, 3]);
+    assert_eq!(waits(), 0);
+}
