@@ -394,6 +394,5 @@ mod tests {
         ] {
             assert_eq!((IN_LINE + offset) % LINE, 0, "{what} at {offset}");
         }
-        println!("{}", size_of::<Inner>());
     }
 }
