@@ -1,11 +1,14 @@
 'use strict';
 
-/** Pushed values that signals cancel while they wait: one listener a signal, for however many values. */
+/**
+ * Values that signals cancel while they wait: one listener a signal, for however many values. More would cost each as much as
+ * there are, and Node warns of them.
+ */
 class Aborts {
   #cancel;
   /** signal -> {signal, values, listener} */
   #watched = new Map();
-  /** tag -> values with it, {tag, watched}, in the order of their pushes */
+  /** tag -> values with it, {tag, watched, gaveUp}, in the order of their pushes */
   #values = new Map();
 
   /** `cancel` gets the tag of each value whose signal is aborted. */
@@ -13,14 +16,19 @@ class Aborts {
     this.#cancel = cancel;
   }
 
-  watch(signal, tag) {
+  get isEmpty() {
+    return this.#values.size === 0;
+  }
+
+  /** Until the value has its result. `gaveUp` gets the reason of an abort. */
+  watch(signal, tag, gaveUp) {
     let watched = this.#watched.get(signal);
     if (!watched) {
-      watched = { signal, values: new Set(), listener: () => watched.values.forEach(({ tag: each }) => this.#cancel(each)) };
+      watched = { signal, values: new Set(), listener: () => this.#aborted(watched) };
       this.#watched.set(signal, watched);
       signal.addEventListener('abort', watched.listener, { once: true });
     }
-    const value = { tag, watched };
+    const value = { tag, watched, gaveUp };
     watched.values.add(value);
     const alike = this.#values.get(tag);
     if (alike) {
@@ -30,9 +38,16 @@ class Aborts {
     }
   }
 
+  #aborted({ signal, values }) {
+    for (const { tag, gaveUp } of values) {
+      gaveUp?.(signal.reason);
+      this.#cancel(tag);
+    }
+  }
+
   /** These have their results: nothing is left to cancel, and their tags may be used for others. */
   settle(results) {
-    if (this.#values.size === 0) {
+    if (this.isEmpty) {
       return;
     }
     for (const tag of results.tags) {

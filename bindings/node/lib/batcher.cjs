@@ -98,24 +98,15 @@ class Batcher extends Pusher {
       this.pushOne(value, tagOf(place), options);
     } catch (refused) {
       core.promises.reject(place, refused);
+      return promise;
     }
     if (!signal) {
       return promise;
     }
-    return waiting(signal, (resolve, reject) => {
-      const abort = () => {
-        if (!core.last) {
-          core.sync();
-          // what is in flight already is left to its handler; its result finds nobody
-          native.cancel(core.host, tagOf(place));
-        }
-      };
-      signal.addEventListener('abort', abort, { once: true });
-      const done = (settle) => (result) => {
-        signal.removeEventListener('abort', abort);
-        settle(result);
-      };
-      promise.then(done(resolve), done(reject));
+    return new Promise((resolve, reject) => {
+      // what is in flight already is left to its handler; its result finds nobody
+      core.watch(signal, tagOf(place), reject);
+      promise.then(resolve, reject);
     });
   }
 

@@ -3,6 +3,7 @@
 
 const { native, KIND, STATUS } = require('./native.cjs');
 const { INSIDE } = require('./arguments.cjs');
+const { Aborts } = require('./aborts.cjs');
 const { MicrobatchError } = require('./error.cjs');
 const { OUT, handle, out, report, seeNumbers, seen, tagHalves } = require('./memory.cjs');
 const { Objects } = require('./values.cjs');
@@ -50,7 +51,7 @@ class Core {
   roomWaiters = [];
   takers = [];
   producers = new Set();
-  /** Pushed values with signals; undefined before the first. */
+  /** Values with signals; undefined before the first. */
   aborts = undefined;
   /** Batches that promises of handlers will complete, or never will. */
   flying = new Set();
@@ -76,6 +77,12 @@ class Core {
   /** Hands over what is staged: before anything else that the engine is told or asked. */
   sync() {
     this.stage?.cross();
+  }
+
+  /** An abort of the signal cancels the value while it waits, and tells `gaveUp` its reason, until the result comes. */
+  watch(signal, tag, gaveUp) {
+    this.aborts ??= new Aborts((each) => native.cancel(this.host, each));
+    this.aborts.watch(signal, BigInt.asUintN(64, BigInt(tag)), gaveUp);
   }
 
   refusal(status, message) {
@@ -128,7 +135,7 @@ class Core {
   /** The glue has a set of results: what it is stands in `out`. */
   delivered() {
     try {
-      if (out[OUT.KIND] === KIND.float64 && !this.pushes && seeNumbers(KIND.float64)) {
+      if (out[OUT.KIND] === KIND.float64 && !this.pushes && (this.aborts?.isEmpty ?? true) && seeNumbers(KIND.float64)) {
         this.takeNotes(out[OUT.NUMBER]);
         this.promises.settle(seen.array, seen.first, tagHalves, out[OUT.COUNTS_UP] === 1, out[OUT.COUNT]);
       } else {

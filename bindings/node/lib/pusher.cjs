@@ -3,7 +3,6 @@
 
 const { native, KIND, STATUS } = require('./native.cjs');
 const { readCount, readList, readOptions, readSignal, readTag } = require('./arguments.cjs');
-const { Aborts } = require('./aborts.cjs');
 const { deadlineOf } = require('./duration.cjs');
 const { MicrobatchError, check, wrong } = require('./error.cjs');
 const { CORE } = require('./core.cjs');
@@ -39,7 +38,7 @@ class Pusher {
     signal?.throwIfAborted();
     this.pushOne(value, claimed, options);
     if (signal) {
-      this.#watch(signal, claimed);
+      this[CORE].watch(signal, claimed);
     }
   }
 
@@ -56,12 +55,6 @@ class Pusher {
       );
     }
     return signal;
-  }
-
-  #watch(signal, tag) {
-    const core = this[CORE];
-    core.aborts ??= new Aborts((each) => native.cancel(core.host, each));
-    core.aborts.watch(signal, BigInt.asUintN(64, BigInt(tag)));
   }
 
   /** A tag of the caller's: the highest 2^32 are for promises, as long as no caller has used one. */
@@ -191,7 +184,7 @@ class Pusher {
       }
     });
     for (let row = 0; signal && row < accepted; row++) {
-      this.#watch(signal, each ? each[row] : BigInt(first) + BigInt(row));
+      core.watch(signal, each ? each[row] : BigInt(first) + BigInt(row));
     }
     if (status !== 0) {
       throw Object.assign(core.refusal(status), { accepted });

@@ -116,6 +116,30 @@ test('p20 aborted after their results: signals are let go, and values that have 
   await batcher.close();
 });
 
+test('p20 one signal of many promises has one listener, and each of them gets its reason; a refused one has none', async () => {
+  const { batcher } = waiting({ queueCapacity: 256 });
+  const { controller, signal, listeners } = counted();
+  const answered = batcher.submitMany([1, 'two', {}], { signal });
+  assert.equal(listeners.now, 1);
+  await batcher.flush();
+  assert.equal(listeners.now, 0);
+  assert.deepEqual((await Promise.all(answered)).slice(0, 2), [1, 'two']);
+  for (const values of [Array(256).fill(1), Array(256).fill('x')]) {
+    const one = counted();
+    const promises = batcher.submitMany(values, { signal: one.signal });
+    await assert.rejects(batcher.submit(1, { signal }), refusedAs('QUEUE_FULL'));
+    assert.deepEqual([one.listeners.now, listeners.now], [1, 0]);
+    one.controller.abort('enough');
+    const settled = await Promise.allSettled(promises);
+    assert.ok(settled.every(({ reason }) => reason === 'enough'));
+    await batcher.flush();
+    assert.equal(one.listeners.now, 0);
+  }
+  assert.equal(batcher.stats().cancelled, 512);
+  controller.abort();
+  await batcher.close();
+});
+
 test('p20 a signal that was let go is watched again', async () => {
   const { batcher, outcomes } = waiting();
   const { controller, signal, listeners } = counted();
