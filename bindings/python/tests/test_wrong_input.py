@@ -159,6 +159,17 @@ def test_a_batch_names_what_is_wrong_and_goes_on(call: Callable[[Any, Any], Any]
         assert (list(results.tags), results.tolist()) == ([1, 2], [11, 21])
 
 
+def test_a_wrong_row_is_told_which_there_are() -> None:
+    with Batcher(mode="manual", count_results=True) as batcher:
+        batcher.push_many([10, 20], 1)
+        batch = batcher.next_batch(0)
+        with pytest.raises(Error, match="INVALID_ARGUMENT: a row is an integer from 0 to 1, not 'x'"):
+            batch.set(wrong("x"), 1)
+        with pytest.raises(Error, match="OUT_OF_RANGE: row 2 of a batch of 2"):
+            batch.fail(2, Failure(5))
+        batch.complete()
+
+
 @pytest.mark.parametrize(
     "make, says",
     [
