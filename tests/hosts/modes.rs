@@ -140,3 +140,42 @@ fn p27_both_modes_give_the_same_results() {
     assert_eq!(results[0].len(), 13);
     assert_eq!(results[0], results[1]);
 }
+
+/// Fails if an engine thread with nothing to do looks for work again and again, instead of sleeping.
+#[test]
+fn p27_threads_that_have_nothing_to_do_sleep() {
+    alone("p27_threads_that_have_nothing_to_do_sleep", || {
+        let _watchdog = watchdog();
+        let batcher = Batcher::builder()
+            .threads(2)
+            .max_delay(FOREVER)
+            .handler(echo)
+            .build()
+            .unwrap();
+        // What the threads had of the processor, in nanoseconds.
+        let worked = || -> u64 {
+            let of =
+                |id: &String| std::fs::read_to_string(format!("/proc/self/task/{id}/schedstat")).unwrap();
+            let threads = engine_threads();
+            assert_eq!(threads.len(), 3);
+            threads
+                .iter()
+                .map(|(id, _)| of(id).split(' ').next().unwrap().parse::<u64>().unwrap())
+                .sum()
+        };
+        for waiting in 0..2 {
+            for tag in 0..10 {
+                batcher.push(1, tag).unwrap();
+            }
+            batcher.flush(FOREVER).unwrap();
+            for tag in 0..waiting {
+                batcher.push(1, tag).unwrap();
+            }
+            thread::sleep(ms(50));
+            let before = worked();
+            thread::sleep(ms(400));
+            let took = worked() - before;
+            assert!(took < 20_000_000, "{took} ns of 400 ms with {waiting} waiting");
+        }
+    });
+}
