@@ -180,3 +180,60 @@ fn p20_batches_without_deadlines_carry_no_deadline_column() {
     };
     assert_eq!(bytes(50) - bytes(0), 8 * ROWS);
 }
+
+/// Waits until the one handler thread sleeps.
+fn wait_for_sleep() {
+    let sleeps = |task: std::fs::DirEntry| {
+        let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        read("comm").starts_with("mb-handler") && read("stat").contains(") S ")
+    };
+    wait_until(|| {
+        std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .flatten()
+            .any(sleeps)
+    });
+}
+
+/// Fails if the time is nobody's while the thread for it is in `on_result`: a deadline would be passed over that comes
+/// sooner than what a sleeping handler thread waits for.
+#[test]
+fn p20_a_handler_thread_keeps_a_sooner_deadline_while_the_time_thread_is_in_on_result() {
+    let _watchdog = watchdog();
+    let (handler, delivery, shelf) = (Door::new(), Door::new(), Shelf::new());
+    let (in_handler, in_delivery, kept) = (handler.clone(), delivery.clone(), shelf.clone());
+    let batcher = Batcher::builder()
+        .threads(1)
+        .max_batch_size(1)
+        .queue_capacity(1)
+        .result_capacity(100)
+        .handler(move |batch| {
+            in_handler.stop();
+            kept.put(batch.keep()?);
+            Ok(())
+        })
+        .on_result(move |_| in_delivery.stop())
+        .build()
+        .unwrap();
+    let _opens = (handler.opens_at_the_end(), delivery.opens_at_the_end());
+    let after = |nanos| by(batcher.now().unwrap() + nanos);
+    batcher.push(1, 1).unwrap();
+    handler.wait_for(1);
+    // Nobody else is there to deliver it than the thread for time.
+    batcher.push_with(2, 2, after(1_000_000)).unwrap();
+    delivery.wait_for(1);
+    // The handler keeps the only slot, and its thread sleeps.
+    handler.open();
+    wait_until(|| shelf.len() == 1);
+    wait_for_sleep();
+    batcher.push_with(3, 3, after(1_000_000)).unwrap();
+    // There is room for it as soon as the other has expired.
+    batcher.push(4, 4).unwrap();
+    delivery.open();
+    shelf.take().complete_ok().unwrap();
+    wait_until(|| shelf.len() == 1);
+    shelf.take().complete_ok().unwrap();
+    batcher.close(FOREVER).unwrap();
+    let stats = batcher.stats().unwrap();
+    assert_eq!((stats.ok, stats.expired), (2, 2));
+}
