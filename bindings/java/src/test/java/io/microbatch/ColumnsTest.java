@@ -133,6 +133,32 @@ class ColumnsTest {
     }
 
     @Test
+    void p18_aHeldBatchIsReadAlsoWhenItHasEnded() throws Exception {
+        List<HeldBatch<Object>> held = new ArrayList<>();
+        try (var batcher = Batcher.<Object, Object>builder().manual().batchHandler(batch -> held.add(batch.keep())).build()) {
+            batcher.pushMany(List.of(1L, "two"), 10);
+            batcher.run();
+            held.get(0).completeOk();
+        }
+        assertEquals(List.of(1L, "two"), held.get(0).values());
+        long[] tags = held.get(0).tags();
+        assertArrayEquals(new long[] {10, 11}, tags);
+        tags[0] = 99;
+        assertEquals(10, held.get(0).tag(0));
+    }
+
+    @Test
+    void p19_resultsOfThreadsAreBorrowedUntilOnResultReturnsToo() throws Exception {
+        List<Results<Object>> seen = new ArrayList<>();
+        try (var batcher = Batcher.<Object, Object>builder().handler(Batch::values).onResult(seen::add).build()) {
+            batcher.pushMany(List.of(1L, "two"), 1);
+            batcher.flush(LONG);
+            assertRefused("TOO_LATE", () -> seen.get(0).tag(0));
+            assertRefused("TOO_LATE", () -> seen.get(0).value(0));
+        }
+    }
+
+    @Test
     void p12_columnsOfAnotherKindAreRefused() throws Exception {
         Results<Object> texts =
                 delivered(
