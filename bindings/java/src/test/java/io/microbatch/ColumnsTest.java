@@ -4,6 +4,7 @@ import static io.microbatch.Kit.LONG;
 import static io.microbatch.Kit.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -74,6 +75,7 @@ class ColumnsTest {
                             batch.set(0, "one");
                             batch.fail(1, thrown);
                         });
+        assertFalse(results.allOk());
         assertEquals("one", results.get(0).value());
         assertEquals(Outcome.FAILED, results.outcome(1));
         assertEquals(Handled.YES, results.handled(1));
