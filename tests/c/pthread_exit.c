@@ -358,32 +358,6 @@ static void in_free(void *(*ending)(void *), mb_status (*again)(mb_batcher *))
     ledger_close(&book);
 }
 
-/* Inside map: nothing of it stays. */
-static mb_status end_in_map(void *user_data, mb_batch *batch, const mb_api *api)
-{
-    (void)api;
-    CHECK_OK(mb_batch_set_string(batch, 0, "a string that is a result", 25));
-    count_up(user_data);
-    end_thread();
-    return MB_OK;
-}
-
-static void *map_it(void *count)
-{
-    static const int64_t numbers[3] = { 1, 2, 3 };
-    mb_results *results = NULL;
-    mb_map_int64s(numbers, NULL, 3, NULL, end_in_map, count, &results, NULL);
-    FAIL("map returns in a thread that ends");
-    return NULL;
-}
-
-static void in_map(void)
-{
-    uint64_t maps = 0;
-    joined(started(map_it, &maps));
-    CHECK_EQ(maps, 1);
-}
-
 /* ---- cancelling from outside -------------------------------------------------------------------------------- */
 
 static pthread_t handler_thread;
@@ -485,7 +459,6 @@ int main(void)
         in_free(free_it, mb_batcher_abandon);
         in_free(abandon_it, mb_batcher_free);
         in_free(abandon_it, mb_batcher_abandon);
-        in_map();
     }
     return 0;
 }

@@ -179,8 +179,11 @@ static void make(const call *made, void *handle)
     if (status == MB_OK && made->make == call_producer_new) {
         CHECK_OK(mb_producer_free(outputs.producer));
     }
-    if (status == MB_OK && made->make == call_batch_pin) {
+    if (status == MB_OK && (made->make == call_batch_pin || made->make == call_next_batch)) {
         CHECK_OK(mb_batch_free(outputs.batch));
+    }
+    if (status == MB_OK && made->make == call_next_results) {
+        CHECK_OK(mb_results_free(outputs.results));
     }
     count_up(&calls_made);
 }
