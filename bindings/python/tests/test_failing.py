@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +96,24 @@ def test_what_stops_a_program_stops_the_loop_of_an_async_handler(interrupt: type
         asyncio.run(main())
     with pytest.raises((interrupt, Error)):
         replies[0].result(30)
+
+
+def test_a_handler_that_fails_when_its_time_is_up_has_nothing_to_tell(told: list[Any]) -> None:
+    gate = threading.Event()
+
+    def handler(values: list[int]) -> list[int]:
+        gate.wait(60)
+        raise Broken
+
+    with Batcher(handler, handler_timeout="20ms") as batcher:
+        with pytest.raises(Error, match="HANDLER_TIMEOUT"):
+            batcher.submit(1).result(60)
+        gate.set()
+        while batcher.stats().stuck:
+            threading.Event().wait(0.001)
+        with pytest.raises((Broken, Error)):  # by the same thread, which is done with the first
+            batcher.submit(2).result(60)
+    assert told == []
 
 
 @pytest.mark.parametrize("form", ["values", "batch"])
