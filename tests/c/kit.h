@@ -376,12 +376,18 @@ static inline void count_release(void *user_data)
     count_up(user_data);
 }
 
-/* Waits for a count that another thread will reach: the watchdog bounds it. */
+/* Between two looks at what another thread will change: the watchdog bounds how many there are. */
+static inline void between_looks(void)
+{
+    struct timespec pause = { 0, 200000 };
+    nanosleep(&pause, NULL);
+}
+
+/* Waits for a count that another thread will reach. */
 static inline void wait_count(const uint64_t *number, uint64_t expected)
 {
     while (counted(number) < expected) {
-        struct timespec pause = { 0, 200000 };
-        nanosleep(&pause, NULL);
+        between_looks();
     }
 }
 

@@ -308,6 +308,88 @@ static void no_thread_in_its_place(void)
     refuse_at = 0;
 }
 
+/* While the only time thread is in on_result, a second one looks at the clock. Where none can be had, a handler thread
+   that sleeps does, also for what comes while it sleeps. */
+static uint64_t inside;
+static uint64_t handler_may_go;
+static uint64_t result_may_go;
+
+static mb_status stays(void *user_data, mb_batch *batch, const mb_api *api)
+{
+    (void)user_data;
+    (void)batch;
+    (void)api;
+    count_up(&inside);
+    wait_count(&handler_may_go, 1);
+    return MB_OK;
+}
+
+static void stays_too(void *user_data, const mb_results *results, const mb_api *api)
+{
+    note(user_data, results, api);
+    count_up(&inside);
+    wait_count(&result_may_go, 1);
+}
+
+static void push_that_expires(mb_batcher *batcher, uint64_t tag, int64_t in)
+{
+    mb_push_options options = { 0 };
+    mb_value value = { 0 };
+    int64_t now = 0;
+    options.struct_size = sizeof options;
+    value.kind = MB_KIND_INT64;
+    CHECK_OK(mb_batcher_now(batcher, &now));
+    options.deadline = now + in;
+    CHECK_OK(mb_batcher_push_value(batcher, &value, tag, &options));
+}
+
+static mb_stats look(mb_batcher *batcher)
+{
+    mb_stats stats;
+    stats.struct_size = sizeof stats;
+    CHECK_OK(mb_batcher_stats(batcher, &stats));
+    return stats;
+}
+
+static void no_second_time_thread(void)
+{
+    mb_options options = defaults();
+    mb_batcher *batcher;
+    uint64_t with_pool;
+    refusing = THREAD;
+    calls = refused = 0;
+    for_good = 1;
+    options.handler = stays;
+    options.on_result = stays_too;
+    options.max_delay = MB_FOREVER;
+    ledger_open(&book, 4);
+    batcher = asked_for(options);
+    refuse_at = 1;
+    CHECK_OK(mb_batcher_push_int64(batcher, 1, 0));
+    CHECK_OK(mb_batcher_seal(batcher));
+    wait_count(&inside, 1);
+    push_that_expires(batcher, 1, 5 * MB_MS);
+    wait_count(&inside, 2); /* nobody else is free: the time thread is in on_result */
+    wait_count(&refused, 1);
+    with_pool = look(batcher).bytes_in_use;
+    count_up(&handler_may_go);
+    while (look(batcher).bytes_in_use >= with_pool) {
+        between_looks(); /* then it sleeps without an end */
+    }
+    push_that_expires(batcher, 2, 20 * MB_MS);
+    push_that_expires(batcher, 3, 5 * MB_MS);
+    while (look(batcher).expired < 3) {
+        between_looks();
+    }
+    count_up(&result_may_go);
+    CHECK_OK(mb_batcher_close(batcher, MB_FOREVER, NULL));
+    CHECK_OK(mb_batcher_free(batcher));
+    CHECK_EXACTLY_ONCE(&book, 4);
+    CHECK_EQ(book.by_outcome[MB_OUTCOME_EXPIRED], 3);
+    ledger_close(&book);
+    refuse_at = 0;
+}
+
 /* Descriptors run out for real. */
 static void out_of_descriptors(void)
 {
@@ -398,6 +480,7 @@ int main(void)
         }
     }
     no_thread_in_its_place();
+    no_second_time_thread();
     out_of_descriptors();
     return 0;
 }
