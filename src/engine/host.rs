@@ -94,8 +94,14 @@ impl Inner {
         if self.is_foreign() {
             return Err(Status::FORKED);
         }
-        let core = self.core.lock();
-        Ok(self.due_in(&core, self.now()))
+        self.gate.visit(|front| {
+            // Values that were staged have joined since: nobody need look for them.
+            if front.reserved == 0 {
+                self.join_stages(front);
+            }
+            let core = self.core.lock();
+            Ok(self.due_in(&core, self.now()))
+        })
     }
 
     pub(super) fn due_in(&self, core: &Core, now: i64) -> i64 {

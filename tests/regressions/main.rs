@@ -26,6 +26,8 @@ mod n0004_a_release_in_a_release_waits;
 mod n0005_a_producer_fills_a_batch;
 #[path = "0006_the_age_of_a_staged_value.rs"]
 mod n0006_the_age_of_a_staged_value;
+#[path = "0007_staged_values_that_have_joined.rs"]
+mod n0007_staged_values_that_have_joined;
 
 /// Plays a scenario in Rust and compares its trace with the model's.
 fn same_as_the_model(scenario: &str) {
