@@ -1,6 +1,19 @@
 //! The models, a file for each structure. Every one is written once, as a macro over the module that holds the
 //! structure: the real one must pass, and each mutant must fail in the model made for it.
 
+/// Tests that must fail: a mutant in the model made for it.
+macro_rules! controls {
+    ($($name:ident: $model:ident!($($with:tt)*);)*) => {
+        $(
+            #[test]
+            #[should_panic(expected = "Causality violation")]
+            fn $name() {
+                $model!($($with)*);
+            }
+        )*
+    };
+}
+
 mod gate;
 mod lock;
 mod shared;

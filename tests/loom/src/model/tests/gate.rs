@@ -264,48 +264,6 @@ fn two_pushers_and_a_visitor_are_never_inside_together() {
 }
 
 #[test]
-#[should_panic(expected = "Causality violation")]
-fn control_no_light_fence() {
-    owner_and_visitor!(mutants::no_light_fence);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_no_heavy_fence() {
-    owner_and_visitor!(mutants::no_heavy_fence);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_no_second_look() {
-    owner_and_visitor!(mutants::no_second_look);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_relaxed_revoke() {
-    owner_and_visitor!(mutants::relaxed_revoke);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_relaxed_return() {
-    owner_and_visitor!(mutants::relaxed_return);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_turn_at_once() {
-    two_pushers!(mutants::turn_at_once);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_slot_unseen() {
-    stale_owner!(mutants::slot_unseen);
-}
-
-#[test]
 fn a_stale_owner_hides_nobody() {
     stale_owner!(model::gate);
 }
@@ -335,38 +293,18 @@ fn a_refused_fence_leaves_the_gate_shared() {
     refused_fence!(model::gate);
 }
 
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_two_pushers_and_visitor() {
-    two_pushers_and_visitor!(mutants::no_heavy_fence);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_two_visitors() {
-    owner_and_two_visitors!(mutants::no_light_fence);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_sealing() {
-    sealing!(mutants::no_second_look);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_closing() {
-    closing!(mutants::no_heavy_fence);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_quick_push() {
-    quick_push!(mutants::relaxed_revoke);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_refused_fence() {
-    refused_fence!(mutants::no_second_look);
+controls! {
+    control_no_light_fence: owner_and_visitor!(mutants::no_light_fence);
+    control_no_heavy_fence: owner_and_visitor!(mutants::no_heavy_fence);
+    control_no_second_look: owner_and_visitor!(mutants::no_second_look);
+    control_relaxed_revoke: owner_and_visitor!(mutants::relaxed_revoke);
+    control_relaxed_return: owner_and_visitor!(mutants::relaxed_return);
+    control_turn_at_once: two_pushers!(mutants::turn_at_once);
+    control_slot_unseen: stale_owner!(mutants::slot_unseen);
+    control_two_pushers_and_visitor: two_pushers_and_visitor!(mutants::no_heavy_fence);
+    control_two_visitors: owner_and_two_visitors!(mutants::no_light_fence);
+    control_sealing: sealing!(mutants::no_second_look);
+    control_closing: closing!(mutants::no_heavy_fence);
+    control_quick_push: quick_push!(mutants::relaxed_revoke);
+    control_refused_fence: refused_fence!(mutants::no_second_look);
 }

@@ -120,20 +120,8 @@ fn a_shared_value_crosses_as_a_pointer() {
     raw!(model::shared);
 }
 
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_relaxed_drop() {
-    counting!(mutants::relaxed_drop);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_no_drop_load() {
-    raw!(mutants::no_drop_load);
-}
-
-#[test]
-#[should_panic(expected = "Causality violation")]
-fn control_relaxed_get_mut() {
-    left_alone!(mutants::relaxed_get_mut);
+controls! {
+    control_relaxed_drop: counting!(mutants::relaxed_drop);
+    control_no_drop_load: raw!(mutants::no_drop_load);
+    control_relaxed_get_mut: left_alone!(mutants::relaxed_get_mut);
 }
