@@ -379,7 +379,7 @@ impl Batcher {
     /// the batcher's: do not read or close it.
     ///
     /// # Errors
-    /// [`Status::SYSTEM`] if none could be made; [`Status::NO_MEMORY`].
+    /// [`Status::SYSTEM`] if none could be made.
     pub fn fd(&self) -> std::result::Result<i32, Error> {
         self.engine().descriptor()
     }

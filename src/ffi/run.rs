@@ -90,7 +90,7 @@ pub unsafe extern "C" fn mb_batcher_now(batcher: *mut mb_batcher, now: *mut i64)
 /// A descriptor that is readable while there is something to do for `run`, `next_batch` or `next_results`, when the last
 /// flush mark is reached, and when there is room again after a refused push. Only wait for it: do not read it.
 ///
-/// Returns: `MB_OK`; `MB_ERR_SYSTEM` if none could be made; `MB_ERR_NO_MEMORY`; `MB_ERR_INVALID_ARGUMENT` if `fd` is NULL;
+/// Returns: `MB_OK`; `MB_ERR_SYSTEM` if none could be made; `MB_ERR_INVALID_ARGUMENT` if `fd` is NULL;
 /// `MB_ERR_INVALID_HANDLE`; `MB_ERR_FORKED`.
 /// Ownership: the descriptor is the batcher's and is closed when it is freed; the same one every time.
 /// Threads: any, also in callbacks. Blocks: never. Since: 0.1.

@@ -523,7 +523,7 @@ static void look(mb_batcher *batcher)
     ALWAYS_OK(mb_batcher_share(batcher, &shared));
     ALWAYS_OK(mb_batcher_next_due(batcher, &time));
     ALWAYS_OK(mb_batcher_now(batcher, &time));
-    OK_OR_NO_MEMORY(mb_batcher_fd(batcher, &fd));
+    ALWAYS_OK(mb_batcher_fd(batcher, &fd));
     ALWAYS_OK(mb_batcher_room(batcher, 0));
     /* An error has a code and words, whatever memory there is. */
     OOM_EQ(mb_batcher_check(batcher, &value, &error), MB_ERR_INVALID_UTF8);
@@ -956,7 +956,7 @@ static void waiting(void)
         settle_accounts(0);
         return;
     }
-    OK_OR_NO_MEMORY(mb_batcher_fd(batcher, &fd));
+    ALWAYS_OK(mb_batcher_fd(batcher, &fd));
     for (at = 0; at < 40; at++) {
         uint64_t of = tag();
         status = at % 3 ? mb_batcher_push_string(batcher, "a string", 8, of) : mb_batcher_push_int64(batcher, 1, of);

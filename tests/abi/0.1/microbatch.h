@@ -1048,8 +1048,8 @@ mb_status mb_batcher_now(mb_batcher *batcher, int64_t *now);
    last flush mark is reached, and when there is room again after a refused push. Only wait for it: do not
    read it.
 
-   Returns: MB_OK; MB_ERR_SYSTEM if none could be made; MB_ERR_NO_MEMORY; MB_ERR_INVALID_ARGUMENT if fd is
-     NULL; MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
+   Returns: MB_OK; MB_ERR_SYSTEM if none could be made; MB_ERR_INVALID_ARGUMENT if fd is NULL;
+     MB_ERR_INVALID_HANDLE; MB_ERR_FORKED.
    Ownership: the descriptor is the batcher's and is closed when it is freed; the same one every time.
    Threads: any, also in callbacks.
    Blocks: never.
