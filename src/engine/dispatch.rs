@@ -155,8 +155,7 @@ impl Inner {
             flight.running = !pulled;
             let part = flight.parts.get_mut(usize::from(index))?.as_mut()?;
             part.state = state;
-            let batch = part.gathered.as_ref().unwrap_or(&flight.batch);
-            Some((index, usize::from(part.which), batch.clone()))
+            Some((index, usize::from(part.which), part.batch(&flight.batch).clone()))
         })??;
         let owner = self.limits.owner;
         let part = Part {
@@ -215,7 +214,7 @@ impl Inner {
         if fixed || part.state == PartState::Done {
             return Status::TOO_LATE;
         }
-        part.gathered.as_ref().unwrap_or(&flight.batch).settle(ending);
+        part.batch(&flight.batch).settle(ending);
         self.part_is_done(core, number, index, now);
         Status::OK
     }
@@ -245,7 +244,7 @@ impl Inner {
                     PartState::Running => (Handled::Maybe, PartState::Cut),
                     PartState::Kept | PartState::Pulled => (Handled::Maybe, PartState::Done),
                 };
-                let batch = part.gathered.as_ref().unwrap_or(&flight.batch);
+                let batch = part.batch(&flight.batch);
                 let was_first = batch.settle(Ending::Fixed(outcome, status, handled));
                 // A handler that returned this very moment has settled its part, though it has not come to say so.
                 part.state = if was_first { state } else { PartState::Done };

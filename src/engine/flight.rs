@@ -33,6 +33,13 @@ pub(crate) struct FlightPart {
     pub(super) gathered: Option<Shared<Batch>>,
 }
 
+impl FlightPart {
+    /// Its rows; `whole` is its flight's batch.
+    pub(super) fn batch<'a>(&'a self, whole: &'a Shared<Batch>) -> &'a Shared<Batch> {
+        self.gathered.as_ref().unwrap_or(whole)
+    }
+}
+
 /// A dispatched batch.
 pub(crate) struct Flight {
     pub(crate) number: u64,
