@@ -246,9 +246,9 @@ impl Inner {
                 };
                 let batch = part.batch(&flight.batch);
                 let was_first = batch.settle(Ending::Fixed(outcome, status, handled));
+                cut += if was_first { batch.len as u64 } else { 0 };
                 // A handler that returned this very moment has settled its part, though it has not come to say so.
                 part.state = if was_first { state } else { PartState::Done };
-                cut += if was_first { batch.len as u64 } else { 0 };
             }
             cut
         });

@@ -648,15 +648,6 @@ static void batch_calls(void)
 
 /* ---- map ------------------------------------------------------------------------------------------------ */
 
-static mb_status never(void *user_data, mb_batch *given, const mb_api *api)
-{
-    (void)user_data;
-    (void)given;
-    (void)api;
-    FAIL("a refused map calls its handler");
-    return MB_OK;
-}
-
 static void refused_map(mb_status is_status, mb_status status, mb_error *error, const char *subject, const char *words)
 {
     CHECK_STATUS(is_status, status);

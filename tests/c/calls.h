@@ -47,6 +47,20 @@ static int32_t call_offsets[3] = { 0, 1, 2 };
 static int64_t call_large_offsets[3] = { 0, 1, 2 };
 static mb_value call_values[2];
 
+/* Of a batcher whose host pulls everything: a batch of two values, and the results of another. */
+static inline void hold_both(mb_batcher *batcher, mb_batch **batch, mb_results **results)
+{
+    CHECK_OK(mb_batcher_push_int64(batcher, 7, 7));
+    CHECK_OK(mb_batcher_seal(batcher));
+    CHECK_OK(mb_batcher_next_batch(batcher, 0, batch));
+    CHECK_OK(mb_batch_set_int64(*batch, 0, 7));
+    CHECK_OK(mb_batch_complete(*batch));
+    CHECK_OK(mb_batcher_next_results(batcher, 0, results));
+    CHECK_OK(mb_batcher_push_int64s(batcher, call_int64s, NULL, 2, NULL, 0, NULL, NULL));
+    CHECK_OK(mb_batcher_seal(batcher));
+    CHECK_OK(mb_batcher_next_batch(batcher, 0, batch));
+}
+
 /* Fills the outputs with a pattern, and the struct sizes that calls need. */
 static inline void outputs_reset(void)
 {

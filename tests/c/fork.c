@@ -290,14 +290,7 @@ static void every_call(void)
     options.results = MB_RESULTS_PULL;
     options.max_in_flight = 2;
     batcher = made(&options);
-    CHECK_OK(mb_batcher_push_int64(batcher, 1, 0));
-    CHECK_OK(mb_batcher_seal(batcher));
-    CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
-    CHECK_OK(mb_batch_complete_ok(batch));
-    CHECK_OK(mb_batcher_next_results(batcher, 0, &results));
-    CHECK_OK(mb_batcher_push_int64s(batcher, call_int64s, NULL, 2, NULL, 0, NULL, NULL));
-    CHECK_OK(mb_batcher_seal(batcher));
-    CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
+    hold_both(batcher, &batch, &results);
     in_child(child_with_every_call);
     CHECK_OK(mb_batch_complete_ok(batch));
     CHECK_OK(mb_results_free(results));

@@ -376,6 +376,16 @@ static inline void count_release(void *user_data)
     count_up(user_data);
 }
 
+/* A handler for calls that are refused. */
+static inline mb_status never(void *user_data, mb_batch *given, const mb_api *api)
+{
+    (void)user_data;
+    (void)given;
+    (void)api;
+    FAIL("a refused call runs its handler");
+    return MB_OK;
+}
+
 /* Between two looks at what another thread will change: the watchdog bounds how many there are. */
 static inline void between_looks(void)
 {

@@ -13,15 +13,6 @@ static mb_stats before;
 /* All that there is, where a length says there is more. */
 static const char text[] = "text";
 
-static mb_status never(void *user_data, mb_batch *given, const mb_api *api)
-{
-    (void)user_data;
-    (void)given;
-    (void)api;
-    FAIL("a refused map calls its handler");
-    return MB_OK;
-}
-
 static mb_value long_text(uint32_t kind, size_t length)
 {
     return text_value(kind, text, length);
@@ -254,14 +245,7 @@ int main(void)
     options.owner = 1;
     batcher = made(&options);
     CHECK_OK(mb_producer_new(batcher, &producer));
-    CHECK_OK(mb_batcher_push_int64(batcher, 7, 7));
-    CHECK_OK(mb_batcher_seal(batcher));
-    CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
-    CHECK_OK(mb_batch_complete_ok(batch));
-    CHECK_OK(mb_batcher_next_results(batcher, 0, &results));
-    CHECK_OK(mb_batcher_push_int64s(batcher, call_int64s, NULL, 2, NULL, 0, NULL, NULL));
-    CHECK_OK(mb_batcher_seal(batcher));
-    CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
+    hold_both(batcher, &batch, &results);
     before = stats_of(batcher);
     each_of_the_table();
     parts_of_map();

@@ -34,15 +34,6 @@ static void nothing_consumed(const char *what)
 
 #define MISSING(call) REFUSED(call, MB_ERR_INVALID_ARGUMENT)
 
-static mb_status never(void *user_data, mb_batch *given, const mb_api *api)
-{
-    (void)user_data;
-    (void)given;
-    (void)api;
-    FAIL("a refused map calls its handler");
-    return MB_OK;
-}
-
 /* An error output says the same as the status, and is the caller's. */
 static void check_error(mb_error *error, mb_status status, const char *subject)
 {
@@ -318,15 +309,7 @@ int main(void)
     batcher = made(&options);
 
     /* A set of results that was pulled, a batch that was, and a producer. */
-    CHECK_OK(mb_batcher_push_int64(batcher, 7, 7));
-    CHECK_OK(mb_batcher_seal(batcher));
-    CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
-    CHECK_OK(mb_batch_set_int64(batch, 0, 7));
-    CHECK_OK(mb_batch_complete(batch));
-    CHECK_OK(mb_batcher_next_results(batcher, 0, &results));
-    CHECK_OK(mb_batcher_push_int64s(batcher, call_int64s, NULL, 2, NULL, 0, NULL, NULL));
-    CHECK_OK(mb_batcher_seal(batcher));
-    CHECK_OK(mb_batcher_next_batch(batcher, 0, &batch));
+    hold_both(batcher, &batch, &results);
     CHECK_OK(mb_producer_new(batcher, &producer));
     before = stats_of(batcher);
     CHECK_EQ(before.outstanding, 2);

@@ -117,15 +117,6 @@ static void check_filled(const char *name, mb_status (*fill)(void *), size_t fir
 
 /* ---- inputs --------------------------------------------------------------------------------------------- */
 
-static mb_status never(void *user_data, mb_batch *given, const mb_api *api)
-{
-    (void)user_data;
-    (void)given;
-    (void)api;
-    FAIL("a refused map calls its handler");
-    return MB_OK;
-}
-
 static mb_batcher *new_batcher;
 static mb_results *new_results;
 static int refuses;

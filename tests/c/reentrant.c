@@ -25,24 +25,8 @@ static uint64_t pushes_released;
 /* Another batcher is as outside, and so is map. */
 static void use_another(void)
 {
-    static const int64_t numbers[3] = { 1, 2, 3 };
-    mb_options options = defaults();
-    mb_results *results = NULL;
-    mb_batcher *other;
-    int round;
-    options.handler = echo;
-    for (round = 0; round < 2; round++) {
-        options.mode = round == 0 ? MB_MODE_THREADED : MB_MODE_MANUAL;
-        other = made(&options);
-        CHECK_OK(mb_batcher_push_int64(other, 1, 1));
-        CHECK_OK(mb_batcher_flush(other, MB_FOREVER));
-        CHECK_EQ(stats_of(other).ok, 1);
-        CHECK_OK(mb_batcher_close(other, MB_FOREVER, NULL));
-        CHECK_OK(mb_batcher_free(other));
-    }
-    CHECK_OK(mb_map_int64s(numbers, NULL, 3, NULL, echo, NULL, &results, NULL));
-    CHECK_EQ(results_view(results).count, 3);
-    CHECK_OK(mb_results_free(results));
+    plain_batcher_new();
+    plain_map_int64s();
 }
 
 static void close_inside(int64_t timeout)
