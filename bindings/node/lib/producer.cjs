@@ -26,8 +26,8 @@ class Producer extends Pusher {
     super(core, {
       one: ({ host }, kind, payload, tag, deadline, size) =>
         native.producerPush(host, word, kind, payload, tag, deadline, size, undefined),
-      foreign: ({ host }, foreign, tag) =>
-        native.producerPush(host, word, KIND.object, foreign.word, tag, undefined, foreign.size, foreign.owner),
+      foreign: ({ host }, foreign, tag, deadline) =>
+        native.producerPush(host, word, KIND.object, foreign.word, tag, deadline, foreign.size, foreign.owner),
       float64s: ({ host }, values, tags, first, deadline) =>
         native.producerPushMany(host, word, values, undefined, tags, first, deadline),
       int64s: ({ host }, values, tags, first, deadline) =>

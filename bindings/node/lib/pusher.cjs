@@ -13,7 +13,7 @@ const { ForeignObject, kindOf, many } = require('./values.cjs');
 /** Ways into the engine: values as the glue takes them, to a status. */
 const DIRECT = {
   one: (core, kind, payload, tag, deadline, size) => native.push(core.host, kind, payload, tag, deadline, size),
-  foreign: (core, { owner, word, size }, tag) => native.pushForeign(core.host, owner, word, size, tag),
+  foreign: (core, { owner, word, size }, tag, deadline) => native.pushForeign(core.host, owner, word, size, tag, deadline),
   float64s: (core, values, tags, first, deadline) => native.pushFloat64s(core.host, values, tags, first, deadline),
   int64s: (core, values, tags, first, deadline) => native.pushInt64s(core.host, values, tags, first, deadline),
   values: (core, values, kinds, tags, first, deadline) => native.pushValues(core.host, values, kinds, tags, first, deadline),
@@ -89,7 +89,7 @@ class Pusher {
     if (kind !== KIND.object) {
       status = this.#way.one(core, kind, value, tag, deadline, 0);
     } else if (value instanceof ForeignObject) {
-      status = this.#way.foreign(core, value, tag);
+      status = this.#way.foreign(core, value, tag, deadline);
     } else if (!core.objects) {
       throw new MicrobatchError(STATUS.WRONG_OWNER, 'an object of this environment means nothing to another owner');
     } else {
@@ -196,7 +196,7 @@ class Pusher {
   #pushForeign(foreign, rest, tags, before, options) {
     const each = typeof tags === 'object';
     try {
-      this.push(foreign, each ? tags[0] : tags, { signal: options.signal });
+      this.push(foreign, each ? tags[0] : tags, options);
       return 1 + this.pushMany(rest, each ? tags.slice(1) : tags + 1n, options);
     } catch (refused) {
       refused.accepted = before + (refused.accepted === undefined ? 0 : 1 + refused.accepted);

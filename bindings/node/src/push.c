@@ -32,15 +32,19 @@ static napi_value push(napi_env env, napi_callback_info info)
     return number_of(env, status);
 }
 
-/* pushForeign(host, owner, word, size, tag) -> status */
+/* pushForeign(host, owner, word, size, tag, deadline) -> status */
 static napi_value push_foreign(napi_env env, napi_callback_info info)
 {
     struct host *host;
-    ARGUMENTS(5)
+    mb_push_options room;
+    mb_value value = {.kind = MB_KIND_OBJECT};
+    ARGUMENTS(6)
     host = host_of(env, argv[0]);
-    return number_of(env, host->api->mb_batcher_push_object(
-        host->batcher, (uint32_t)word_from(env, argv[1]), word_from(env, argv[2]), word_from(env, argv[3]),
-        word_from(env, argv[4])));
+    value.owner = (uint32_t)word_from(env, argv[1]);
+    value.as.object.word = word_from(env, argv[2]);
+    value.as.object.size = word_from(env, argv[3]);
+    return number_of(env, host->api->mb_batcher_push_value(
+        host->batcher, &value, word_from(env, argv[4]), deadline_from(env, argv[5], &room)));
 }
 
 /* check(host, kind, payload, size, owner) -> status, or [status, message] */

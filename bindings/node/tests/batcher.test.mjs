@@ -54,6 +54,23 @@ test('an owner of your own: objects of others are refused, and your own come bac
   }
 });
 
+test('p20 a foreign object expires at its deadline too, by every way in', () => {
+  const outcomes = [];
+  const onResult = (results) => outcomes.push(...Array.from(results, ({ tag, outcome }) => `${tag} ${outcome}`));
+  const batcher = new Batcher((values) => values.map(() => null), { mode: 'manual', clock: 'given', maxDelay: Infinity, owner: 5, onResult });
+  const way = batcher.producer();
+  const foreign = new ForeignObject(5, 1);
+  batcher.push(foreign, 1, { deadline: 10n });
+  batcher.pushMany([foreign, foreign], 2, { deadline: 10n });
+  way.push(foreign, 4, { deadline: 10n });
+  way.pushMany([foreign], 5, { deadline: 10n });
+  batcher.push(foreign, 6, { deadline: 12n });
+  batcher.advance(11n);
+  assert.ok(batcher.tryFlush());
+  assert.deepEqual(outcomes.sort(), ['1 expired', '2 expired', '3 expired', '4 expired', '5 expired', '6 ok']);
+  batcher.free();
+});
+
 test('what one turn of the loop pushes travels together', async () => {
   const sizes = [];
   const batcher = new Batcher((values) => (sizes.push(values.length), values));
