@@ -180,6 +180,7 @@ export class Batcher<T = any, R = any> {
   submit(value: T, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): Promise<R>;
   /** Never waits. An aborted signal refuses the value with its reason; later, until the result comes, aborting cancels what waits with this tag. */
   push(value: T, tag?: Tag, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): void;
+  /** How many were taken, which `accepted` of the error says if one is refused. Never waits; a signal is as for push. */
   pushMany(values: Iterable<T> | ArrayLike<T>, tags?: Tag | ArrayLike<Tag>, options?: { signal?: AbortSignal; deadline?: Duration | bigint }): number;
   /** A promise for each value, in their order. */
   submitMany(values: Iterable<T> | ArrayLike<T>, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): Promise<R>[];
@@ -216,6 +217,7 @@ export class Batcher<T = any, R = any> {
 export class SharedBatcher {
   constructor(address: bigint);
   push(value: Scalar | ForeignObject, tag?: Tag, options?: { deadline?: Duration | bigint }): void;
+  /** How many were taken, which `accepted` of the error says if one is refused. Never waits. */
   pushMany(values: Iterable<Scalar> | ArrayLike<Scalar>, tags?: Tag | ArrayLike<Tag>, options?: { deadline?: Duration | bigint }): number;
   check(value: Scalar | ForeignObject): void;
   producer(): Producer<Scalar>;
@@ -233,6 +235,7 @@ export class Producer<T = any> {
   private constructor();
   /** Never waits. An aborted signal refuses the value with its reason; later, until the result comes, aborting cancels what waits with this tag. */
   push(value: T, tag?: Tag, options?: { signal?: AbortSignal; deadline?: Duration | bigint; size?: number }): void;
+  /** How many were taken, which `accepted` of the error says if one is refused. Never waits; a signal is as for push. */
   pushMany(values: Iterable<T> | ArrayLike<T>, tags?: Tag | ArrayLike<Tag>, options?: { signal?: AbortSignal; deadline?: Duration | bigint }): number;
   check(value: T, options?: { size?: number }): void;
   free(): void;

@@ -46,7 +46,10 @@ function readChosen(given) {
 /** Names and values as the glue takes them. */
 const textsOf = (chosen) => Object.entries(chosen).flatMap(([name, text]) => [BY_NAME.get(name).name, text]);
 
-const MANAGED = textsOf(Object.fromEntries(['closeTimeout', 'drainAtExit'].map((name) => [name, String(BY_NAME.get(name).managedDefault)])));
+/** What the library's table says to set where a caller sets nothing. */
+const MANAGED = tables.options
+  .filter(({ managedDefault, defaultValue }) => managedDefault !== BigInt(defaultValue))
+  .flatMap(({ name, managedDefault }) => [name, String(managedDefault)]);
 
 /** What the library reads in texts, where this side has to know: [manual, pulls, givenClock, threads]. */
 function asRead(texts) {

@@ -209,10 +209,10 @@ test('p24 free lets signals go, and an abort after it does nothing', () => {
 
 test('what a signal cannot be had for is refused', () => {
   const { signal } = new AbortController();
-  const counted = new Batcher(echo, { onResult: null });
-  assert.throws(() => counted.push(1, 1, { signal }), refusedAs('WRONG_MODE'));
-  assert.throws(() => counted.pushMany([1], 1, { signal }), (error) => refusedAs('WRONG_MODE')(error) && error.accepted === 0);
-  counted.free();
+  const answersNobody = new Batcher(echo, { onResult: null });
+  assert.throws(() => answersNobody.push(1, 1, { signal }), refusedAs('WRONG_MODE'));
+  assert.throws(() => answersNobody.pushMany([1], 1, { signal }), (error) => refusedAs('WRONG_MODE')(error) && error.accepted === 0);
+  answersNobody.free();
   const { batcher } = waiting();
   assert.throws(() => batcher.push(1, undefined, { signal }), { name: 'INVALID_ARGUMENT', message: /tag.*signal/ });
   assert.throws(() => batcher.pushMany([1], undefined, { signal }), { name: 'INVALID_ARGUMENT', message: /tag.*signal/ });
