@@ -178,12 +178,14 @@ void host_drain(struct host *host)
     struct reference *in_order = NULL;
     struct reference *reference;
     struct inside inside;
+    PyObject *type, *value, *traceback;
     bool has_lines = atomic_load_explicit(&host->lines, memory_order_relaxed) != NULL;
     /* a map's references are all given back at its end: its results are among them */
     bool has_released = !host->map && atomic_load_explicit(&host->released, memory_order_relaxed) != NULL;
     if (!has_lines && !has_released) {
         return;
     }
+    PyErr_Fetch(&type, &value, &traceback); /* why a call is refused that ends with this */
     inside_enter(host, &inside);
     if (has_lines) {
         drain_lines(host);
@@ -201,4 +203,5 @@ void host_drain(struct host *host)
         in_order = next;
     }
     inside_leave(host, &inside);
+    PyErr_Restore(type, value, traceback);
 }

@@ -5,8 +5,8 @@
 typedef struct {
     PyObject_HEAD
     PyObject *pusher;            /* The Batcher. */
-    PyObject *host;              /* NULL once the producer is freed. */
-    mb_producer *producer;
+    PyObject *host;
+    mb_producer *producer;       /* NULL once it is freed. */
     unsigned long pushing;       /* The thread whose push waits for room: a producer is for one at a time. */
 } ProducerObject;
 
@@ -40,8 +40,12 @@ PyObject *producer_new(PyObject *module, PyObject *pusher)
     return (PyObject *)self;
 }
 
+/* The last look before a push: what runs before it may free the producer. */
 static struct host *producer_host(ProducerObject *self)
 {
+    if (!still_open(HOST(self->host))) {
+        return NULL;
+    }
     if (self->producer == NULL) {
         raise_status(MB_ERR_CLOSED, "the producer is freed");
         return NULL;
@@ -50,11 +54,6 @@ static struct host *producer_host(ProducerObject *self)
         raise_status(MB_ERR_INVALID_ARGUMENT, "another thread is pushing through this producer: it is for one at a time");
         return NULL;
     }
-    if (!host_is_open(HOST(self->host))) {
-        raise_status(MB_ERR_CLOSED, "the batcher is freed");
-        return NULL;
-    }
-    host_drain(HOST(self->host));
     return HOST(self->host);
 }
 
@@ -67,7 +66,7 @@ static PyObject *producer_push(PyObject *object, PyObject *const *args, Py_ssize
     int64_t deadline;
     bool pushed;
     if (!parse("push", args, count, names, true, &given) || (deadline = deadline_of(self->pusher, &given)) < 0
-        || (host = producer_host(self)) == NULL || !tag_of(host, given.tag, &tag) || !host_enter(host)) {
+        || !tag_of(HOST(self->host), given.tag, &tag) || (host = producer_host(self)) == NULL || !host_enter(host)) {
         return NULL;
     }
     self->pushing = PyThread_get_thread_ident();

@@ -162,14 +162,26 @@ bool tag_of(struct host *host, PyObject *given, uint64_t *tag)
 
 /* ---- What Batcher is made from ---- */
 
+bool still_open(struct host *host)
+{
+    host_drain(host);
+    if (!host_is_open(host)) {
+        raise_status(MB_ERR_CLOSED, "the batcher is freed");
+        return false;
+    }
+    return true;
+}
+
 PyObject *open_host(PyObject *self)
 {
     PyObject *object = ((PusherObject *)self)->host;
-    if (object == NULL || !host_is_open(HOST(object))) {
+    if (object == NULL) {
         return raise_status(MB_ERR_CLOSED, "the batcher is freed");
     }
     Py_INCREF(object);
-    host_drain(HOST(object));
+    if (!still_open(HOST(object))) {
+        Py_CLEAR(object);
+    }
     return object;
 }
 

@@ -552,6 +552,43 @@ def test_a_batcher_may_be_abandoned_by_what_runs_in_a_push(way: str, monkeypatch
     assert run(program).stdout == "CLOSED\n"
 
 
+def test_a_producer_that_is_freed_by_a_tag_pushes_nothing() -> None:
+    class Freeing:
+        def __index__(self) -> int:
+            producer.free()
+            return 1
+
+    tag: Any = Freeing()
+    with Batcher(lambda values: values, mode="manual") as batcher:
+        producer = batcher.producer()
+        with pytest.raises(Error, match="the producer is freed"):
+            producer.push(1, tag)
+        assert batcher.stats().accepted == 0
+
+
+def test_a_refused_push_that_gives_objects_back_says_why_it_was_refused() -> None:
+    things = Things()
+
+    def size(thing: Any) -> int:
+        if isinstance(thing, Thing):
+            return 0
+        other.flush(30)  # what was pushed is given back by a thread of the engine's, and told when this push ends
+        raise LookupError("no size")
+
+    def look() -> None:
+        for _ in range(100):
+            batcher.push(things.make())
+            with pytest.raises(LookupError, match="no size"):
+                batcher.push(object())
+
+    with Batcher(lambda values: [0], on_release=things.on_release, object_size=size, count_results=True) as batcher:
+        other: Batcher[Any, Any] = Batcher.attach(batcher.share())
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(look).result()  # while the main thread is deaf
+        other.close()
+    things.check(100)
+
+
 def test_a_pull_in_manual_mode_answers_at_once() -> None:
     program = (
         "import microbatch\n"

@@ -118,6 +118,7 @@ def test_c_code_by_address_that_links_to_nothing(tmp_path: Path, mode: str) -> N
             threading.Event().wait(0.01)
         assert ghost() is None
 
+
 def test_lines_of_log_come_where_no_thread_of_pythons_works(tmp_path: Path) -> None:
     lines: list[str] = []
     leave = compiled(tmp_path, LEAVING, "leave")
