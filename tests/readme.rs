@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::HashSet;
 use std::path::Path;
 
 const BEGIN: &str = "<!-- options:";
@@ -43,7 +44,39 @@ fn the_header_has_the_version_of_the_package() {
     }
 }
 
-/// Fails if the table of promises leaves one out, or names a file or a test that is not there.
+/// How many tests and vectors have the number of a promise, as the table says it.
+fn size_of_promise(promise: u32, sources: &str, vectors: &[String]) -> String {
+    let number = format!("p{promise:02}_");
+    // A test of two promises has both numbers: `p20_p21_...`.
+    let has_number = |name: &str| {
+        name.split_inclusive('_')
+            .take_while(|word| word.len() == 4 && word.starts_with('p'))
+            .any(|word| word == number)
+    };
+    let name_of = |line: &str| -> Option<String> {
+        let function = line
+            .trim_start()
+            .strip_prefix("fn ")
+            .and_then(|rest| rest.split_once('('));
+        let of_c = line.strip_prefix("    ").and_then(|rest| rest.split_once(": \""));
+        function.or(of_c).map(|(name, _)| name.to_owned())
+    };
+    let tests: HashSet<_> = sources
+        .lines()
+        .filter_map(name_of)
+        .filter(|name| has_number(name))
+        .collect();
+    let vectors = vectors
+        .iter()
+        .filter(|vector| vector.starts_with(&number) && vector.ends_with(".mbt"))
+        .count();
+    match vectors {
+        0 => format!("{} tests", tests.len()),
+        _ => format!("{} tests, {vectors} vectors in 5 languages", tests.len()),
+    }
+}
+
+/// Fails if the table of promises leaves one out, names a file or a test that is not there, or counts wrongly.
 #[test]
 fn the_table_of_promises_is_whole_and_true() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
@@ -100,6 +133,8 @@ fn the_table_of_promises_is_whole_and_true() {
         for name in names {
             assert!(!missing(name), "{row}: there is no {name}");
         }
+        let size = size_of_promise(promise, &sources, &vectors);
+        assert_eq!(row.split(" | ").nth(4), Some(&*size), "{row}");
     }
     assert!(missing("p01_no_such_test") && missing("no_such_file.c") && missing("p99_*"));
 }
