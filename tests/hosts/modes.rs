@@ -163,6 +163,8 @@ fn p27_threads_that_have_nothing_to_do_sleep() {
                 .map(|(id, _)| of(id).split(' ').next().unwrap().parse::<u64>().unwrap())
                 .sum()
         };
+        // A thread gives itself its name.
+        wait_until(|| engine_threads().len() == 3);
         for waiting in 0..2 {
             for tag in 0..10 {
                 batcher.push(1, tag).unwrap();
