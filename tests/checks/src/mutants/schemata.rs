@@ -297,25 +297,14 @@ impl Writer<'_> {
     fn site(&mut self, site: &Site, next: usize) {
         match &site.what {
             What::Binary { left, right } => {
-                self.out += "(";
-                for mutant in &site.mutants {
-                    let [left, right] = [left, right].map(|operand| &self.source[operand.clone()]);
-                    let own = format!("({left} {} {right})", mutant.replacement);
-                    self.chosen(mutant, &own);
-                }
-                self.out += "{ (";
-                self.mutated(site.range.clone(), next);
-                self.out += ") })";
+                let [left, right] = [left, right].map(|operand| &self.source[operand.clone()]);
+                self.beside(site, next, |mutant| {
+                    format!("({left} {} {right})", mutant.replacement)
+                });
             }
             What::Unary { operand } => {
-                self.out += "(";
-                for mutant in &site.mutants {
-                    let own = format!("({})", &self.source[operand.clone()]);
-                    self.chosen(mutant, &own);
-                }
-                self.out += "{ (";
-                self.mutated(site.range.clone(), next);
-                self.out += ") })";
+                let operand = &self.source[operand.clone()];
+                self.beside(site, next, |_| format!("({operand})"));
             }
             What::Body => {
                 for mutant in &site.mutants {
@@ -351,14 +340,20 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes a mutant as one branch of an expression.
-    fn chosen(&mut self, mutant: &Mutant, own: &str) {
-        self.place(
-            &format!("if crate::mutant::is({}) {{ ", mutant.id),
-            own,
-            " } else ",
-            mutant.id,
-        );
+    /// Writes an expression of which each mutant is a branch, with its `own` text, and what was there the last.
+    fn beside(&mut self, site: &Site, next: usize, own: impl Fn(&Mutant) -> String) {
+        self.out += "(";
+        for mutant in &site.mutants {
+            self.place(
+                &format!("if crate::mutant::is({}) {{ ", mutant.id),
+                &own(mutant),
+                " } else ",
+                mutant.id,
+            );
+        }
+        self.out += "{ (";
+        self.mutated(site.range.clone(), next);
+        self.out += ") })";
     }
 
     fn place(&mut self, before: &str, own: &str, after: &str, id: u32) {
