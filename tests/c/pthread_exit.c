@@ -1,13 +1,8 @@
 /* P32: a thread that ends inside a callback, by pthread_exit or by cancellation, fails what it held; nothing hangs, the
    batcher goes on, and in the end everything is given back. */
 
-#include "kit.h"
+#include "end.h"
 
-#include <sys/syscall.h>
-
-enum way { BY_EXIT, BY_CANCEL, WAYS };
-
-static enum way the_way;
 static ledger book;
 static mb_batcher *batcher;
 static uint64_t released;
@@ -15,31 +10,6 @@ static uint64_t logged;
 static uint64_t objects_released;
 /* Values that end their handler's thread. */
 #define FATAL 13
-
-/* A stack that is left without returning through it: the address sanitizer must know. */
-#ifdef __SANITIZE_ADDRESS__
-void __asan_handle_no_return(void);
-#define LEAVE_STACK() __asan_handle_no_return()
-#else
-#define LEAVE_STACK() (void)0
-#endif
-
-/* Never the main thread: the program would end with the last other one, as if all had been well. */
-static void end_thread(void)
-{
-    int before;
-    CHECK(syscall(SYS_gettid) != getpid());
-    LEAVE_STACK();
-    if (the_way == BY_EXIT) {
-        pthread_exit(NULL);
-    }
-    /* Threads of the library can't be cancelled unless a callback asks for it. */
-    CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &before), 0);
-    CHECK_EQ(pthread_cancel(pthread_self()), 0);
-    LEAVE_STACK();
-    pthread_testcancel();
-    FAIL("a thread survives its cancellation");
-}
 
 static mb_status handler(void *user_data, mb_batch *batch, const mb_api *api)
 {
@@ -438,7 +408,7 @@ int main(void)
 {
     int way;
     watchdog();
-    for (way = 0; way < WAYS; way++) {
+    for (way = BY_EXIT; way < WAYS; way++) {
         the_way = (enum way)way;
         in_handlers(1);
         in_handlers(3);
@@ -449,11 +419,11 @@ int main(void)
     }
     from_outside();
     while_it_waits();
-    for (way = 0; way < WAYS; way++) {
+    for (way = BY_EXIT; way < WAYS; way++) {
         the_way = (enum way)way;
         kept_before();
     }
-    for (way = 0; way < WAYS; way++) {
+    for (way = BY_EXIT; way < WAYS; way++) {
         the_way = (enum way)way;
         in_manual_mode(run_it);
         in_manual_mode(flush_it);

@@ -2,38 +2,11 @@
    and threads that are cancelled, which no call of the library acts upon: it returns first. */
 
 #include "calls.h"
+#include "end.h"
 
-#include <sys/syscall.h>
-
-enum way { BY_RETURN, BY_EXIT, BY_CANCEL, WAYS };
-
-/* A stack that is left without returning through it: the address sanitizer must know. */
-#ifdef __SANITIZE_ADDRESS__
-void __asan_handle_no_return(void);
-#define LEAVE_STACK() __asan_handle_no_return()
-#else
-#define LEAVE_STACK() (void)0
-#endif
-
-static enum way the_way;
 static ledger book;
 static mb_batcher *batcher;
 static uint64_t objects_released;
-
-/* Never the main thread: the program would end with the last other one, as if all had been well. */
-static void end_thread(void)
-{
-    CHECK(syscall(SYS_gettid) != getpid());
-    LEAVE_STACK();
-    if (the_way == BY_EXIT) {
-        pthread_exit(NULL);
-    }
-    if (the_way == BY_CANCEL) {
-        CHECK_EQ(pthread_cancel(pthread_self()), 0);
-        LEAVE_STACK();
-        pthread_testcancel();
-    }
-}
 
 static void object_release(void *user_data, uint64_t word)
 {
@@ -222,9 +195,7 @@ static void *makes_every_call(void *unused)
             CHECK_OK(mb_batch_complete_ok(batch));
         }
     }
-    LEAVE_STACK();
-    pthread_testcancel();
-    FAIL("the thread was not cancelled");
+    be_cancelled();
     return NULL;
 }
 
@@ -304,9 +275,7 @@ static void *waits(void *unused)
         CHECK_OK(mb_batcher_close(batcher, MB_FOREVER, NULL));
     }
     count_up(&waited);
-    LEAVE_STACK();
-    pthread_testcancel();
-    FAIL("the thread was not cancelled");
+    be_cancelled();
     return NULL;
 }
 
